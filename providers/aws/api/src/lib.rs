@@ -1,0 +1,1 @@
+//! AWS, the calls: observe, execute, targets; the only crate that names an AWS SDK type.

@@ -1,0 +1,1 @@
+//! AWS, pure: stack, compile and diff for ALB; no SDK and no I/O.

@@ -1,0 +1,1 @@
+//! The contract between translation and the clouds: Plan, Refusal, Change, Provider.
