@@ -1,0 +1,542 @@
+//! What the data plane serves: a plain, immutable description with no AWS call, ARN syntax or XML in it.
+//!
+//! The control plane turns its state into a [`DataPlaneConfig`] after every mutation and hands it to
+//! [`DataPlane::apply`](super::DataPlane::apply). Load balancers and target groups sit behind [`Arc`]: handing over the same `Arc` (or an
+//! equal value) costs nothing for what did not change.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<T: Into<Arc<str>>> From<T> for $name {
+            fn from(text: T) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+identifier!(
+    /// Names a load balancer. Opaque to the data plane (the control plane uses the ARN).
+    LoadBalancerId
+);
+identifier!(
+    /// Names a listener. Opaque to the data plane.
+    ListenerId
+);
+identifier!(
+    /// Names a rule, also a listener's default rule. Opaque to the data plane; request counters carry it.
+    RuleId
+);
+identifier!(
+    /// Names a target group. Opaque to the data plane.
+    TargetGroupId
+);
+identifier!(
+    /// Names one registration in a target group, unique in that group (an address may be registered with several ports).
+    TargetId
+);
+
+/// Everything the data plane serves at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataPlaneConfig {
+    /// Grows with every change. A configuration that is older than the one in force is ignored, so that two callers of
+    /// [`apply`](super::DataPlane::apply) cannot overtake one another.
+    pub revision: u64,
+    /// The load balancers. Each has an address of its own.
+    pub load_balancers: Vec<Arc<LoadBalancer>>,
+    /// The target groups, also those that no rule refers to (their targets are `unused`).
+    pub target_groups: BTreeMap<TargetGroupId, Arc<TargetGroup>>,
+}
+
+/// An application load balancer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadBalancer {
+    /// Its id.
+    pub id: LoadBalancerId,
+    /// The address on which all of its listeners listen.
+    pub address: IpAddr,
+    /// Names of the enabled availability zones. Targets in other zones are `unused` and get no requests.
+    pub zones: Vec<String>,
+    /// Attributes that change how it serves.
+    pub attributes: LoadBalancerAttributes,
+    /// Who may reach it, from its security groups' ingress rules. Empty: nobody.
+    pub ingress: Vec<IngressRule>,
+    /// Its listeners, one per port.
+    pub listeners: Vec<Listener>,
+}
+
+/// Lets sources connect to a range of ports of a load balancer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressRule {
+    /// First port of the range.
+    pub from_port: u16,
+    /// Last port of the range, inclusive.
+    pub to_port: u16,
+    /// Allowed peer addresses.
+    pub source: IpNet,
+}
+
+/// Load balancer attributes that the data plane honours; defaults are AWS's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadBalancerAttributes {
+    /// `idle_timeout.timeout_seconds`: closes a connection, to client or target, on which nothing moved for so long. AWS: 1–4000 s.
+    pub idle_timeout: Duration,
+    /// `client_keep_alive.seconds`: greatest age of a client connection. AWS: 60–604800 s.
+    pub client_keep_alive: Duration,
+    /// `routing.http.preserve_host_header.enabled`: send the client's Host header to targets unchanged.
+    pub preserve_host_header: bool,
+    /// `routing.http.xff_header_processing.mode`.
+    pub forwarded_for: ForwardedFor,
+    /// `routing.http.xff_client_port.enabled`: X-Forwarded-For entries carry the client's port.
+    pub forwarded_for_client_port: bool,
+    /// `routing.http.drop_invalid_header_fields.enabled`: drop request headers whose names are not `[-A-Za-z0-9]+`.
+    pub drop_invalid_header_fields: bool,
+    /// `routing.http.desync_mitigation_mode`.
+    pub desync_mitigation: DesyncMitigation,
+    /// `routing.http2.enabled`: offer HTTP/2 on HTTPS listeners. An HTTP listener never speaks HTTP/2.
+    pub http2: bool,
+}
+
+impl Default for LoadBalancerAttributes {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(60),
+            client_keep_alive: Duration::from_secs(3600),
+            preserve_host_header: false,
+            forwarded_for: ForwardedFor::Append,
+            forwarded_for_client_port: false,
+            drop_invalid_header_fields: false,
+            desync_mitigation: DesyncMitigation::Defensive,
+            http2: true,
+        }
+    }
+}
+
+/// What to do with the X-Forwarded-For header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedFor {
+    /// Append the client's address to what the client sent.
+    #[default]
+    Append,
+    /// Pass on what the client sent, if anything.
+    Preserve,
+    /// Remove the header.
+    Remove,
+}
+
+/// How strict to be with requests that two HTTP parsers could read differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DesyncMitigation {
+    /// Let them pass (those that the HTTP parser itself cannot read still get 400).
+    Monitor,
+    /// Refuse the severe ones with 400; after an ambiguous one close both connections.
+    #[default]
+    Defensive,
+    /// Refuse every request that is not compliant with 400.
+    Strictest,
+}
+
+/// A listener of a load balancer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Its id.
+    pub id: ListenerId,
+    /// The port, unique in its load balancer.
+    pub port: u16,
+    /// Protocol towards clients.
+    pub protocol: ListenerProtocol,
+    /// Attributes that change its responses.
+    pub attributes: ListenerAttributes,
+    /// The rules, in any order; the data plane evaluates them by ascending priority.
+    pub rules: Vec<Rule>,
+    /// What happens to requests that no rule matches.
+    pub default_rule: DefaultRule,
+}
+
+/// Protocol of a listener towards clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// HTTP/1.0 and HTTP/1.1 without TLS.
+    Http,
+    /// TLS. Not served yet: its port is not bound, and [`BoundListener`](super::BoundListener) says why. Certificates come with the HTTPS issue.
+    Https,
+}
+
+impl ListenerProtocol {
+    /// The scheme as X-Forwarded-Proto and `#{protocol}` show it.
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL of this scheme may leave out.
+    pub fn default_port(&self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Listener attributes that the data plane honours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerAttributes {
+    /// `routing.http.response.server.enabled`: keep the `Server` header of responses.
+    pub server_header: bool,
+    /// `routing.http.response.*.header_value`: headers (name, value) set on every response of the listener, replacing what a target sent.
+    pub response_headers: Vec<(String, String)>,
+}
+
+impl Default for ListenerAttributes {
+    fn default() -> Self {
+        Self { server_header: true, response_headers: Vec::new() }
+    }
+}
+
+/// A listener rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Its id.
+    pub id: RuleId,
+    /// Lower is evaluated first. AWS: 1–50000, unique in its listener.
+    pub priority: u32,
+    /// All must hold. A rule without conditions matches every request.
+    pub conditions: Vec<Condition>,
+    /// Rewrites applied after the rule matched. AWS: at most one of each kind.
+    pub transforms: Vec<Transform>,
+    /// What to do with the request.
+    pub action: Action,
+}
+
+/// The rule of a listener that matches when no other does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DefaultRule {
+    /// Its id.
+    pub id: RuleId,
+    /// What to do with the request.
+    pub action: Action,
+}
+
+/// A condition of a rule. Its values are alternatives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `host-header`: values are globs that ignore case and cover the whole host.
+    HostHeader(Patterns),
+    /// `path-pattern`: values are globs, sensitive to case, that cover the whole path without the query.
+    PathPattern(Patterns),
+    /// `http-header`: values are globs that ignore case and cover the whole header value. Each line of a repeated header is tried.
+    HttpHeader {
+        /// Name of the header, any case, no wildcards.
+        name: String,
+        /// What its value must match.
+        values: Patterns,
+    },
+    /// `http-request-method`: exact and sensitive to case.
+    HttpRequestMethod(Vec<String>),
+    /// `query-string`: holds if any pair of the query satisfies any of these.
+    QueryString(Vec<QueryPattern>),
+    /// `source-ip`: the peer address of the connection, never X-Forwarded-For.
+    SourceIp(Vec<IpNet>),
+}
+
+/// The values of a condition: AWS allows either globs or regular expressions in one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Patterns {
+    /// `Values`: `*` is any run of characters, `?` exactly one. In http-header `\*`, `\?` and `\\` stand for themselves.
+    Globs(Vec<String>),
+    /// `RegexValues`: searched anywhere in the text unless they anchor themselves, sensitive to case (hosts are put in lower case first), Unicode off.
+    Regexes(Vec<String>),
+}
+
+/// One value of a query-string condition; globs that ignore case, `\*` and `\?` stand for themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryPattern {
+    /// Pattern of the key. None: any key.
+    pub key: Option<String>,
+    /// Pattern of the value.
+    pub value: String,
+}
+
+/// A rewrite of the request before it is forwarded or redirected: the first match of `regex` is replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transform {
+    /// `host-header-rewrite`: of the Host header's value.
+    HostHeaderRewrite(Rewrite),
+    /// `url-rewrite`: of the path with `?query`.
+    UrlRewrite(Rewrite),
+}
+
+/// A regular expression and what its first match becomes. No match: the text stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Regular expression, Unicode off. AWS: at most 1024 characters.
+    pub regex: String,
+    /// Replacement; `$1`… are groups. AWS: at most 1024 characters.
+    pub replace: String,
+}
+
+/// What a rule does with a request. (Authentication, which precedes it, comes with HTTPS.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send it to a target.
+    Forward(Forward),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer with a fixed response.
+    FixedResponse(FixedResponse),
+}
+
+/// Forwards to one of several target groups, chosen at random by weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The groups. AWS: 1–5.
+    pub target_groups: Vec<WeightedTargetGroup>,
+    /// `TargetGroupStickinessConfig`: how long a client stays with the group that it got (cookie AWSALBTG). None: disabled.
+    pub stickiness: Option<Duration>,
+}
+
+/// A target group and its share of the requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightedTargetGroup {
+    /// The group.
+    pub target_group: TargetGroupId,
+    /// Share, in proportion to the sum of weights. AWS: 0–999; 0 gets nothing; all 0: 503.
+    pub weight: u32,
+}
+
+/// A redirect. Parts may hold `#{protocol}`, `#{host}`, `#{port}`, `#{path}` (without leading slash) and `#{query}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// 301 or 302.
+    pub status: u16,
+    /// `HTTP`, `HTTPS` or `#{protocol}`.
+    pub protocol: String,
+    /// Host, default `#{host}`.
+    pub host: String,
+    /// Port, default `#{port}` (the listener's port).
+    pub port: String,
+    /// Path with leading slash, default `/#{path}`.
+    pub path: String,
+    /// Query without `?`, default `#{query}`. Empty: none.
+    pub query: String,
+}
+
+/// A response that the load balancer makes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedResponse {
+    /// 2xx, 4xx or 5xx.
+    pub status: u16,
+    /// Content-Type. AWS: text/plain, text/css, text/html, application/javascript or application/json.
+    pub content_type: String,
+    /// Body. AWS: at most 1024 characters.
+    pub body: String,
+}
+
+/// A target group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetGroup {
+    /// Its id.
+    pub id: TargetGroupId,
+    /// Protocol towards targets.
+    pub protocol: TargetProtocol,
+    /// HTTP version towards targets.
+    pub version: ProtocolVersion,
+    /// How its targets are checked.
+    pub health_check: HealthCheck,
+    /// How a target is picked.
+    pub algorithm: Algorithm,
+    /// Keeps a client with its target.
+    pub stickiness: Option<TargetStickiness>,
+    /// `load_balancing.cross_zone.enabled`. Kept for the control plane; this data plane has one node, which serves all zones.
+    pub cross_zone: bool,
+    /// `target_group_health.unhealthy_state_routing.minimum_healthy_targets.count`: with fewer healthy targets, all of them get requests
+    /// (fail-open). Default 1.
+    pub minimum_healthy_count: u32,
+    /// `…minimum_healthy_targets.percentage`, 1–100. None: off.
+    pub minimum_healthy_percentage: Option<u8>,
+    /// `slow_start.duration_seconds`: a target that became healthy gets a share that grows linearly for so long. Zero: off.
+    pub slow_start: Duration,
+    /// The registered targets, with those that are being deregistered.
+    pub targets: Vec<Target>,
+}
+
+/// Protocol towards targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetProtocol {
+    /// Without TLS.
+    Http,
+    /// TLS. Not served yet: requests get 502 and the access log says why.
+    Https,
+}
+
+/// HTTP version towards targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProtocolVersion {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge. Clients that speak HTTP/1.1 get 464.
+    Http2,
+    /// gRPC over HTTP/2. Clients that speak HTTP/1.1 get 464.
+    Grpc,
+}
+
+/// How a target is picked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest requests in flight.
+    LeastOutstandingRequests,
+    /// At random.
+    WeightedRandom,
+}
+
+/// Keeps a client with its target by a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetStickiness {
+    /// `lb_cookie`: cookies AWSALB and AWSALBCORS.
+    LoadBalancerCookie {
+        /// How long after the latest response the cookie holds. AWS: 1–604800 s.
+        duration: Duration,
+    },
+    /// `app_cookie`: cookie AWSALBAPP-0, set when the target's response sets the named cookie.
+    ApplicationCookie {
+        /// Name of the application's cookie.
+        name: String,
+        /// How long after the latest response the cookie holds. AWS: 1–604800 s.
+        duration: Duration,
+    },
+}
+
+/// A registered target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its id.
+    pub id: TargetId,
+    /// Address that requests go to.
+    pub address: IpAddr,
+    /// Port that requests go to.
+    pub port: u16,
+    /// Its availability zone; None: outside of the VPC (`all`).
+    pub zone: Option<String>,
+    /// Whether packets from the load balancer arrive.
+    pub reachability: Reachability,
+    /// Being deregistered: gets no new requests.
+    pub draining: bool,
+}
+
+/// Whether packets from the load balancer arrive at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reachability {
+    /// They do.
+    Allowed,
+    /// Security groups drop them: connecting waits out the connect timeout (504); health checks time out.
+    Blocked,
+}
+
+/// How targets are checked. Times are AWS's; [`Timing::health_check_scale`] compresses them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// False: every target is `unavailable` (Target.HealthCheckDisabled) and gets requests.
+    pub enabled: bool,
+    /// Protocol of the probe.
+    pub protocol: TargetProtocol,
+    /// Port; None is `traffic-port`.
+    pub port: Option<u16>,
+    /// Path. Default `/`.
+    pub path: String,
+    /// Time between probes. AWS: 5–300 s, default 30 s.
+    pub interval: Duration,
+    /// How long a probe waits for its answer. AWS: 2–120 s, default 5 s.
+    pub timeout: Duration,
+    /// Successes in a row that make an unhealthy target healthy. AWS: 2–10, default 5. A new target needs one.
+    pub healthy_threshold: u32,
+    /// Failures in a row that make a target unhealthy. AWS: 2–10, default 2.
+    pub unhealthy_threshold: u32,
+    /// Codes that mean success.
+    pub matcher: Matcher,
+}
+
+/// Codes that mean success: lists and ranges, such as `200,202` or `200-299`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matcher {
+    /// HTTP status codes. AWS: 200–499, default `200`.
+    Http(String),
+    /// gRPC status codes. AWS: 0–99, default `12`.
+    Grpc(String),
+}
+
+/// Settings of a data plane that do not change while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct DataPlaneOptions {
+    /// What to do when a listener's port cannot be bound.
+    pub port_fallback: PortFallback,
+    /// Times that AWS fixes, and their compression.
+    pub timing: Timing,
+    /// Seed of every random choice (weights, weighted_random). None: from the operating system.
+    pub seed: Option<u64>,
+}
+
+/// What to do when a listener's port cannot be bound (not permitted, or taken).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortFallback {
+    /// Report the error; the listener does not serve.
+    Refuse,
+    /// Listen on the first free port from `port + offset` on, and report which.
+    StandIn {
+        /// Distance of the first candidate: 8000 makes 80 into 8080 and 443 into 8443.
+        offset: u16,
+    },
+}
+
+impl Default for PortFallback {
+    fn default() -> Self {
+        Self::StandIn { offset: 8000 }
+    }
+}
+
+/// Times that AWS fixes, and their compression.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timing {
+    /// Factor on health check intervals and timeouts; 0.01 makes an interval of 30 s into 300 ms. 0: as fast as is useful.
+    pub health_check_scale: f64,
+    /// How long connecting to a target may take. AWS: 10 s.
+    pub connect_timeout: Duration,
+    /// Factor on idle timeout and client keep-alive. Default 1.
+    pub idle_scale: f64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { health_check_scale: 0.01, connect_timeout: Duration::from_secs(10), idle_scale: 1.0 }
+    }
+}
