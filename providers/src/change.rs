@@ -1,0 +1,74 @@
+//! Changes: what is done to a cloud, in an order that people can read and approve.
+
+use crate::{ResourceId, RuleId};
+use portico_crds::ObjectRef;
+use serde::{Deserialize, Serialize};
+
+/// Position of a change in its list; `after` refers to it.
+pub type ChangeId = usize;
+
+/// One step towards the stack. Every change is safely repeatable after a crash, a throttle or a lost response.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change<Operation> {
+    /// Whether something appears, changes or goes.
+    pub action: Action,
+    /// What it is done to.
+    pub resource: ResourceId,
+    /// The call, in the provider's own words.
+    pub operation: Operation,
+    /// Changes that must be done before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<ChangeId>,
+    /// What must hold before it is done.
+    #[serde(default, skip_serializing_if = "Gate::is_none")]
+    pub gate: Gate,
+    /// Why: one line for a person ("weights 50/50 → 90/10").
+    pub reason: String,
+    /// The Kubernetes objects that it comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
+}
+
+/// Kind of a change, as a plan prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// `+`
+    Create,
+    /// `~`
+    Update,
+    /// `-`
+    Delete,
+}
+
+/// What must hold before a change is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Gate {
+    /// Nothing.
+    #[default]
+    None,
+    /// The targets of these sets are healthy (make before break).
+    TargetsHealthy(Vec<crate::TargetSetId>),
+    /// A long operation of the cloud is over.
+    OperationDone(String),
+    /// An earlier change has reached the data plane.
+    Propagated(ChangeId),
+}
+
+impl Gate {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+/// Where a cloud resource comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// A rule of a route.
+    Rule(RuleId),
+    /// Any other object.
+    Object(ObjectRef),
+}

@@ -1,0 +1,152 @@
+//! Ownership: marks by which a cloud object is known as ours, and names that never change.
+
+use crate::UnitId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Identifies the Kubernetes cluster in every mark and name; by default the UID of the namespace `kube-system`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClusterId(pub String);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names a resource within its unit's stack: `load-balancer`, `listener/80`, `target-group/team-a/web:80`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ResourceId(pub String);
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Tags or labels of a cloud object.
+pub type TagSet = BTreeMap<String, String>;
+
+/// How a resource is known to be ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ownership {
+    /// By tags on it.
+    Tags(TagSet),
+    /// By its name.
+    Name(String),
+    /// By its description.
+    Description(String),
+    /// By the resource that it is part of.
+    Parent(ResourceId),
+    /// It was there before and was handed to us, within a scope.
+    Adopted {
+        /// What of it is ours: `load-balancer`, `listener` or `priorities/1000-1999`.
+        scope: String,
+    },
+}
+
+/// Keys of the marks.
+pub mod mark {
+    use super::*;
+
+    /// The cluster's id.
+    pub const CLUSTER: &str = "portico.dev/cluster";
+    /// The unit, as [`UnitId`] displays it.
+    pub const UNIT: &str = "portico.dev/unit";
+    /// The resource within the unit, as [`ResourceId`] displays it.
+    pub const RESOURCE: &str = "portico.dev/resource";
+    /// SHA-256 of the stack that was last applied whole; on the load balancer only.
+    pub const STACK: &str = "portico.dev/stack";
+
+    /// The marks of a resource: cluster, unit and resource.
+    pub fn tags(cluster: &ClusterId, unit: &UnitId, resource: &ResourceId) -> TagSet {
+        TagSet::from([
+            (CLUSTER.to_owned(), value(&cluster.0)),
+            (UNIT.to_owned(), value(&unit.to_string())),
+            (RESOURCE.to_owned(), value(&resource.0)),
+        ])
+    }
+
+    /// A text as the value of a mark: as it is up to 255 characters, beyond that cut with a hash at the end, so that two long names never meet.
+    ///
+    /// AWS: a tag's value has at most 256 characters. A Kubernetes namespace and name have up to 63 and 253.
+    pub fn value(text: &str) -> String {
+        const LONGEST: usize = 255;
+        if text.len() <= LONGEST && !text.contains('~') {
+            return text.to_owned();
+        }
+        let hash = stable_hash(&[text], 16);
+        let kept: String = text.chars().take(LONGEST - hash.len() - 1).collect();
+        format!("{kept}~{hash}")
+    }
+}
+
+/// The first `length` characters of a SHA-256, written with the letters a to p, over the parts, each prefixed with its length.
+///
+/// Version 1 of the naming scheme; goldens hold it. To change it is to rename every cloud object of every user.
+pub fn stable_hash(parts: &[&str], length: usize) -> String {
+    const ALPHABET: &[u8; 16] = b"abcdefghijklmnop";
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let bytes = digest.finalize();
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|nibble| char::from(ALPHABET[usize::from(nibble)])).take(length).collect()
+}
+
+/// A name of at most `longest` characters for people to recognise and machines to rely on: `PREFIX-WORD-WORD-HASH`.
+///
+/// Words are cut and cleaned to `[a-z0-9-]`; the hash over `identity` alone makes the name unique, so that two names differ whenever their
+/// identities do.
+pub fn stable_name(prefix: &str, words: &[&str], identity: &[&str], longest: usize) -> String {
+    const HASH: usize = 12;
+    let hash = stable_hash(identity, HASH);
+    let room = longest.saturating_sub(prefix.len() + 1 + HASH + 1);
+    let share = (room + 1).checked_div(words.len()).unwrap_or(0).saturating_sub(1);
+    let clean = |word: &str| {
+        let cut: String = word.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(share).collect();
+        cut.trim_matches('-').to_owned()
+    };
+    let mut name = prefix.to_owned();
+    for word in words.iter().map(|w| clean(w)).filter(|w| !w.is_empty()) {
+        name.push('-');
+        name.push_str(&word);
+    }
+    name.push('-');
+    name.push_str(&hash);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// These names exist in users' clouds: a change of any of them is a rename.
+    #[test]
+    fn names_never_change() {
+        assert_eq!(stable_name("portico", &["team-a", "web"], &["cluster", "gateway/team-a/web"], 32), "portico-team-web-fnnpcafkhbad");
+        let long = "a".repeat(253);
+        let name = stable_name("portico", &["team-a", &long], &["cluster", &long], 32);
+        assert!(name.len() <= 32, "{name}");
+        assert_ne!(name, stable_name("portico", &["team-a", &long], &["cluster", &format!("{long}b")], 32));
+    }
+
+    #[test]
+    fn hashes_tell_where_parts_end() {
+        assert_ne!(stable_hash(&["ab", "c"], 12), stable_hash(&["a", "bc"], 12));
+    }
+
+    #[test]
+    fn long_marks_stay_apart_and_fit() {
+        let (a, b) = (format!("gateway/ns/{}a", "x".repeat(300)), format!("gateway/ns/{}b", "x".repeat(300)));
+        assert!(mark::value(&a).len() <= 256);
+        assert_ne!(mark::value(&a), mark::value(&b));
+        assert_eq!(mark::value("gateway/ns/web"), "gateway/ns/web");
+    }
+}

@@ -1,0 +1,222 @@
+//! The contract that every cloud fulfils.
+
+use crate::{AddressKind, Binding, Change, ClusterId, Plan, Refusal, ServiceTargets, TargetHealth, TargetSetId, TargetsReport, UnitId};
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::{Debug, Display};
+use std::time::Duration;
+
+/// A cloud, in Portico's seven words. `compile` and `diff` are pure; `observe`, `execute` and the target calls are the only ones that may touch
+/// the cloud.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// Desired objects of one unit and their references to one another; a value that goldens hold and `portico plan` prints.
+    type Stack: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync;
+    /// What exists for one unit.
+    type Observed: Clone + Debug + Serialize + Send + Sync;
+    /// One call, in the cloud's own words; displayed as a person would say it.
+    type Operation: Clone + Debug + Display + Serialize + Send + Sync;
+
+    /// Short name for logs and metrics: `aws`.
+    fn name(&self) -> &'static str;
+
+    /// Features that may be claimed in `GatewayClass.status.supportedFeatures`, sorted by name.
+    fn supported_features(&self) -> Vec<Feature>;
+
+    /// The stack that serves a plan, what it cannot serve, and which endpoints fill its target sets. Pure and total.
+    fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Self::Stack>;
+
+    /// The stack of a unit that is to go: `diff` against it deletes everything of that unit and nothing else. `settings` is the last plan known,
+    /// for the region and the names that are needed to find it.
+    fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&Plan>) -> Self::Stack;
+
+    /// What exists in the cloud and is ours, with what else the stack refers to (subnets, groups). Answers from the cache where that is
+    /// complete; with `fresh`, or where the cache knows nothing, it asks the cloud. Never changes anything.
+    async fn observe(&self, stack: &Self::Stack, fresh: bool) -> Result<Self::Observed, ProviderError>;
+
+    /// Minimal changes from what is observed to the stack, ordered make-before-break. Pure; `diff` of a stack that is already there is empty.
+    /// Fails where the stack cannot be reached at all (no subnet fits, for example).
+    fn diff(&self, stack: &Self::Stack, observed: &Self::Observed) -> Result<Vec<Change<Self::Operation>>, ProviderError>;
+
+    /// Makes the changes, in order. Before each mutation it asks `leadership`; after each it writes the outcome through to the cache. On an error the
+    /// changes made so far stand; the caller observes again and goes on later. Safe to repeat at any point.
+    async fn execute(
+        &self,
+        stack: &Self::Stack,
+        changes: Vec<Change<Self::Operation>>,
+        leadership: &dyn Leadership,
+        progress: &dyn Progress<Self::Operation>,
+    ) -> Result<(), ProviderError>;
+
+    /// Where the unit's load balancer stands and which addresses it has; from the cache after `execute`.
+    async fn outcome(&self, stack: &Self::Stack) -> Result<Outcome, ProviderError>;
+
+    /// Brings a target set to hold what it should: registers what is missing before it deregisters what is too much, in batches. A no-op makes no call.
+    /// [`ProviderError::NotReady`] where the target set does not exist yet.
+    async fn sync_targets(&self, targets: &ServiceTargets, leadership: &dyn Leadership) -> Result<TargetsReport, ProviderError>;
+
+    /// Health of a target set as the cloud sees it: one read.
+    async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError>;
+
+    /// All units of this cluster that own something in the cloud: one bulk listing, at start and in the sweep.
+    async fn owned_units(&self, cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError>;
+}
+
+/// Outcome of compile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Compiled<Stack> {
+    /// What should exist. One today; with an Envoy tier behind a cloud load balancer a unit owns several, in order.
+    pub stack: Stack,
+    /// What cannot be served, ordered.
+    pub refusals: Vec<Refusal>,
+    /// Which endpoints fill which target set, ordered, no sink twice.
+    pub bindings: Vec<Binding>,
+}
+
+/// State of a unit's load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// Where it stands.
+    pub state: LoadBalancerState,
+    /// Its addresses; empty while it has none.
+    pub addresses: Vec<LoadBalancerAddress>,
+}
+
+/// Where a load balancer stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LoadBalancerState {
+    /// There is none.
+    Absent,
+    /// The cloud is still building it; worth another look after the pause.
+    Provisioning {
+        /// When to look again.
+        look_again: Duration,
+    },
+    /// It takes traffic.
+    Active,
+    /// The cloud gave up, in its own words.
+    Failed(String),
+}
+
+/// An address of a load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancerAddress {
+    /// IP address or hostname.
+    pub kind: AddressKind,
+    /// The address.
+    pub value: String,
+}
+
+/// A Gateway API feature name, as in `supportedFeatures[].name`.
+pub type Feature = &'static str;
+
+/// Whether this process may change the world. Asked before each mutation.
+pub trait Leadership: Send + Sync {
+    /// Whether the lease is held now.
+    fn is_leader(&self) -> bool;
+}
+
+/// Hears of each change as it is made.
+pub trait Progress<Operation>: Send + Sync {
+    /// A change begins.
+    fn begin(&self, change: &Change<Operation>);
+    /// A change is done, or failed.
+    fn end(&self, change: &Change<Operation>, error: Option<&ProviderError>);
+}
+
+/// Classes of errors: what the caller does about it depends on the class alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The cloud asks to slow down: back off and try again.
+    #[error("the cloud throttles {operation}: {message}")]
+    Throttled {
+        /// The call.
+        operation: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// A failure that passes: a server error, a broken connection, something not visible yet. Observe, then try again.
+    #[error("{operation} failed for now: {message}")]
+    Transient {
+        /// The call.
+        operation: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// Something needed does not exist yet, and will: come back after the unit's next pass.
+    #[error("not ready: {message}")]
+    NotReady {
+        /// What is missing.
+        message: String,
+    },
+    /// Credentials or permissions are missing.
+    #[error("{operation} is not permitted: {message}. Give the operator's role this permission")]
+    Denied {
+        /// The call.
+        operation: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// A quota of the cloud is reached.
+    #[error("{operation} needs more than the quota allows: {message}")]
+    Limit {
+        /// The call.
+        operation: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// The cloud refuses the request as such; it stays refused until something changes.
+    #[error("{operation} was refused: {code}: {message}")]
+    Invalid {
+        /// The call.
+        operation: String,
+        /// The cloud's error code.
+        code: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// A name or a place that we need is taken by something that is not ours.
+    #[error("{resource} exists and is not ours: {message}")]
+    Foreign {
+        /// What is taken.
+        resource: String,
+        /// Whose it seems to be.
+        message: String,
+    },
+    /// Settings that cannot work: the message names the field and the remedy.
+    #[error("{message}")]
+    Settings {
+        /// For the platform team.
+        message: String,
+    },
+    /// The lease was lost: nothing more may be changed by this process.
+    #[error("this process no longer holds the lease")]
+    NotLeader,
+}
+
+impl ProviderError {
+    /// Whether trying again without any change of input can help.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Transient { .. } | Self::NotReady { .. } | Self::Foreign { .. } | Self::Denied { .. } | Self::Limit { .. })
+    }
+
+    /// One word for metrics and logs.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "throttled",
+            Self::Transient { .. } => "transient",
+            Self::NotReady { .. } => "not-ready",
+            Self::Denied { .. } => "denied",
+            Self::Limit { .. } => "limit",
+            Self::Invalid { .. } => "invalid",
+            Self::Foreign { .. } => "foreign",
+            Self::Settings { .. } => "settings",
+            Self::NotLeader => "not-leader",
+        }
+    }
+}
