@@ -1,18 +1,85 @@
 //! The data plane: sockets, routing, proxying and health checks of the embedded load balancers.
 //!
 //! It is a function of a [`config::DataPlaneConfig`], swapped as a whole between two requests. It knows nothing of AWS calls.
+//!
+//! The way of one request: a [socket] accepts it, the client's stream keeps its idle timeout, [service] checks its head and asks the
+//! [routing] table for its rule, transforms rewrite it, and it is answered by a [page] or a target: [target] picks one, [connection] lends a
+//! connection, [proxy] passes the messages. Health checks run beside it in [probe] and publish on the [health] board.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+mod body;
+mod client;
+mod condition;
 pub mod config;
+mod connection;
+mod exchange;
+mod head;
+mod headers;
 pub mod health;
+mod page;
+mod pattern;
+mod probe;
+mod proxy;
+mod random;
+mod redirect;
+mod routing;
+mod service;
+mod socket;
+mod stickiness;
+mod target;
+mod transform;
 
-use config::{DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, RuleId, TargetGroupId};
+use config::{DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing};
 use health::HealthBoard;
+pub use pattern::check_regex;
+use random::Random;
+use routing::{LoadBalancerTable, RoutingTable, SocketKey};
+use socket::Socket;
+use target::{TargetGroupState, Usage};
+
+/// How long requests in flight may take when the data plane shuts down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// The running data plane. Clones share it.
 #[derive(Clone, Debug)]
-pub struct DataPlane {}
+pub struct DataPlane {
+    shared: Arc<Shared>,
+    sockets: Arc<tokio::sync::Mutex<HashMap<SocketKey, Socket>>>,
+    bound: Arc<RwLock<Vec<BoundListener>>>,
+    port_fallback: PortFallback,
+}
+
+/// What every request and every probe needs.
+#[derive(Debug)]
+struct Shared {
+    table: RwLock<Arc<RoutingTable>>,
+    board: HealthBoard,
+    random: Random,
+    timing: Timing,
+    tracker: TaskTracker,
+    /// Ends all tasks at once.
+    hard_stop: CancellationToken,
+}
+
+impl Shared {
+    /// The table in force.
+    fn table(&self) -> Arc<RoutingTable> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A connection timeout, compressed.
+    fn compress(&self, time: Duration) -> Duration {
+        Duration::try_from_secs_f64(time.as_secs_f64() * self.timing.idle_scale).unwrap_or(time)
+    }
+}
 
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,29 +107,156 @@ pub struct Counters {
 
 impl DataPlane {
     /// A data plane that serves nothing yet. Needs no runtime; [`apply`](Self::apply) does.
-    pub fn new(_options: DataPlaneOptions) -> Self {
-        Self {}
+    pub fn new(options: DataPlaneOptions) -> Self {
+        let shared = Shared {
+            table: RwLock::default(),
+            board: HealthBoard::default(),
+            random: Random::new(options.seed),
+            timing: options.timing,
+            tracker: TaskTracker::new(),
+            hard_stop: CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared), sockets: Arc::default(), bound: Arc::default(), port_fallback: options.port_fallback }
     }
 
     /// Puts a configuration in force: when it returns, sockets follow it and the next request on every connection, new or kept alive, is
     /// served by it. An older revision than the one in force is ignored. Never fails: what cannot be bound is reported by [`bound`](Self::bound).
-    pub async fn apply(&self, _config: DataPlaneConfig) {}
+    pub async fn apply(&self, config: DataPlaneConfig) {
+        let mut sockets = self.sockets.lock().await;
+        let previous = self.shared.table();
+        if config.revision < previous.revision || self.shared.hard_stop.is_cancelled() {
+            return;
+        }
+        let table = Arc::new(compile(&config, &previous, &self.shared));
+        *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&table);
+        for (id, group) in &previous.target_groups {
+            if !table.target_groups.contains_key(id) {
+                group.remove();
+            }
+        }
+
+        let unwanted: Vec<SocketKey> = sockets
+            .iter()
+            .filter(|(key, socket)| {
+                socket.bound.is_err() || table.listeners.get(key).is_none_or(|listener| listener.protocol != socket.protocol)
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        for key in unwanted {
+            if let Some(socket) = sockets.remove(&key) {
+                socket.close().await;
+            }
+        }
+        for table in table.load_balancers.values() {
+            let reserved: HashSet<u16> = table.listeners.iter().map(|listener| listener.port).collect();
+            for listener in &table.listeners {
+                let key = (table.config.address, listener.port);
+                sockets.entry(key).or_insert_with(|| Socket::open(&self.shared, listener, self.port_fallback, &reserved));
+            }
+        }
+        self.report(&table, &sockets);
+    }
+
+    fn report(&self, table: &RoutingTable, sockets: &HashMap<SocketKey, Socket>) {
+        let mut bound: Vec<BoundListener> = table
+            .load_balancers
+            .values()
+            .flat_map(|load_balancer| &load_balancer.listeners)
+            .filter_map(|listener| {
+                let address = listener.load_balancer.address;
+                Some(BoundListener {
+                    load_balancer: listener.load_balancer.id.clone(),
+                    listener: listener.id.clone(),
+                    address,
+                    port: listener.port,
+                    bound: sockets.get(&(address, listener.port))?.bound.clone(),
+                })
+            })
+            .collect();
+        bound.sort_by(|a, b| (&a.load_balancer, a.port).cmp(&(&b.load_balancer, b.port)));
+        *self.bound.write().unwrap_or_else(PoisonError::into_inner) = bound;
+    }
 
     /// The health of all targets, as DescribeTargetHealth shows it; a shared board that follows the probes.
     pub fn health(&self) -> HealthBoard {
-        HealthBoard::default()
+        self.shared.board.clone()
     }
 
     /// Where the listeners of the configuration in force listen, by load balancer and port.
     pub fn bound(&self) -> Vec<BoundListener> {
-        Vec::new()
+        self.bound.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Request counters of rules and target groups in the configuration in force.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let table = self.shared.table();
+        let listeners = table.load_balancers.values().flat_map(|load_balancer| &load_balancer.listeners);
+        let mut rules: Vec<_> = listeners.flat_map(|listener| listener.rules()).map(|rule| (rule.id().clone(), rule.requests())).collect();
+        rules.sort();
+        let mut target_groups: Vec<_> = table.target_groups.iter().map(|(id, group)| (id.clone(), group.requests())).collect();
+        target_groups.sort();
+        Counters { rules, target_groups }
     }
 
-    /// Closes sockets, lets requests in flight finish for a short while, ends all tasks.
-    pub async fn shutdown(&self) {}
+    /// Closes sockets, lets requests in flight finish for up to a second, ends all tasks. Nothing can be applied afterwards.
+    pub async fn shutdown(&self) {
+        let mut sockets = self.sockets.lock().await;
+        for (_, socket) in sockets.drain() {
+            socket.close().await;
+        }
+        let table = std::mem::take(&mut *self.shared.table.write().unwrap_or_else(PoisonError::into_inner));
+        self.shared.tracker.close();
+        // Health checks would go on for ever; connections get their grace.
+        let checks = async {
+            for group in table.target_groups.values() {
+                group.end_checks();
+            }
+            self.shared.tracker.wait().await;
+        };
+        let _ = tokio::time::timeout(SHUTDOWN_GRACE, checks).await;
+        self.shared.hard_stop.cancel();
+        self.shared.tracker.wait().await;
+        self.bound.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Compiles a configuration, taking over what did not change.
+fn compile(config: &DataPlaneConfig, previous: &RoutingTable, shared: &Arc<Shared>) -> RoutingTable {
+    let load_balancers: HashMap<_, _> = config
+        .load_balancers
+        .iter()
+        .map(|config| {
+            let known = previous.load_balancers.get(&config.id);
+            let table = match known {
+                Some(known) if Arc::ptr_eq(&known.config, config) || known.config == *config => Arc::clone(known),
+                known => Arc::new(LoadBalancerTable::new(config, known.map(Arc::as_ref))),
+            };
+            (config.id.clone(), table)
+        })
+        .collect();
+    let listeners = load_balancers
+        .values()
+        .flat_map(|table| &table.listeners)
+        .map(|listener| ((listener.load_balancer.address, listener.port), Arc::clone(listener)))
+        .collect();
+    let mut usage: HashMap<&TargetGroupId, &[String]> = HashMap::new();
+    for table in load_balancers.values() {
+        for group in table.referenced_groups() {
+            usage.insert(group, &table.config.zones);
+        }
+    }
+    let target_groups = config
+        .target_groups
+        .iter()
+        .map(|(id, group)| {
+            let usage = usage.get(id).map_or(Usage::Unreferenced, |zones| Usage::Zones(zones));
+            let known = previous.target_groups.get(id);
+            let state = match known {
+                Some(known) if known.is_current(group, usage) => Arc::clone(known),
+                known => Arc::new(TargetGroupState::new(group, usage, known.map(Arc::as_ref), shared)),
+            };
+            (id.clone(), state)
+        })
+        .collect();
+    RoutingTable { revision: config.revision, load_balancers, listeners, target_groups }
 }

@@ -1,13 +1,13 @@
 //! Target health: states and reasons as DescribeTargetHealth shows them, and the board on which the probes publish them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use tokio::sync::watch;
 
-use super::config::{TargetGroupId, TargetId};
+use super::config::{HealthCheck, TargetGroupId, TargetId};
 
 /// State of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,100 @@ pub struct TargetHealth {
     pub description: Option<String>,
 }
 
+impl TargetHealth {
+    fn new(state: HealthState, reason: &'static str, description: impl Into<String>) -> Self {
+        Self { state, reason: Some(reason), description: Some(description.into()) }
+    }
+
+    /// Probes succeed.
+    pub(super) fn healthy() -> Self {
+        Self { state: HealthState::Healthy, reason: None, description: None }
+    }
+
+    /// Not probed yet.
+    pub(super) fn registering() -> Self {
+        Self::new(HealthState::Initial, "Elb.RegistrationInProgress", "Target registration is in progress")
+    }
+
+    /// The group is not referenced by a rule, or the target's zone is not enabled.
+    pub(super) fn not_in_use() -> Self {
+        let description = "Target group is not configured to receive traffic from the load balancer";
+        Self::new(HealthState::Unused, "Target.NotInUse", description)
+    }
+
+    /// Being deregistered.
+    pub(super) fn draining() -> Self {
+        Self::new(HealthState::Draining, "Target.DeregistrationInProgress", "Target deregistration is in progress")
+    }
+
+    /// Health checks are disabled.
+    pub(super) fn check_disabled() -> Self {
+        Self::new(HealthState::Unavailable, "Target.HealthCheckDisabled", "Health checks are disabled for this target group")
+    }
+}
+
+/// What came out of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ProbeOutcome {
+    /// The matcher accepted the answer.
+    Success,
+    /// It did not: the HTTP or gRPC code.
+    Code(u32),
+    /// No answer in time.
+    Timeout,
+    /// The connection failed, or the answer was not what the protocol says.
+    Failed,
+    /// This embedded cloud cannot probe so.
+    Unsupported(&'static str),
+}
+
+impl ProbeOutcome {
+    fn unhealthy(&self) -> TargetHealth {
+        let (reason, description) = match self {
+            Self::Code(code) => ("Target.ResponseCodeMismatch", format!("Health checks failed with these codes: [{code}]")),
+            Self::Timeout => ("Target.Timeout", "Request timed out".to_owned()),
+            Self::Unsupported(why) => ("Elb.InternalError", (*why).to_owned()),
+            Self::Failed | Self::Success => ("Target.FailedHealthChecks", "Health checks failed".to_owned()),
+        };
+        TargetHealth::new(HealthState::Unhealthy, reason, description)
+    }
+}
+
+/// Turns outcomes of probes into a state: one success for a new target, thresholds afterwards.
+#[derive(Debug)]
+pub(super) struct HealthTracker {
+    health: TargetHealth,
+    successes: u32,
+    failures: u32,
+}
+
+impl HealthTracker {
+    pub(super) fn new() -> Self {
+        Self { health: TargetHealth::registering(), successes: 0, failures: 0 }
+    }
+
+    /// Takes an outcome in and says the health after it.
+    pub(super) fn record(&mut self, outcome: &ProbeOutcome, check: &HealthCheck) -> &TargetHealth {
+        if *outcome == ProbeOutcome::Success {
+            self.failures = 0;
+            self.successes = self.successes.saturating_add(1);
+            let needed = if self.health.state == HealthState::Initial { 1 } else { check.healthy_threshold };
+            if self.successes >= needed {
+                self.health = TargetHealth::healthy();
+            }
+        } else {
+            self.successes = 0;
+            self.failures = self.failures.saturating_add(1);
+            if self.failures >= check.unhealthy_threshold || self.health.state == HealthState::Unhealthy {
+                self.health = outcome.unhealthy();
+            } else if self.health.state == HealthState::Initial {
+                self.health = TargetHealth::new(HealthState::Initial, "Elb.InitialHealthChecking", "Initial health checks in progress");
+            }
+        }
+        &self.health
+    }
+}
+
 /// The health of all targets; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct HealthBoard {
@@ -78,5 +172,121 @@ impl HealthBoard {
     /// A number that changes whenever any target's health does.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.board.revision.subscribe()
+    }
+
+    pub(super) fn publish(&self, group: &TargetGroupId, target: &TargetId, health: &TargetHealth) {
+        let changed = {
+            let mut targets = self.board.targets.write().unwrap_or_else(PoisonError::into_inner);
+            let group = match targets.get_mut(group) {
+                Some(group) => group,
+                None => targets.entry(group.clone()).or_default(),
+            };
+            match group.entry(target.clone()) {
+                Entry::Occupied(known) if known.get() == health => false,
+                Entry::Occupied(mut known) => {
+                    known.insert(health.clone());
+                    true
+                }
+                Entry::Vacant(vacant) => {
+                    vacant.insert(health.clone());
+                    true
+                }
+            }
+        };
+        if changed {
+            self.board.revision.send_modify(|revision| *revision += 1);
+        }
+    }
+
+    pub(super) fn remove(&self, group: &TargetGroupId, target: &TargetId) {
+        {
+            let mut groups = self.board.targets.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(targets) = groups.get_mut(group) else { return };
+            targets.remove(target);
+            if targets.is_empty() {
+                groups.remove(group);
+            }
+        }
+        self.board.revision.send_modify(|revision| *revision += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        super::config::{Matcher, TargetProtocol},
+        *,
+    };
+
+    fn check() -> HealthCheck {
+        HealthCheck {
+            enabled: true,
+            protocol: TargetProtocol::Http,
+            port: None,
+            path: "/".into(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: 3,
+            unhealthy_threshold: 2,
+            matcher: Matcher::Http("200".into()),
+        }
+    }
+
+    #[test]
+    fn a_new_target_needs_one_success_and_an_unhealthy_one_the_threshold() {
+        use HealthState::{Healthy, Initial, Unhealthy};
+        use ProbeOutcome::{Code, Failed, Success, Timeout};
+        let mut tracker = HealthTracker::new();
+        let steps = [
+            (Failed, Initial, Some("Elb.InitialHealthChecking")),
+            (Success, Healthy, None),
+            // One failure is not two.
+            (Timeout, Healthy, None),
+            (Success, Healthy, None),
+            (Timeout, Healthy, None),
+            (Timeout, Unhealthy, Some("Target.Timeout")),
+            // The reason follows the latest probe.
+            (Code(503), Unhealthy, Some("Target.ResponseCodeMismatch")),
+            (Failed, Unhealthy, Some("Target.FailedHealthChecks")),
+            (Success, Unhealthy, Some("Target.FailedHealthChecks")),
+            (Success, Unhealthy, Some("Target.FailedHealthChecks")),
+            // A failure starts the count again.
+            (Failed, Unhealthy, Some("Target.FailedHealthChecks")),
+            (Success, Unhealthy, Some("Target.FailedHealthChecks")),
+            (Success, Unhealthy, Some("Target.FailedHealthChecks")),
+            (Success, Healthy, None),
+        ];
+        for (index, (outcome, state, reason)) in steps.into_iter().enumerate() {
+            let health = tracker.record(&outcome, &check());
+            assert_eq!((health.state, health.reason), (state, reason), "step {index}");
+        }
+    }
+
+    #[test]
+    fn a_new_target_that_fails_becomes_unhealthy_and_then_needs_the_threshold() {
+        let mut tracker = HealthTracker::new();
+        tracker.record(&ProbeOutcome::Code(404), &check());
+        let health = tracker.record(&ProbeOutcome::Code(404), &check());
+        assert_eq!(health.description.as_deref(), Some("Health checks failed with these codes: [404]"));
+        for expected in [HealthState::Unhealthy, HealthState::Unhealthy, HealthState::Healthy] {
+            assert_eq!(tracker.record(&ProbeOutcome::Success, &check()).state, expected);
+        }
+    }
+
+    #[test]
+    fn the_board_tells_changes_only() {
+        let board = HealthBoard::default();
+        let (group, target) = (TargetGroupId::from("g"), TargetId::from("t"));
+        let mut changes = board.changes();
+        board.publish(&group, &target, &TargetHealth::healthy());
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        board.publish(&group, &target, &TargetHealth::healthy());
+        assert!(!changes.has_changed().unwrap());
+        board.remove(&group, &target);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(board.get(&group, &target), None);
     }
 }

@@ -1,0 +1,180 @@
+//! Connections to targets: opening, pooling and lending them.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    Shared,
+    body::RequestBody,
+    config::Reachability,
+    target::{GroupTarget, TargetState},
+};
+
+/// Idle connections kept per target.
+const POOL_LIMIT: usize = 128;
+/// How long a lent connection may take to become ready for its next request after a response ended.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Header lines that the parser accepts; their size is limited separately.
+pub(super) const HEADER_LINES: usize = 512;
+
+/// Idle connections to a target, shared by all clients.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Mutex<Vec<Idle>>);
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    until: Instant,
+}
+
+impl Pool {
+    /// The connection that was used last, if one still lives.
+    fn take(&self) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        while let Some(connection) = idle.pop() {
+            if connection.sender.is_ready() && now < connection.until {
+                return Some(connection.sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<RequestBody>, idle_timeout: Duration) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < POOL_LIMIT {
+            idle.push(Idle { sender, until: Instant::now() + idle_timeout });
+        }
+    }
+
+    /// Drops connections that cannot be used any more.
+    pub(super) fn prune(&self) {
+        let now = Instant::now();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|idle| !idle.sender.is_closed() && now < idle.until);
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Why there is no connection to a target.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// No answer within the connect timeout: packets are lost.
+    TimedOut,
+    /// Refused, reset or unreachable.
+    Failed(io::Error),
+}
+
+/// A request's hold on a target: counts as outstanding until dropped, then gives its connection back to the pool.
+#[derive(Debug)]
+pub(super) struct Lease {
+    target: Arc<TargetState>,
+    sender: Option<SendRequest<RequestBody>>,
+    shared: Arc<Shared>,
+    idle_timeout: Duration,
+    /// Whether the connection served a request before.
+    reused: bool,
+}
+
+impl Lease {
+    /// Counts a request in flight to a target, without a connection yet.
+    pub(super) fn new(target: &GroupTarget, shared: &Arc<Shared>, idle_timeout: Duration) -> Self {
+        target.state.outstanding.fetch_add(1, Ordering::Relaxed);
+        Self { target: Arc::clone(&target.state), sender: None, shared: Arc::clone(shared), idle_timeout, reused: false }
+    }
+
+    /// The target.
+    pub(super) fn target(&self) -> &Arc<TargetState> {
+        &self.target
+    }
+
+    /// A connection for one request: a pooled one, or a new one.
+    pub(super) async fn connection(&mut self, reachability: Reachability) -> Result<&mut SendRequest<RequestBody>, ConnectError> {
+        if reachability == Reachability::Blocked {
+            // Nothing gets through, on old connections neither.
+            self.target.pool.clear();
+            sleep(self.shared.timing.connect_timeout).await;
+            return Err(ConnectError::TimedOut);
+        }
+        let pooled = self.target.pool.take();
+        self.reused = pooled.is_some();
+        let sender = match pooled {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        Ok(self.sender.insert(sender))
+    }
+
+    /// A new connection in place of one that its target had closed before the request was sent; None if the present one is new already.
+    pub(super) async fn replacement(&mut self) -> Option<Result<&mut SendRequest<RequestBody>, ConnectError>> {
+        if !std::mem::take(&mut self.reused) {
+            return None;
+        }
+        match self.connect().await {
+            Ok(sender) => Some(Ok(self.sender.insert(sender))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<RequestBody>, ConnectError> {
+        let stream = match timeout(self.shared.timing.connect_timeout, TcpStream::connect(self.target.address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(ConnectError::Failed(error)),
+            Err(_) => return Err(ConnectError::TimedOut),
+        };
+        // Small messages must not wait for acknowledgements; without the option they are only slower.
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .max_headers(HEADER_LINES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
+        let (gone, stop) = (self.target.gone.clone(), self.shared.hard_stop.clone());
+        self.shared.tracker.spawn(async move {
+            tokio::select! {
+                // Its errors reach the request in flight.
+                _ = connection.with_upgrades() => {}
+                () = gone.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(sender)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.target.outstanding.fetch_sub(1, Ordering::Relaxed);
+        let Some(mut sender) = self.sender.take() else { return };
+        if sender.is_closed() || self.target.gone.is_cancelled() {
+            return;
+        }
+        if sender.is_ready() {
+            self.target.pool.put(sender, self.idle_timeout);
+            return;
+        }
+        // The end of the response is still to be read off the connection. Outside of a runtime there is nobody left to do it.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            let (target, idle_timeout) = (Arc::clone(&self.target), self.idle_timeout);
+            self.shared.tracker.spawn(async move {
+                if let Ok(Ok(())) = timeout(RETURN_TIMEOUT, sender.ready()).await {
+                    target.pool.put(sender, idle_timeout);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Health checks that really probe.
+
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    config::{HealthCheck, Matcher, ProtocolVersion, Reachability, TargetProtocol, Timing},
+    health::{HealthTracker, ProbeOutcome},
+    target::TargetState,
+};
+
+/// A compressed interval is not shorter than this.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+/// A compressed timeout on a real connection is not shorter than this (or than the configured one): a busy machine is not a dead target.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What to probe and how.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ProbeTarget {
+    pub(super) address: SocketAddr,
+    pub(super) version: ProtocolVersion,
+    pub(super) reachability: Reachability,
+    pub(super) check: HealthCheck,
+}
+
+/// Probes a target until cancelled, or until it is gone. A changed description is probed at once.
+pub(super) async fn watch_target(
+    state: Arc<TargetState>,
+    generation: u64,
+    mut targets: watch::Receiver<ProbeTarget>,
+    timing: Timing,
+    cancel: CancellationToken,
+) {
+    let mut tracker = HealthTracker::new();
+    loop {
+        let target = targets.borrow_and_update().clone();
+        let started = Instant::now();
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            changed = targets.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            outcome = probe(&target, &timing) => outcome,
+        };
+        let health = tracker.record(&outcome, &target.check);
+        state.publish_probed(generation, health);
+        state.prune_pool();
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            changed = targets.changed() => if changed.is_err() { return },
+            () = sleep_until(started + interval(&target.check, &timing)) => {}
+        }
+    }
+}
+
+fn interval(check: &HealthCheck, timing: &Timing) -> Duration {
+    check.interval.mul_f64(timing.health_check_scale).max(SHORTEST_INTERVAL.min(check.interval))
+}
+
+async fn probe(target: &ProbeTarget, timing: &Timing) -> ProbeOutcome {
+    let compressed = target.check.timeout.mul_f64(timing.health_check_scale);
+    if target.reachability == Reachability::Blocked {
+        sleep(compressed.max(Duration::from_millis(10))).await;
+        return ProbeOutcome::Timeout;
+    }
+    if target.check.protocol == TargetProtocol::Https {
+        return ProbeOutcome::Unsupported("The embedded cloud does not serve HTTPS health checks yet");
+    }
+    let limit = compressed.max(SHORTEST_TIMEOUT.min(target.check.timeout));
+    match timeout(limit, exchange(target)).await {
+        Ok(Some(code)) if accepts(&target.check.matcher, code) => ProbeOutcome::Success,
+        Ok(Some(code)) => ProbeOutcome::Code(code),
+        Ok(None) => ProbeOutcome::Failed,
+        Err(_) => ProbeOutcome::Timeout,
+    }
+}
+
+type ProbeBody = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+
+/// One request on a connection of its own; the HTTP status, or for gRPC the gRPC status. None: no valid answer.
+async fn exchange(target: &ProbeTarget) -> Option<u32> {
+    let stream = TcpStream::connect(target.address).await.ok()?;
+    let io = TokioIo::new(stream);
+    match target.version {
+        ProtocolVersion::Http1 => {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, ProbeBody>(io).await.ok()?;
+            let mut request = Request::get(&target.check.path).body(Empty::new().boxed_unsync()).ok()?;
+            let headers = request.headers_mut();
+            headers.insert(header::HOST, HeaderValue::try_from(target.address.to_string()).ok()?);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(header::USER_AGENT, HeaderValue::from_static("ELB-HealthChecker/2.0"));
+            let answer = async move { sender.send_request(request).await.ok() };
+            Some(drive(answer, connection).await?.status().as_u16().into())
+        }
+        version => {
+            let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, ProbeBody>(TokioExecutor::new(), io).await.ok()?;
+            let uri = format!("http://{}{}", target.address, target.check.path);
+            let mut request = Request::get(uri).body(Empty::new().boxed_unsync()).ok()?;
+            request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("ELB-HealthChecker/2.0"));
+            if version == ProtocolVersion::Grpc {
+                *request.method_mut() = Method::POST;
+                // One empty message: not compressed, length 0.
+                *request.body_mut() = Full::new(Bytes::from_static(&[0; 5])).boxed_unsync();
+                request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+            }
+            let answer = async move {
+                let response = sender.send_request(request).await.ok()?;
+                match version {
+                    ProtocolVersion::Grpc => grpc_status(response).await,
+                    _ => Some(response.status().as_u16().into()),
+                }
+            };
+            drive(answer, connection).await
+        }
+    }
+}
+
+/// Runs a connection for as long as its answer needs it.
+async fn drive<T>(answer: impl Future<Output = Option<T>>, connection: impl Future) -> Option<T> {
+    let (mut answer, connection) = (pin!(answer), pin!(connection));
+    tokio::select! {
+        biased;
+        result = &mut answer => result,
+        // The connection is over; what it delivered before is still there.
+        _ = connection => answer.await,
+    }
+}
+
+/// The gRPC status, from the header of an answer without body or from the trailers.
+async fn grpc_status(response: http::Response<Incoming>) -> Option<u32> {
+    let parse = |value: &HeaderValue| value.to_str().ok()?.parse().ok();
+    if let Some(status) = response.headers().get("grpc-status") {
+        return parse(status);
+    }
+    let body = response.into_body().collect().await.ok()?;
+    parse(body.trailers()?.get("grpc-status")?)
+}
+
+/// Whether a code is in a list of codes and ranges.
+fn accepts(matcher: &Matcher, code: u32) -> bool {
+    let (Matcher::Http(codes) | Matcher::Grpc(codes)) = matcher;
+    codes.split(',').any(|part| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        match (from.trim().parse::<u32>(), to.trim().parse::<u32>()) {
+            (Ok(from), Ok(to)) => (from..=to).contains(&code),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matchers_take_lists_and_ranges() {
+        for (codes, code, expected) in [
+            ("200", 200, true),
+            ("200", 201, false),
+            ("200,202", 202, true),
+            ("200,202", 201, false),
+            ("200-299", 299, true),
+            ("200-299", 300, false),
+            ("200-204,301,400-404", 403, true),
+            ("200-204,301,400-404", 302, false),
+            ("", 200, false),
+        ] {
+            assert_eq!(accepts(&Matcher::Http(codes.into()), code), expected, "{codes} on {code}");
+        }
+        assert!(accepts(&Matcher::Grpc("0-1,12".into()), 12));
+    }
+
+    #[test]
+    fn intervals_are_compressed_to_a_floor() {
+        let check = |seconds| HealthCheck {
+            enabled: true,
+            protocol: TargetProtocol::Http,
+            port: None,
+            path: "/".into(),
+            interval: Duration::from_secs(seconds),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            matcher: Matcher::Http("200".into()),
+        };
+        let timing = |health_check_scale| Timing { health_check_scale, ..Timing::default() };
+        assert_eq!(interval(&check(30), &timing(0.01)), Duration::from_millis(300));
+        assert_eq!(interval(&check(30), &timing(1.0)), Duration::from_secs(30));
+        assert_eq!(interval(&check(30), &timing(0.0)), SHORTEST_INTERVAL);
+    }
+}

@@ -1,0 +1,208 @@
+//! Listening sockets: opening, accepting, closing gracefully.
+
+use std::{
+    collections::HashSet,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    client::{ClientConnection, ClientStream},
+    config::{ListenerProtocol, PortFallback},
+    connection::HEADER_LINES,
+    headers::canonical,
+    routing::{ListenerTable, SocketKey},
+    service::serve,
+};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+/// Candidates for a stand-in port.
+const STAND_INS: u16 = 100;
+
+/// The socket of a listener.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) protocol: ListenerProtocol,
+    /// Where it listens, or why it does not.
+    pub(super) bound: Result<SocketAddr, String>,
+    stop: CancellationToken,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Socket {
+    /// Opens the socket of a listener and accepts connections. `reserved` are the ports of all listeners at the address, none of which may become
+    /// a stand-in for another.
+    pub(super) fn open(shared: &Arc<Shared>, listener: &Arc<ListenerTable>, fallback: PortFallback, reserved: &HashSet<u16>) -> Self {
+        let key = (listener.load_balancer.address, listener.port);
+        let stop = shared.hard_stop.child_token();
+        let failed = |reason: String| Self { protocol: listener.protocol.clone(), bound: Err(reason), stop: stop.clone(), accepting: None };
+        if listener.protocol == ListenerProtocol::Https {
+            return failed("HTTPS listeners are not served yet".to_owned());
+        }
+        let bound = bind(key, fallback, reserved).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        match bound {
+            Ok((address, socket)) => {
+                let accepting = accept(Arc::clone(shared), key, socket, address, Arc::clone(listener), stop.clone());
+                Self { protocol: listener.protocol.clone(), bound: Ok(address), accepting: Some(shared.tracker.spawn(accepting)), stop }
+            }
+            Err(error) => failed(format!("{}:{} cannot be bound: {error}", key.0, key.1)),
+        }
+    }
+
+    /// Stops accepting and lets its connections finish the requests that they have. When it returns, the port is free.
+    pub(super) async fn close(mut self) {
+        self.stop.cancel();
+        if let Some(accepting) = self.accepting.take() {
+            // It ends by itself; that it panicked would be no reason to go on listening.
+            let _ = accepting.await;
+        }
+    }
+}
+
+fn bind((address, port): SocketKey, fallback: PortFallback, reserved: &HashSet<u16>) -> io::Result<TcpListener> {
+    let error = match listen(SocketAddr::new(address, port)) {
+        Ok(socket) => return Ok(socket),
+        Err(error) => error,
+    };
+    let PortFallback::StandIn { offset } = fallback else { return Err(error) };
+    if !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::AddrInUse) {
+        return Err(error);
+    }
+    // High ports have no room above them: theirs are found lower.
+    let first = port.checked_add(offset).unwrap_or(port - offset.min(port));
+    (first..first.saturating_add(STAND_INS))
+        .filter(|candidate| !reserved.contains(candidate))
+        .find_map(|candidate| listen(SocketAddr::new(address, candidate)).ok())
+        .ok_or(error)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(
+    shared: Arc<Shared>,
+    key: SocketKey,
+    socket: TcpListener,
+    local: SocketAddr,
+    listener: Arc<ListenerTable>,
+    stop: CancellationToken,
+) {
+    // The table of the latest request, for requests that arrive when the listener has just been removed.
+    let latest = Arc::new(Mutex::new(listener));
+    let start = |stream: TcpStream, peer: SocketAddr| {
+        let connection = connection(Arc::clone(&shared), key, stream, peer, local, Arc::clone(&latest), stop.clone());
+        shared.tracker.spawn(connection);
+    };
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => start(stream, peer),
+                Err(error) => {
+                    // Out of file descriptors, most likely: it passes when connections end.
+                    tracing::warn!(%error, %local, "cannot accept a connection");
+                    sleep(Duration::from_millis(20)).await;
+                }
+            },
+        }
+    }
+    // Who connected before the end is served.
+    for _ in 0..BACKLOG {
+        match socket.accept().now_or_never() {
+            Some(Ok((stream, peer))) => start(stream, peer),
+            _ => break,
+        }
+    }
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    key: SocketKey,
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    latest: Arc<Mutex<Arc<ListenerTable>>>,
+    stop: CancellationToken,
+) {
+    let current = {
+        let shared = Arc::clone(&shared);
+        move || {
+            let table = shared.table();
+            let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(listener) = table.listeners.get(&key) {
+                *latest = Arc::clone(listener);
+            }
+            let listener = Arc::clone(&latest);
+            (table, listener)
+        }
+    };
+    let (_, listener) = current();
+    if !may_connect(&listener, peer) {
+        // A security group drops packets, which a program above TCP cannot do: it resets the connection instead, without a byte.
+        let _ = stream.set_zero_linger();
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    let attributes = &listener.load_balancer.attributes;
+    let client = ClientConnection::new(peer, local.port(), shared.compress(attributes.idle_timeout));
+    let greatest_age = sleep(shared.compress(attributes.client_keep_alive));
+    let hard_stop = shared.hard_stop.clone();
+    let io = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
+    let service = service_fn(move |request| {
+        let (table, listener) = current();
+        serve(Arc::clone(&shared), Arc::clone(&client), table, listener, request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The stream below has the idle timeout.
+        .header_read_timeout(None)
+        .auto_date_header(false)
+        .preserve_header_case(true)
+        .title_case_headers(true)
+        .max_headers(HEADER_LINES)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let (mut served, mut greatest_age) = (pin!(served), pin!(greatest_age));
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            // Errors end the connection; the access log has what concerns a request.
+            _ = served.as_mut() => return,
+            () = hard_stop.cancelled() => return,
+            () = stop.cancelled(), if !closing => {}
+            () = greatest_age.as_mut(), if !closing => {}
+        }
+        closing = true;
+        served.as_mut().graceful_shutdown();
+    }
+}
+
+/// Whether the load balancer's security groups let a peer connect to the listener.
+fn may_connect(listener: &ListenerTable, peer: SocketAddr) -> bool {
+    let address = canonical(peer.ip());
+    listener
+        .load_balancer
+        .ingress
+        .iter()
+        .any(|rule| (rule.from_port..=rule.to_port).contains(&listener.port) && rule.source.contains(&address))
+}
