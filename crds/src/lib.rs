@@ -9,16 +9,21 @@
 //!
 //! The crate is pure: no client, no async runtime, no clock.
 
+pub mod condition;
 pub mod decode;
+pub mod defaulting;
 pub mod gateway;
 pub mod kind;
 pub mod kubernetes;
+pub mod manifest;
 mod name;
 pub mod normal;
+pub mod v1alpha1;
 
 pub use decode::{CutIndexes, CutScope, Decoded, Defect, decode};
 pub use kind::Kind;
 pub use name::{NamespacedName, ObjectRef};
+pub use v1alpha1::crd_yaml;
 
 /// The value of `GatewayClass.spec.controllerName` of the classes that Portico serves, and of `controllerName` in its status entries.
 pub const CONTROLLER_NAME: &str = "portico.dev/gateway-controller";

@@ -1,0 +1,474 @@
+//! What comes of a class's profile and of what a Gateway may override in it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    LoadBalancerProfileSpec, OverridableField,
+    aws::{
+        AccessLogs, Algorithm, AwsProfile, BackendSecurityGroups, Discovery, HealthCheckProtocol, IpAddressType, LoadBalancerType, Scheme,
+        SecurityGroups, Subnets, XForwardedFor,
+    },
+};
+
+/// Settings of one load balancer, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EffectiveProfile {
+    /// In Amazon Web Services.
+    Aws(AwsSettings),
+}
+
+impl Default for EffectiveProfile {
+    /// What counts without any profile: an internet-facing application load balancer in discovered subnets.
+    fn default() -> Self {
+        Self::Aws(AwsSettings::default())
+    }
+}
+
+/// Settings of a load balancer in Amazon Web Services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsSettings {
+    /// Kind of load balancer.
+    pub load_balancer: LoadBalancerType,
+    /// Region; absent is the operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The cluster's name in tags of the form `kubernetes.io/cluster/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// Reachability.
+    pub scheme: Scheme,
+    /// Address families.
+    pub ip_address_type: IpAddressType,
+    /// Where the load balancer's subnets come from.
+    pub subnets: SubnetSource,
+    /// Where the load balancer's security groups come from.
+    pub security_groups: SecurityGroupSource,
+    /// Where the backends' security groups come from.
+    pub backend_security_groups: BackendSecurityGroupSource,
+    /// Whether Portico keeps the rules in the backends' groups that let the load balancer in.
+    pub manage_backend_rules: bool,
+    /// Tags for everything that is made, besides Portico's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Attributes of the load balancer.
+    pub attributes: LoadBalancerSettings,
+    /// Defaults for target groups.
+    pub target_group: TargetGroupSettings,
+}
+
+/// Where a load balancer's subnets come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SubnetSource {
+    /// By the role tags: `kubernetes.io/role/elb` or `kubernetes.io/role/internal-elb`, with the value `1` or none.
+    #[default]
+    RoleTags,
+    /// By tags; the value `*` stands for any.
+    Tags(BTreeMap<String, String>),
+    /// By id.
+    Ids(Vec<String>),
+}
+
+/// Where a load balancer's security groups come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecurityGroupSource {
+    /// Portico keeps one that lets these CIDR blocks in on the listeners' ports.
+    #[serde(rename_all = "camelCase")]
+    Managed {
+        /// CIDR blocks; absent is everybody: `0.0.0.0/0`, and `::/0` on a dual-stack load balancer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_ranges: Option<Vec<String>>,
+    },
+    /// By id.
+    Ids(Vec<String>),
+}
+
+impl Default for SecurityGroupSource {
+    fn default() -> Self {
+        Self::Managed { source_ranges: None }
+    }
+}
+
+/// Where the backends' security groups come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BackendSecurityGroupSource {
+    /// The nodes' groups: those with the tag `kubernetes.io/cluster/NAME`.
+    #[default]
+    ClusterTag,
+    /// By tags; the value `*` stands for any.
+    Tags(BTreeMap<String, String>),
+    /// By id.
+    Ids(Vec<String>),
+}
+
+/// Attributes of a load balancer, every one with a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancerSettings {
+    /// Seconds without data after which a connection is closed.
+    pub idle_timeout_seconds: u32,
+    /// Seconds that a client's connection is kept at most.
+    pub client_keep_alive_seconds: u32,
+    /// Whether AWS refuses to delete the load balancer.
+    pub deletion_protection: bool,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
+    /// Whether invalid header fields are dropped.
+    pub drop_invalid_header_fields: bool,
+    /// What happens to the X-Forwarded-For header.
+    pub x_forwarded_for: XForwardedFor,
+    /// Whether backends see the Host header as the client sent it.
+    pub preserve_host_header: bool,
+    /// Where access logs go; absent is nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_logs: Option<AccessLogs>,
+}
+
+impl Default for LoadBalancerSettings {
+    fn default() -> Self {
+        Self {
+            idle_timeout_seconds: 60,
+            client_keep_alive_seconds: 3600,
+            deletion_protection: false,
+            http2: true,
+            drop_invalid_header_fields: false,
+            x_forwarded_for: XForwardedFor::Append,
+            preserve_host_header: true,
+            access_logs: None,
+        }
+    }
+}
+
+/// Defaults for target groups, every one with a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetGroupSettings {
+    /// Health check.
+    pub health_check: HealthCheckSettings,
+    /// Seconds for which a removed target finishes its requests.
+    pub deregistration_delay_seconds: u32,
+    /// How a target is chosen.
+    pub algorithm: Algorithm,
+}
+
+impl Default for TargetGroupSettings {
+    fn default() -> Self {
+        Self { health_check: HealthCheckSettings::default(), deregistration_delay_seconds: 300, algorithm: Algorithm::default() }
+    }
+}
+
+/// A health check of targets, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheckSettings {
+    /// Path.
+    pub path: String,
+    /// Seconds between checks.
+    pub interval_seconds: u32,
+    /// Seconds for the answer.
+    pub timeout_seconds: u32,
+    /// Good checks in a row that make a target healthy.
+    pub healthy_threshold: u32,
+    /// Bad checks in a row that make a target unhealthy.
+    pub unhealthy_threshold: u32,
+    /// Status codes of a good check.
+    pub matcher: String,
+    /// Port; absent is the one that receives the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Protocol; absent is that of the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<HealthCheckProtocol>,
+}
+
+impl Default for HealthCheckSettings {
+    /// Whether a pod is fit is for its readiness probe to say. The check only finds out whether it answers: a 404 on `/` is an answer.
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            interval_seconds: 15,
+            timeout_seconds: 5,
+            healthy_threshold: 2,
+            unhealthy_threshold: 2,
+            matcher: "200-499".to_owned(),
+            port: None,
+            protocol: None,
+        }
+    }
+}
+
+impl Default for AwsSettings {
+    fn default() -> Self {
+        Self {
+            load_balancer: LoadBalancerType::Application,
+            region: None,
+            cluster_name: None,
+            scheme: Scheme::default(),
+            ip_address_type: IpAddressType::default(),
+            subnets: SubnetSource::default(),
+            security_groups: SecurityGroupSource::default(),
+            backend_security_groups: BackendSecurityGroupSource::default(),
+            manage_backend_rules: true,
+            tags: BTreeMap::new(),
+            attributes: LoadBalancerSettings::default(),
+            target_group: TargetGroupSettings::default(),
+        }
+    }
+}
+
+/// Why a class's and a Gateway's profile do not go together. Displayed as a sentence for the Gateway's or the class's status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// The class's profile is invalid.
+    #[error("the class's profile: {0}")]
+    Class(String),
+    /// The Gateway's profile is invalid.
+    #[error("the Gateway's profile: {0}")]
+    Gateway(String),
+    /// The Gateway's profile sets a field that the class does not let it.
+    #[error("{field} is set by the Gateway's profile, and the class's profile does not list it in overridable")]
+    NotOverridable {
+        /// Path of the field, such as `spec.aws.scheme`.
+        field: String,
+    },
+}
+
+impl MergeError {
+    /// Whether the class's profile is to blame, and not the Gateway's.
+    pub fn blames_class(&self) -> bool {
+        matches!(self, Self::Class(_))
+    }
+}
+
+/// Settles what counts for one load balancer: the class's profile ([`LoadBalancerProfileSpec::default`] where it has none), and what the
+/// Gateway's profile overrides in it. A Gateway that repeats the class's value overrides nothing.
+///
+/// # Errors
+/// If a profile is invalid, or if the Gateway's sets a field that the class's does not list.
+pub fn merge(class: &LoadBalancerProfileSpec, gateway: Option<&LoadBalancerProfileSpec>) -> Result<EffectiveProfile, MergeError> {
+    let base = branch(class).map_err(MergeError::Class)?;
+    // The class must be valid by itself: its mistakes are not every Gateway's.
+    settle(base).map_err(MergeError::Class)?;
+    let Some(gateway) = gateway else { return settle(base).map(EffectiveProfile::Aws).map_err(MergeError::Class) };
+    if !gateway.overridable.is_empty() {
+        return Err(MergeError::Gateway("spec.overridable is for profiles of GatewayClasses".to_owned()));
+    }
+    let over = branch(gateway).map_err(MergeError::Gateway)?;
+    let mut merged = fields(base).map_err(MergeError::Class)?;
+    for (name, value) in fields(over).map_err(MergeError::Gateway)? {
+        let field = serde_json::from_value::<OverridableField>(Value::String(name.clone())).ok();
+        let mut candidate = merged.get(&name).cloned();
+        match field {
+            Some(OverridableField::Tags | OverridableField::Attributes | OverridableField::TargetGroup) => {
+                overlay(candidate.get_or_insert(Value::Null), value);
+            }
+            _ => candidate = Some(value),
+        }
+        if candidate.as_ref() == merged.get(&name) {
+            continue;
+        }
+        if !field.is_some_and(|field| class.overridable.contains(&field)) {
+            return Err(MergeError::NotOverridable { field: format!("spec.aws.{name}") });
+        }
+        merged.extend(candidate.map(|value| (name, value)));
+    }
+    let merged: AwsProfile = serde_json::from_value(Value::Object(merged)).map_err(|error| MergeError::Gateway(error.to_string()))?;
+    settle(&merged).map(EffectiveProfile::Aws).map_err(MergeError::Gateway)
+}
+
+/// The one cloud that a profile is for.
+fn branch(spec: &LoadBalancerProfileSpec) -> Result<&AwsProfile, String> {
+    spec.aws.as_ref().ok_or_else(|| "exactly one cloud must be set: spec.aws".to_owned())
+}
+
+/// The fields that are set.
+fn fields(profile: &AwsProfile) -> Result<Map<String, Value>, String> {
+    match serde_json::to_value(profile) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Ok(Map::new()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Lays the fields of one object over those of another, and those of their objects.
+fn overlay(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                overlay(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+/// Fills the defaults in, and checks what concerns several fields (the API server has checked it too, if the profile came from one).
+fn settle(profile: &AwsProfile) -> Result<AwsSettings, String> {
+    let default = AwsSettings::default();
+    let attributes = profile.attributes.clone().unwrap_or_default();
+    let target_group = profile.target_group.clone().unwrap_or_default();
+    let check = target_group.health_check.unwrap_or_default();
+    let backend = profile.backend_security_groups.clone().unwrap_or_default();
+    let settings = AwsSettings {
+        load_balancer: profile.load_balancer.unwrap_or_default(),
+        region: profile.region.clone(),
+        cluster_name: profile.cluster_name.clone(),
+        scheme: profile.scheme.unwrap_or_default(),
+        ip_address_type: profile.ip_address_type.unwrap_or_default(),
+        subnets: profile.subnets.as_ref().map(subnets).transpose()?.unwrap_or_default(),
+        security_groups: profile.security_groups.as_ref().map(security_groups).transpose()?.unwrap_or_default(),
+        manage_backend_rules: backend.manage_rules.unwrap_or(default.manage_backend_rules),
+        backend_security_groups: backend_security_groups(backend)?,
+        tags: profile.tags.clone().unwrap_or_default(),
+        attributes: LoadBalancerSettings {
+            idle_timeout_seconds: attributes.idle_timeout_seconds.unwrap_or(default.attributes.idle_timeout_seconds),
+            client_keep_alive_seconds: attributes.client_keep_alive_seconds.unwrap_or(default.attributes.client_keep_alive_seconds),
+            deletion_protection: attributes.deletion_protection.unwrap_or(default.attributes.deletion_protection),
+            http2: attributes.http2.unwrap_or(default.attributes.http2),
+            drop_invalid_header_fields: attributes.drop_invalid_header_fields.unwrap_or(default.attributes.drop_invalid_header_fields),
+            x_forwarded_for: attributes.x_forwarded_for.unwrap_or(default.attributes.x_forwarded_for),
+            preserve_host_header: attributes.preserve_host_header.unwrap_or(default.attributes.preserve_host_header),
+            access_logs: attributes.access_logs,
+        },
+        target_group: TargetGroupSettings {
+            health_check: HealthCheckSettings {
+                path: check.path.unwrap_or(default.target_group.health_check.path),
+                interval_seconds: check.interval_seconds.unwrap_or(default.target_group.health_check.interval_seconds),
+                timeout_seconds: check.timeout_seconds.unwrap_or(default.target_group.health_check.timeout_seconds),
+                healthy_threshold: check.healthy_threshold.unwrap_or(default.target_group.health_check.healthy_threshold),
+                unhealthy_threshold: check.unhealthy_threshold.unwrap_or(default.target_group.health_check.unhealthy_threshold),
+                matcher: check.matcher.unwrap_or(default.target_group.health_check.matcher),
+                port: check.port,
+                protocol: check.protocol,
+            },
+            deregistration_delay_seconds: target_group
+                .deregistration_delay_seconds
+                .unwrap_or(default.target_group.deregistration_delay_seconds),
+            algorithm: target_group.algorithm.unwrap_or_default(),
+        },
+    };
+    let check = &settings.target_group.health_check;
+    if check.timeout_seconds >= check.interval_seconds {
+        return Err(format!(
+            "spec.aws.targetGroup.healthCheck: timeoutSeconds ({}) must be smaller than intervalSeconds ({})",
+            check.timeout_seconds, check.interval_seconds
+        ));
+    }
+    if settings.ip_address_type == IpAddressType::DualstackWithoutPublicIpv4 && settings.scheme == Scheme::Internal {
+        return Err("spec.aws.ipAddressType: dualstack-without-public-ipv4 is for internet-facing load balancers".to_owned());
+    }
+    Ok(settings)
+}
+
+fn subnets(from: &Subnets) -> Result<SubnetSource, String> {
+    match (&from.ids, &from.discover) {
+        (Some(ids), None) => Ok(SubnetSource::Ids(ids.clone())),
+        (None, Some(Discovery { tags })) => Ok(SubnetSource::Tags(tags.clone())),
+        _ => Err("spec.aws.subnets: exactly one of ids and discover must be set".to_owned()),
+    }
+}
+
+fn security_groups(from: &SecurityGroups) -> Result<SecurityGroupSource, String> {
+    match (&from.ids, &from.managed) {
+        (Some(ids), None) => Ok(SecurityGroupSource::Ids(ids.clone())),
+        (None, Some(managed)) => Ok(SecurityGroupSource::Managed { source_ranges: managed.source_ranges.clone() }),
+        _ => Err("spec.aws.securityGroups: exactly one of ids and managed must be set".to_owned()),
+    }
+}
+
+fn backend_security_groups(from: BackendSecurityGroups) -> Result<BackendSecurityGroupSource, String> {
+    match (from.ids, from.discover) {
+        (None, None) => Ok(BackendSecurityGroupSource::ClusterTag),
+        (Some(ids), None) => Ok(BackendSecurityGroupSource::Ids(ids)),
+        (None, Some(Discovery { tags })) => Ok(BackendSecurityGroupSource::Tags(tags)),
+        (Some(_), Some(_)) => Err("spec.aws.backendSecurityGroups: at most one of ids and discover may be set".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(value: Value) -> LoadBalancerProfileSpec {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn aws(class: Value, gateway: Value) -> Result<AwsSettings, MergeError> {
+        merge(&spec(class), Some(&spec(gateway))).map(|EffectiveProfile::Aws(settings)| settings)
+    }
+
+    #[test]
+    fn no_profile_is_the_default() {
+        assert_eq!(merge(&LoadBalancerProfileSpec::default(), None), Ok(EffectiveProfile::default()));
+        assert_eq!(merge(&spec(json!({ "aws": {} })), None), Ok(EffectiveProfile::default()));
+        assert!(merge(&spec(json!({})), None).is_err_and(|error| error.blames_class()));
+    }
+
+    #[test]
+    fn a_gateway_overrides_what_the_class_lists_and_nothing_else() {
+        let class = json!({
+            "overridable": ["scheme", "tags", "attributes", "targetGroup"],
+            "aws": {
+                "subnets": { "discover": { "tags": { "tier": "edge" } } },
+                "tags": { "team": "platform", "cost": "1" },
+                "attributes": { "idleTimeoutSeconds": 30, "http2": false },
+                "targetGroup": { "healthCheck": { "path": "/healthz", "intervalSeconds": 10 } },
+            },
+        });
+        let settings = aws(
+            class.clone(),
+            json!({ "aws": {
+                "scheme": "internal",
+                "tags": { "cost": "2", "app": "web" },
+                "attributes": { "idleTimeoutSeconds": 90 },
+                "targetGroup": { "healthCheck": { "intervalSeconds": 20 } },
+            } }),
+        )
+        .unwrap();
+        assert_eq!(settings.scheme, Scheme::Internal);
+        assert_eq!(serde_json::to_value(&settings.tags).unwrap(), json!({ "team": "platform", "cost": "2", "app": "web" }));
+        assert_eq!((settings.attributes.idle_timeout_seconds, settings.attributes.http2), (90, false));
+        assert_eq!(
+            (settings.target_group.health_check.path.as_str(), settings.target_group.health_check.interval_seconds),
+            ("/healthz", 20)
+        );
+        assert_eq!(settings.subnets, SubnetSource::Tags([("tier".to_owned(), "edge".to_owned())].into()));
+
+        let refused = aws(class.clone(), json!({ "aws": { "subnets": { "ids": ["subnet-0123456789abcdef0"] } } }));
+        assert_eq!(refused, Err(MergeError::NotOverridable { field: "spec.aws.subnets".into() }));
+        let refused = aws(class.clone(), json!({ "aws": { "region": "eu-central-1" } }));
+        assert_eq!(refused, Err(MergeError::NotOverridable { field: "spec.aws.region".into() }));
+        let repeated = aws(class.clone(), json!({ "aws": { "subnets": { "discover": { "tags": { "tier": "edge" } } } } }));
+        assert!(repeated.is_ok(), "{repeated:?}");
+        let own = aws(class, json!({ "overridable": ["scheme"], "aws": {} }));
+        assert!(own.is_err_and(|error| !error.blames_class()));
+    }
+
+    #[test]
+    fn without_a_list_attributes_and_tags_cannot_be_touched_either() {
+        for gateway in
+            [json!({ "attributes": { "http2": true } }), json!({ "tags": { "a": "b" } }), json!({ "loadBalancer": "application" })]
+        {
+            let merged = aws(json!({ "aws": { "attributes": { "http2": false } } }), json!({ "aws": gateway }));
+            assert!(matches!(merged, Err(MergeError::NotOverridable { .. })), "{merged:?}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let subnets = json!({ "aws": { "subnets": { "ids": ["subnet-01234567"], "discover": { "tags": { "a": "b" } } } } });
+        assert!(merge(&spec(subnets), None).is_err_and(|error| error.to_string().contains("spec.aws.subnets")));
+        let class = json!({ "overridable": ["targetGroup"], "aws": {} });
+        let slow = json!({ "aws": { "targetGroup": { "healthCheck": { "timeoutSeconds": 15 } } } });
+        assert!(aws(class, slow).is_err_and(|error| !error.blames_class() && error.to_string().contains("timeoutSeconds (15)")));
+    }
+}
