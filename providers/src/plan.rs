@@ -28,7 +28,9 @@ pub struct Plan {
 impl Plan {
     /// All rules with the port and the listener that serve them, in the order of the plan.
     pub fn rules(&self) -> impl Iterator<Item = (&PlanPort, &PlanListener, &PlanRule)> {
-        self.ports.iter().flat_map(|port| port.listeners.iter().flat_map(move |listener| listener.rules.iter().map(move |rule| (port, listener, rule))))
+        self.ports
+            .iter()
+            .flat_map(|port| port.listeners.iter().flat_map(move |listener| listener.rules.iter().map(move |rule| (port, listener, rule))))
     }
 }
 

@@ -202,7 +202,15 @@ pub enum ProviderError {
 impl ProviderError {
     /// Whether trying again without any change of input can help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Transient { .. } | Self::NotReady { .. } | Self::Foreign { .. } | Self::Denied { .. } | Self::Limit { .. })
+        matches!(
+            self,
+            Self::Throttled { .. }
+                | Self::Transient { .. }
+                | Self::NotReady { .. }
+                | Self::Foreign { .. }
+                | Self::Denied { .. }
+                | Self::Limit { .. }
+        )
     }
 
     /// One word for metrics and logs.

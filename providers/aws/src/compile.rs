@@ -1,0 +1,70 @@
+//! compile: from a plan to a stack, and what an ALB cannot serve.
+
+mod action;
+mod condition;
+mod issue;
+mod listener;
+mod load_balancer;
+mod pattern;
+mod redirect;
+mod rule;
+mod security_group;
+mod target_group;
+mod transform;
+
+use crate::name;
+use crate::stack::{IpAddressType, Scheme, Stack, TargetGroup};
+use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
+use portico_providers::{Binding, ClusterId, Compiled, Plan, Refusal, TagSet, TargetSetId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The stack that serves a plan, what an ALB cannot serve of it, and which endpoints fill its target groups. Pure and total: equal plans give equal stacks.
+pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
+    let EffectiveProfile::Aws(settings) = &plan.profile;
+    let scheme = Scheme::from(settings.scheme);
+    let mut compiler = Compiler {
+        cluster,
+        plan,
+        settings,
+        load_balancer: name::load_balancer(cluster, &plan.unit, scheme),
+        ip_address_type: settings.ip_address_type.into(),
+        tags: TagSet::new(),
+        target_groups: BTreeMap::new(),
+        bindings: BTreeMap::new(),
+        refusals: BTreeSet::new(),
+    };
+    compiler.tags = compiler.user_tags();
+    compiler.refuse_gateway_fields();
+    let listeners = compiler.listeners();
+    let (security_group, backend_access) = compiler.security_groups(&listeners);
+    let load_balancer = compiler.load_balancer(scheme);
+    Compiled {
+        stack: Stack {
+            cluster: cluster.clone(),
+            unit: plan.unit.clone(),
+            region: settings.region.clone(),
+            load_balancer: Some(load_balancer),
+            security_group,
+            backend_access,
+            listeners,
+            target_groups: compiler.target_groups.into_values().collect(),
+        },
+        refusals: compiler.refusals.into_iter().collect(),
+        bindings: compiler.bindings.into_values().collect(),
+    }
+}
+
+/// What the parts of compile share.
+struct Compiler<'a> {
+    cluster: &'a ClusterId,
+    plan: &'a Plan,
+    settings: &'a AwsSettings,
+    /// Name of the load balancer.
+    load_balancer: String,
+    ip_address_type: IpAddressType,
+    /// Tags that users ask for.
+    tags: TagSet,
+    target_groups: BTreeMap<TargetSetId, TargetGroup>,
+    bindings: BTreeMap<TargetSetId, Binding>,
+    refusals: BTreeSet<Refusal>,
+}

@@ -1,0 +1,33 @@
+//! What is wrong with a field, before it is known what becomes of the traffic.
+
+use portico_providers::{Refusal, RefusalCause, Residue, Subject};
+
+/// A field that an ALB cannot honour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Issue {
+    /// Path from the object's root: `spec.rules[2].timeouts.request`.
+    pub field: String,
+    /// Why.
+    pub cause: RefusalCause,
+    /// What to use instead.
+    pub remedy: String,
+}
+
+impl Issue {
+    pub fn unsupported(field: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { field: field.into(), cause: RefusalCause::Unsupported { detail: detail.into() }, remedy: remedy.into() }
+    }
+
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { field: field.into(), cause: RefusalCause::Invalid { detail: detail.into() }, remedy: remedy.into() }
+    }
+
+    pub fn quota(field: impl Into<String>, limit: impl Into<String>, need: usize, have: usize, remedy: impl Into<String>) -> Self {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { field: field.into(), cause: RefusalCause::Quota { limit: limit.into(), need: count(need), have: count(have) }, remedy: remedy.into() }
+    }
+
+    pub fn refuse(self, subject: Subject, residue: Residue) -> Refusal {
+        Refusal { subject, field: self.field, cause: self.cause, residue, remedy: self.remedy }
+    }
+}

@@ -1,0 +1,127 @@
+//! The load balancer, and what a Gateway asks of it as a whole.
+
+use super::Compiler;
+use super::issue::Issue;
+use crate::limit;
+use crate::stack::{IpAddressType, LoadBalancer, Scheme, SecurityGroups, SubnetSelection};
+use portico_crds::v1alpha1::{self as profile, SecurityGroupSource, SubnetSource};
+use portico_providers::{AddressKind, Residue, ResourceId, Subject, TagSet, mark};
+use std::collections::BTreeMap;
+
+impl From<profile::aws::Scheme> for Scheme {
+    fn from(scheme: profile::aws::Scheme) -> Self {
+        match scheme {
+            profile::aws::Scheme::InternetFacing => Self::InternetFacing,
+            profile::aws::Scheme::Internal => Self::Internal,
+        }
+    }
+}
+
+impl From<profile::aws::IpAddressType> for IpAddressType {
+    fn from(kind: profile::aws::IpAddressType) -> Self {
+        match kind {
+            profile::aws::IpAddressType::Ipv4 => Self::Ipv4,
+            profile::aws::IpAddressType::Dualstack => Self::Dualstack,
+            profile::aws::IpAddressType::DualstackWithoutPublicIpv4 => Self::DualstackWithoutPublicIpv4,
+        }
+    }
+}
+
+impl Compiler<'_> {
+    pub(super) fn load_balancer(&self, scheme: Scheme) -> LoadBalancer {
+        let subnets = match &self.settings.subnets {
+            SubnetSource::Ids(ids) => SubnetSelection::Ids(ids.clone()),
+            SubnetSource::Tags(tags) => SubnetSelection::Tags(tags.clone()),
+            SubnetSource::RoleTags => SubnetSelection::Discover { cluster_name: self.settings.cluster_name.clone() },
+        };
+        let security_groups = match &self.settings.security_groups {
+            SecurityGroupSource::Managed { .. } => SecurityGroups::Managed,
+            SecurityGroupSource::Ids(ids) => SecurityGroups::Ids(ids.clone()),
+        };
+        LoadBalancer {
+            id: ResourceId("load-balancer".into()),
+            name: self.load_balancer.clone(),
+            scheme,
+            ip_address_type: self.ip_address_type,
+            subnets,
+            security_groups,
+            attributes: self.attributes(),
+            tags: self.tags.clone(),
+        }
+    }
+
+    fn attributes(&self) -> BTreeMap<String, String> {
+        let settings = &self.settings.attributes;
+        let mut attributes: BTreeMap<_, _> = [
+            ("idle_timeout.timeout_seconds", settings.idle_timeout_seconds.to_string()),
+            ("client_keep_alive.seconds", settings.client_keep_alive_seconds.to_string()),
+            ("deletion_protection.enabled", settings.deletion_protection.to_string()),
+            ("routing.http2.enabled", settings.http2.to_string()),
+            ("routing.http.drop_invalid_header_fields.enabled", settings.drop_invalid_header_fields.to_string()),
+            ("routing.http.preserve_host_header.enabled", settings.preserve_host_header.to_string()),
+            (
+                "routing.http.xff_header_processing.mode",
+                match settings.x_forwarded_for {
+                    profile::aws::XForwardedFor::Append => "append",
+                    profile::aws::XForwardedFor::Preserve => "preserve",
+                    profile::aws::XForwardedFor::Remove => "remove",
+                }
+                .to_owned(),
+            ),
+            ("access_logs.s3.enabled", settings.access_logs.is_some().to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        if let Some(logs) = &settings.access_logs {
+            attributes.insert("access_logs.s3.bucket".into(), logs.bucket.clone());
+            attributes.insert("access_logs.s3.prefix".into(), logs.prefix.clone().unwrap_or_default());
+        }
+        attributes
+    }
+
+    /// Tags of the profile, and labels of `spec.infrastructure`, which win. Ours are not among them.
+    pub(super) fn user_tags(&mut self) -> TagSet {
+        let mut tags = self.settings.tags.clone();
+        for gateway in &self.plan.gateways {
+            tags.extend(gateway.infrastructure.labels.clone());
+        }
+        for key in [mark::CLUSTER, mark::UNIT, mark::RESOURCE, mark::STACK] {
+            tags.remove(key);
+        }
+        const OURS: usize = 3;
+        let room = limit::TAGS_PER_RESOURCE - OURS;
+        if let Some(gateway) = self.plan.gateways.first().filter(|_| tags.len() > room) {
+            let issue =
+                Issue::quota("spec.infrastructure.labels", "tags per AWS resource", tags.len() + OURS, limit::TAGS_PER_RESOURCE, "Use fewer tags and labels.");
+            self.refusals.insert(issue.refuse(Subject::Gateway(gateway.key.clone()), Residue::NoTraffic));
+            tags = tags.into_iter().take(room).collect();
+        }
+        tags
+    }
+
+    /// What a Gateway asks for that concerns no single listener.
+    pub(super) fn refuse_gateway_fields(&mut self) {
+        for gateway in &self.plan.gateways {
+            let mut issues = Vec::new();
+            for (index, address) in gateway.addresses.iter().enumerate() {
+                let field = format!("spec.addresses[{index}]");
+                let what = match &address.kind {
+                    AddressKind::IpAddress => "An ALB's addresses are AWS's to choose and to change.",
+                    AddressKind::Hostname => "An ALB's DNS name is AWS's to choose.",
+                    AddressKind::Other(_) => "An ALB knows no such type of address.",
+                };
+                issues.push(Issue::unsupported(field, what, "Remove the entry, and let a DNS record of your own point to the Gateway's address."));
+            }
+            if !gateway.infrastructure.annotations.is_empty() {
+                let detail = "AWS resources have tags only; labels become tags.";
+                issues.push(Issue::unsupported("spec.infrastructure.annotations", detail, "Use spec.infrastructure.labels."));
+            }
+            if gateway.client_certificate.is_some() {
+                let field = "spec.tls.backend.clientCertificateRef";
+                issues.push(Issue::unsupported(field, "An ALB shows no client certificate to backends.", "Remove the field."));
+            }
+            let subject = Subject::Gateway(gateway.key.clone());
+            self.refusals.extend(issues.into_iter().map(|issue| issue.refuse(subject.clone(), Residue::NoTraffic)));
+        }
+    }
+}

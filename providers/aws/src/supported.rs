@@ -1,0 +1,80 @@
+//! What an ALB serves of the Gateway API's features: the one table that `GatewayClass.status.supportedFeatures`, the documentation and the tests read.
+
+use portico_providers::Feature;
+
+/// How far a feature goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// Served as the Gateway API means it, and claimed.
+    Native,
+    /// Served, but not claimed, for the reason given.
+    Served(&'static str),
+    /// Refused, with what to use instead.
+    Refused(&'static str),
+}
+
+/// Features of Gateway API v1.7.0 by name, sorted. A name that is not here is not served.
+pub const FEATURES: &[(Feature, Support)] = &[
+    ("Gateway", Support::Native),
+    ("GatewayAddressEmpty", Support::Refused("AWS chooses an ALB's addresses: use a DNS record that points to its name")),
+    ("GatewayBackendClientCertificate", Support::Refused("an ALB shows no client certificate")),
+    ("GatewayFrontendClientCertificateValidation", Support::Refused("comes with HTTPS listeners")),
+    ("GatewayFrontendClientCertificateValidationInsecureFallback", Support::Refused("comes with HTTPS listeners")),
+    ("GatewayHTTPListenerIsolation", Support::Native),
+    ("GatewayHTTPSListenerDetectMisdirectedRequests", Support::Refused("an ALB's rules do not see the TLS server name")),
+    ("GatewayInfrastructurePropagation", Support::Served("labels become AWS tags; the conformance test looks for objects within the cluster")),
+    ("GatewayPort8080", Support::Served("its conformance tests also redirect from HTTPS to HTTP, which an ALB refuses")),
+    ("GatewayStaticAddresses", Support::Refused("AWS chooses an ALB's addresses: use a DNS record that points to its name")),
+    ("GRPCRoute", Support::Refused("comes with HTTPS listeners: an ALB speaks no HTTP/2 in clear text")),
+    ("HTTPRoute", Support::Native),
+    ("HTTPRoute303RedirectStatusCode", Support::Refused("an ALB redirects with 301 and 302")),
+    ("HTTPRoute307RedirectStatusCode", Support::Refused("an ALB redirects with 301 and 302")),
+    ("HTTPRoute308RedirectStatusCode", Support::Refused("an ALB redirects with 301 and 302")),
+    ("HTTPRouteBackendProtocolH2C", Support::Refused("an ALB speaks HTTP/2 to targets for HTTP/2 clients only")),
+    ("HTTPRouteBackendProtocolWebSocket", Support::Native),
+    ("HTTPRouteBackendRequestHeaderModification", Support::Refused("an ALB changes no request headers: let the backend do it")),
+    ("HTTPRouteBackendTimeout", Support::Refused("the idle timeout of the LoadBalancerProfile holds for the whole load balancer")),
+    ("HTTPRouteCORS", Support::Refused("let the backend answer preflight requests")),
+    ("HTTPRouteDestinationPortMatching", Support::Native),
+    ("HTTPRouteHostRewrite", Support::Served("its conformance test also changes request headers, which an ALB cannot")),
+    ("HTTPRouteMethodMatching", Support::Native),
+    ("HTTPRouteNamedRouteRule", Support::Native),
+    ("HTTPRouteParentRefPort", Support::Native),
+    ("HTTPRoutePathRedirect", Support::Native),
+    ("HTTPRoutePathRewrite", Support::Served("its conformance test also changes request headers, which an ALB cannot")),
+    ("HTTPRoutePortRedirect", Support::Native),
+    ("HTTPRouteQueryParamMatching", Support::Refused("an ALB ignores case in queries: match a header or the path")),
+    ("HTTPRouteRequestMirror", Support::Refused("an ALB does not mirror")),
+    ("HTTPRouteRequestMultipleMirrors", Support::Refused("an ALB does not mirror")),
+    ("HTTPRouteRequestPercentageMirror", Support::Refused("an ALB does not mirror")),
+    ("HTTPRouteRequestTimeout", Support::Refused("the idle timeout of the LoadBalancerProfile holds for the whole load balancer")),
+    ("HTTPRouteResponseHeaderModification", Support::Refused("an ALB changes no response headers of single rules: let the backend do it")),
+    ("HTTPRouteSchemeRedirect", Support::Native),
+    ("ListenerSet", Support::Native),
+    ("ReferenceGrant", Support::Native),
+];
+
+/// The features that are claimed, sorted by name.
+pub fn claimed() -> Vec<Feature> {
+    FEATURES.iter().filter(|(_, support)| *support == Support::Native).map(|(feature, _)| *feature).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_stands_once_in_order() {
+        let names: Vec<_> = FEATURES.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        let mut sorted = names.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+    }
+
+    /// A claim that goes is a regression for users: the list is a golden.
+    #[test]
+    fn claims() {
+        expect_test::expect![[r#""#]].assert_eq(&claimed().join("\n"));
+    }
+}
