@@ -1,1 +1,134 @@
 //! The embedded cloud: AWS load balancing endpoints with state, faults and a data plane. Shares no code with the providers.
+//!
+//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, STS and the Resource Groups
+//! Tagging API), so that the AWS SDKs and boto3 use it with nothing but `AWS_ENDPOINT_URL`, and an admin API under `/_cloud/`.
+//! What the control plane holds is served: every application load balancer gets an address of its own and really answers.
+//!
+//! The flow of one call: [`endpoint`] reads the request, [`wire`] decodes it, [`elb`], [`ec2`], [`sts`] or [`tagging`] changes the
+//! [`state`] under one lock, [`projection`] turns the state into the [`dataplane`]'s configuration, and [`log`] keeps a record.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub mod admin;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod dataplane;
+pub mod ec2;
+pub mod elb;
+pub mod endpoint;
+pub mod error;
+pub mod fault;
+pub mod glob;
+pub mod id;
+pub mod integrity;
+pub mod log;
+pub mod operation;
+pub mod page;
+pub mod projection;
+pub mod reachability;
+pub mod service;
+pub mod state;
+pub mod sts;
+pub mod tag;
+pub mod tagging;
+pub mod wire;
+
+pub use config::{AddressPool, CloudConfig, PodNetwork, PortFallback, Quotas, Reregistration, Times};
+pub use error::CloudError;
+
+/// A running cloud. Several can run in one process: there is no global state.
+#[derive(Debug)]
+pub struct Cloud {
+    address: SocketAddr,
+    control: Arc<control::Control>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Where a load balancer listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadBalancerAddress {
+    /// Its ARN.
+    pub arn: String,
+    /// Its DNS name.
+    pub dns_name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// For every listener's port: the port that is really bound (another one if it stands in), or why none is.
+    pub ports: BTreeMap<u16, Result<u16, String>>,
+}
+
+impl Cloud {
+    /// Starts a cloud with a fresh account and begins to serve.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, or the configuration contradicts itself.
+    pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
+        let listen = config.listen;
+        let control = Arc::new(control::Control::new(config)?);
+        let bound = TcpListener::bind(listen).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = bound.map_err(|source| CloudError::Listen { address: listen, source })?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(endpoint::serve(listener, control.clone(), stop.clone(), tasks.clone()));
+        tasks.spawn(control.clone().follow(stop.clone()));
+        tracing::info!(target: "portico_cloud", "the cloud listens at http://{address}");
+        Ok(Self { address, control, stop, tasks })
+    }
+
+    /// The URL for `AWS_ENDPOINT_URL`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the load balancer with this DNS name listens; `None` if there is none.
+    pub fn load_balancer(&self, dns_name: &str) -> Option<LoadBalancerAddress> {
+        let wanted = dns_name.trim_end_matches('.');
+        self.load_balancers().into_iter().find(|balancer| balancer.dns_name.eq_ignore_ascii_case(wanted))
+    }
+
+    /// Where all load balancers listen.
+    pub fn load_balancers(&self) -> Vec<LoadBalancerAddress> {
+        let mut ports: BTreeMap<String, BTreeMap<u16, Result<u16, String>>> = BTreeMap::new();
+        for bound in self.control.plane().bound() {
+            let port = bound.bound.map(|address| address.port());
+            ports.entry(bound.load_balancer.to_string()).or_default().insert(bound.port, port);
+        }
+        self.control.with_state(|state| {
+            let row = |balancer: &elb::load_balancer::LoadBalancer| LoadBalancerAddress {
+                arn: balancer.arn.clone(),
+                dns_name: balancer.dns_name.clone(),
+                address: balancer.address,
+                ports: ports.remove(&balancer.arn).unwrap_or_default(),
+            };
+            state.elb.load_balancers.values().map(row).collect()
+        })
+    }
+
+    /// Counts of calls since the start or the last reset.
+    pub fn calls(&self) -> log::Counts {
+        self.control.with_log(|log| log.counts().clone())
+    }
+
+    /// Ends everything: the API, the load balancers, all tasks.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.control.plane().shutdown().await;
+        // Idle keep-alive connections end at once; a call in flight may take a moment.
+        if tokio::time::timeout(std::time::Duration::from_secs(5), self.tasks.wait()).await.is_err() {
+            tracing::warn!(target: "portico_cloud", "calls were still in flight at the end");
+        }
+    }
+}

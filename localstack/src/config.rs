@@ -1,0 +1,216 @@
+//! What a cloud is like: where it listens, its account, its default network, its quotas and its times.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+pub use crate::dataplane::config::PortFallback;
+
+/// Settings of one [`crate::Cloud`]. [`CloudConfig::default`] is a fresh account in `us-east-1` with an EKS-like network.
+#[derive(Clone, Debug)]
+pub struct CloudConfig {
+    /// Where the AWS API and the admin API listen; port 0 takes a free port.
+    pub listen: SocketAddr,
+    /// The region's name, as it appears in ARNs, zones and DNS names.
+    pub region: String,
+    /// The account's number (12 digits).
+    pub account: String,
+    /// Where load balancers listen.
+    pub addresses: AddressPool,
+    /// What to do if a listener's port cannot be bound.
+    pub port_fallback: PortFallback,
+    /// How long things take.
+    pub times: Times,
+    /// The account's limits.
+    pub quotas: Quotas,
+    /// The CIDRs of the default VPC; the first one is its primary CIDR, which holds the zones' own subnets.
+    pub vpc_cidrs: Vec<IpNet>,
+    /// The zones' letters: `a` of `us-east-1` is `us-east-1a`.
+    pub zones: Vec<char>,
+    /// The pod networks: each is a subnet of the VPC behind one node's network interface.
+    pub pod_networks: Vec<PodNetwork>,
+    /// The cluster's name in the tag `kubernetes.io/cluster/<name>` of subnets and of the nodes' security group.
+    pub cluster: String,
+    /// Whether the nodes' security group lets load balancers in from the start. A real cluster's does not.
+    pub open_nodes: bool,
+    /// What happens if an IP address is registered again while its deregistration runs.
+    pub reregistration: Reregistration,
+    /// Seed of every generated id, so that two runs give the same ones. `None`: random.
+    pub seed: Option<u64>,
+    /// How many calls the log keeps.
+    pub log_capacity: usize,
+}
+
+impl Default for CloudConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            region: "us-east-1".into(),
+            account: "000000000000".into(),
+            addresses: AddressPool::default(),
+            port_fallback: PortFallback::default(),
+            times: Times::default(),
+            quotas: Quotas::default(),
+            vpc_cidrs: vec![cidr([10, 0, 0, 0], 16), cidr([198, 18, 0, 0], 15), cidr([127, 0, 0, 0], 8)],
+            zones: vec!['a', 'b', 'c'],
+            pod_networks: vec![
+                PodNetwork { cidr: cidr([198, 19, 0, 0], 16), zone: 'a', node: "node-a".into() },
+                PodNetwork { cidr: cidr([127, 0, 0, 0], 8), zone: 'a', node: "node-a".into() },
+            ],
+            cluster: "portico".into(),
+            open_nodes: false,
+            reregistration: Reregistration::default(),
+            seed: None,
+            log_capacity: 10_000,
+        }
+    }
+}
+
+/// A CIDR that is right by construction (`IpNet` refuses only prefixes above 32 bits).
+fn cidr(address: [u8; 4], prefix: u8) -> IpNet {
+    IpNet::new(IpAddr::from(address), prefix).unwrap_or_else(|_| IpNet::from(IpAddr::from(address)))
+}
+
+/// A range of pod addresses and where it is: its subnet's zone and the node whose network interface holds the addresses.
+#[derive(Clone, Debug)]
+pub struct PodNetwork {
+    /// The addresses. Must lie in one of the VPC's CIDRs; becomes a subnet of its own.
+    pub cidr: IpNet,
+    /// The zone's letter.
+    pub zone: char,
+    /// The node's name; pod networks of one node share its network interface's security groups.
+    pub node: String,
+}
+
+/// Where load balancers listen: each takes an address of this range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressPool {
+    /// The range. Its first and last addresses of every /24 are left out.
+    pub cidr: IpNet,
+}
+
+impl Default for AddressPool {
+    /// `127.1.0.0/16`: bindable by anyone on Linux.
+    fn default() -> Self {
+        Self { cidr: cidr([127, 1, 0, 0], 16) }
+    }
+}
+
+/// How long things take. Defaults are near zero, so that tests need not wait; [`Times::realistic`] is closer to AWS.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// From CreateLoadBalancer to state `active` (AWS: 2–3 minutes).
+    pub provisioning: Duration,
+    /// From a change of listeners or rules to its effect on traffic (AWS: up to about 30 s).
+    pub propagation: Duration,
+    /// For how long DeleteTargetGroup answers ResourceInUse after its last use has gone (AWS: seconds).
+    pub target_group_delete_lag: Duration,
+    /// For how long a deleted load balancer's network interfaces remain (AWS: half a minute to minutes).
+    pub network_interface_lag: Duration,
+    /// Factor on health check intervals; 0 = as fast as useful.
+    pub health_check_scale: f64,
+    /// Factor on deregistration delays (AWS default: 300 s).
+    pub deregistration_scale: f64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            provisioning: Duration::ZERO,
+            propagation: Duration::ZERO,
+            target_group_delete_lag: Duration::ZERO,
+            network_interface_lag: Duration::ZERO,
+            health_check_scale: 0.0,
+            deregistration_scale: 0.01,
+        }
+    }
+}
+
+impl Times {
+    /// Times as one sees them on AWS.
+    pub fn realistic() -> Self {
+        Self {
+            provisioning: Duration::from_secs(150),
+            propagation: Duration::from_secs(5),
+            target_group_delete_lag: Duration::from_secs(4),
+            network_interface_lag: Duration::from_secs(40),
+            health_check_scale: 1.0,
+            deregistration_scale: 1.0,
+        }
+    }
+}
+
+/// What RegisterTargets does with an address whose deregistration delay still runs. AWS's user guide says that one must wait
+/// for its end; what the API answers is not documented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reregistration {
+    /// The whole call fails with InvalidTarget (the strictest reading).
+    #[default]
+    Reject,
+    /// The call succeeds and the target keeps draining until it is gone.
+    KeepDraining,
+    /// The target is in service again.
+    Accept,
+}
+
+/// Limits of the account and region. Sources: AWS "Quotas for your Application Load Balancers" and, for EC2, "Amazon VPC quotas".
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Quotas {
+    /// AWS: 50 application load balancers per region, adjustable.
+    pub load_balancers: usize,
+    /// AWS: 50 listeners per application load balancer, adjustable.
+    pub listeners_per_load_balancer: usize,
+    /// AWS: 100 rules per application load balancer over all listeners, default rules excluded, adjustable.
+    pub rules_per_load_balancer: usize,
+    /// AWS: 3000 target groups per region, adjustable.
+    pub target_groups: usize,
+    /// AWS: 100 distinct target groups per application load balancer, fixed.
+    pub target_groups_per_load_balancer: usize,
+    /// AWS: 5 target groups per action, fixed.
+    pub target_groups_per_action: usize,
+    /// AWS: 1000 targets per target group, adjustable.
+    pub targets_per_target_group: usize,
+    /// AWS: 1000 targets per application load balancer, adjustable.
+    pub targets_per_load_balancer: usize,
+    /// AWS: 1000 registrations of one target id per application load balancer, adjustable.
+    pub registrations_per_target: usize,
+    /// AWS: 25 certificates per application load balancer, default certificates excluded, adjustable.
+    pub certificates_per_load_balancer: usize,
+    /// AWS: 5 condition values per rule, fixed.
+    pub condition_values_per_rule: usize,
+    /// AWS: 6 wildcards per rule, fixed.
+    pub condition_wildcards_per_rule: usize,
+    /// AWS: 5 security groups per load balancer or network interface.
+    pub security_groups_per_interface: usize,
+    /// AWS: 2500 security groups per region, adjustable.
+    pub security_groups: usize,
+    /// AWS: 60 inbound and 60 outbound rules per security group, adjustable.
+    pub rules_per_security_group: usize,
+    /// AWS: 50 tags per resource, fixed.
+    pub tags_per_resource: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            load_balancers: 50,
+            listeners_per_load_balancer: 50,
+            rules_per_load_balancer: 100,
+            target_groups: 3000,
+            target_groups_per_load_balancer: 100,
+            target_groups_per_action: 5,
+            targets_per_target_group: 1000,
+            targets_per_load_balancer: 1000,
+            registrations_per_target: 1000,
+            certificates_per_load_balancer: 25,
+            condition_values_per_rule: 5,
+            condition_wildcards_per_rule: 6,
+            security_groups_per_interface: 5,
+            security_groups: 2500,
+            rules_per_security_group: 60,
+            tags_per_resource: 50,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The control plane: carries calls out on the state and keeps the data plane in step.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::CloudConfig;
+use crate::dataplane::DataPlane;
+use crate::dataplane::config::{DataPlaneOptions, Timing};
+use crate::error::{Answer, ApiError, CloudError};
+use crate::fault::{Effect, Faults};
+use crate::integrity;
+use crate::log::{Call, CallLog, is_mutation};
+use crate::operation::{Kind, Operation};
+use crate::projection;
+use crate::service::Service;
+use crate::state::State;
+use crate::wire::{Input, Record};
+
+/// How long a mutation waits for the data plane before it answers, if changes propagate at once.
+const APPLY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The control plane of one cloud.
+#[derive(Debug)]
+pub struct Control {
+    state: Mutex<State>,
+    log: Mutex<CallLog>,
+    faults: Mutex<Faults>,
+    clock: Clock,
+    config: CloudConfig,
+    plane: DataPlane,
+    /// The revision that the data plane should serve.
+    wanted: watch::Sender<u64>,
+    /// The revision that it serves.
+    applied: watch::Sender<u64>,
+}
+
+/// What a call leads to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The answer.
+    pub answer: Answer<Record>,
+    /// The id that the caller gets.
+    pub request_id: String,
+    /// Close the connection instead of answering.
+    pub lose_response: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock was held is a defect, but must not take the whole cloud down: operations check before they change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Control {
+    /// A control plane with a fresh account and a data plane of its own.
+    pub fn new(config: CloudConfig) -> Result<Self, CloudError> {
+        let clock = Clock::start();
+        let timing = Timing { health_check_scale: config.times.health_check_scale, ..Timing::default() };
+        let plane = DataPlane::new(DataPlaneOptions { port_fallback: config.port_fallback, timing, seed: config.seed });
+        let state = State::new(config.clone(), clock.now(), plane.health())?;
+        Ok(Self {
+            state: Mutex::new(state),
+            log: Mutex::new(CallLog::new(config.log_capacity)),
+            faults: Mutex::new(Faults::new(config.seed)),
+            clock,
+            config,
+            plane,
+            wanted: watch::Sender::new(0),
+            applied: watch::Sender::new(0),
+        })
+    }
+
+    /// Carries a call out: faults first, then the operation under the lock, then the data plane is brought in step.
+    pub async fn call(&self, service: Service, name: &str, input: Input) -> Outcome {
+        let request_id = lock(&self.state).ids.request();
+        let parameters = input.leaves().into_iter().collect();
+        let found = service.operation(name);
+        let kind = found.as_ref().map_or(Kind::Read, |operation| operation.kind);
+        let Effect { delay, error, lose_response } = lock(&self.faults).strike(service.signing_name(), name, kind);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let answer = match (error, found) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(error),
+            (None, Ok(operation)) => {
+                let answer = self.run(service, operation, &input);
+                if kind == Kind::Write && answer.is_ok() && self.config.times.propagation.is_zero() {
+                    self.settled().await;
+                }
+                answer
+            }
+        };
+        self.record(service, name, kind, parameters, &request_id, &answer, lose_response);
+        Outcome { answer, request_id, lose_response }
+    }
+
+    fn run(&self, service: Service, operation: Operation, input: &Input) -> Answer<Record> {
+        let mut state = lock(&self.state);
+        let mut changed = state.advance(self.clock.now());
+        let answer = service.run(operation, &mut state, input);
+        if operation.kind == Kind::Write && answer.is_ok() {
+            state.revision += 1;
+            changed = true;
+        }
+        if changed {
+            self.wanted.send_replace(state.revision);
+        }
+        if cfg!(debug_assertions) && operation.kind == Kind::Write {
+            for violation in integrity::violations(&state) {
+                tracing::error!(target: "portico_cloud", %violation, "the cloud's state does not hold together");
+            }
+        }
+        answer
+    }
+
+    fn record(
+        &self,
+        service: Service,
+        operation: &str,
+        kind: Kind,
+        parameters: BTreeMap<String, String>,
+        request_id: &str,
+        answer: &Answer<Record>,
+        lost: bool,
+    ) {
+        let (outcome, message) = match answer {
+            Ok(_) if lost => ("lost".to_string(), None),
+            Ok(_) => ("ok".into(), None),
+            Err(error) => (error.code.to_string(), Some(error.message.clone())),
+        };
+        let name = service.signing_name();
+        match (&message, kind) {
+            (Some(message), _) => tracing::info!(target: "portico_cloud::calls", "{name}.{operation}: {outcome}: {message}"),
+            (None, Kind::Write) => tracing::info!(target: "portico_cloud::calls", "{name}.{operation}: {outcome}"),
+            (None, Kind::Read) => tracing::debug!(target: "portico_cloud::calls", "{name}.{operation}: {outcome}"),
+        }
+        lock(&self.log).record(Call {
+            number: 0,
+            at: self.clock.now(),
+            service: name.into(),
+            operation: operation.into(),
+            mutation: is_mutation(kind),
+            parameters,
+            outcome,
+            message,
+            request_id: request_id.into(),
+        });
+    }
+
+    /// Waits until the data plane serves the latest revision, for a while.
+    async fn settled(&self) {
+        let wanted = *self.wanted.borrow();
+        let mut applied = self.applied.subscribe();
+        let waited = tokio::time::timeout(APPLY_PATIENCE, applied.wait_for(|revision| *revision >= wanted)).await;
+        if waited.is_err() {
+            tracing::warn!(target: "portico_cloud", "the data plane did not take revision {wanted} in time");
+        }
+    }
+
+    /// Keeps the data plane in step until the token is cancelled: applies the latest revision, and lets time do what is due.
+    pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let mut wanted = self.wanted.subscribe();
+        loop {
+            let now = self.clock.now();
+            let pause = {
+                let mut state = lock(&self.state);
+                if state.advance(now) {
+                    self.wanted.send_replace(state.revision);
+                }
+                state.next_event().map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default())
+            };
+            let revision = *wanted.borrow_and_update();
+            if revision > *self.applied.borrow() {
+                tokio::select! {
+                    () = tokio::time::sleep(self.config.times.propagation) => {}
+                    () = stop.cancelled() => return,
+                }
+                let config = projection::project(&lock(&self.state));
+                let revision = config.revision;
+                self.plane.apply(config).await;
+                self.applied.send_replace(revision);
+                continue;
+            }
+            // Never busy: an event that is due now is taken a millisecond later at the earliest.
+            let pause = pause.unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1));
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Looks at the state at this moment.
+    pub fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        let mut state = lock(&self.state);
+        if state.advance(self.clock.now()) {
+            self.wanted.send_replace(state.revision);
+        }
+        look(&state)
+    }
+
+    /// Looks at, or changes, the log.
+    pub fn with_log<T>(&self, use_it: impl FnOnce(&mut CallLog) -> T) -> T {
+        use_it(&mut lock(&self.log))
+    }
+
+    /// Looks at, or changes, the faults.
+    pub fn with_faults<T>(&self, use_it: impl FnOnce(&mut Faults) -> T) -> T {
+        use_it(&mut lock(&self.faults))
+    }
+
+    /// The data plane.
+    pub fn plane(&self) -> &DataPlane {
+        &self.plane
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &CloudConfig {
+        &self.config
+    }
+
+    /// Begins anew with a fresh account: no load balancers, no faults, an empty log.
+    pub async fn reset(&self) -> Result<(), ApiError> {
+        {
+            let mut state = lock(&self.state);
+            let mut fresh = State::new(self.config.clone(), self.clock.now(), self.plane.health())
+                .map_err(|error| ApiError::with_status("InternalFailure", error.to_string(), 500))?;
+            fresh.revision = state.revision + 1;
+            self.wanted.send_replace(fresh.revision);
+            *state = fresh;
+        }
+        self.with_log(CallLog::reset);
+        self.with_faults(Faults::clear);
+        self.settled().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! EC2, as far as load balancing needs it: networks, security groups, network interfaces, instances and tags.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::CloudConfig;
+use crate::error::{Answer, ApiError, CloudError};
+use crate::id::Ids;
+use crate::operation::{Kind, Operation};
+use crate::state::State;
+use crate::tag::Tags;
+use crate::wire::{Input, Record};
+
+pub mod account;
+pub mod describe;
+pub mod filter;
+pub mod instance;
+pub mod internet_gateway;
+pub mod network_interface;
+pub mod permission;
+pub mod route_table;
+pub mod security_group;
+pub mod security_group_rule;
+pub mod subnet;
+pub mod tagging;
+pub mod vpc;
+pub mod zone;
+
+use instance::Instance;
+use internet_gateway::InternetGateway;
+use network_interface::NetworkInterface;
+use route_table::RouteTable;
+use security_group::SecurityGroup;
+use subnet::Subnet;
+use vpc::Vpc;
+use zone::Zone;
+
+/// The state of EC2 in the account's region. Maps are keyed by resource id.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ec2 {
+    /// Availability zones.
+    pub zones: Vec<Zone>,
+    /// VPCs.
+    pub vpcs: BTreeMap<String, Vpc>,
+    /// Subnets.
+    pub subnets: BTreeMap<String, Subnet>,
+    /// Route tables.
+    pub route_tables: BTreeMap<String, RouteTable>,
+    /// Internet gateways.
+    pub internet_gateways: BTreeMap<String, InternetGateway>,
+    /// Security groups with their rules.
+    pub security_groups: BTreeMap<String, SecurityGroup>,
+    /// Network interfaces of nodes and of load balancers.
+    pub network_interfaces: BTreeMap<String, NetworkInterface>,
+    /// Instances: the nodes.
+    pub instances: BTreeMap<String, Instance>,
+}
+
+impl Ec2 {
+    /// The default network of a fresh account that has an EKS cluster.
+    pub fn new(config: &CloudConfig, ids: &mut Ids, now: Timestamp) -> Result<Self, CloudError> {
+        account::build(config, ids, now)
+    }
+
+    /// Removes network interfaces whose time has come.
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        let gone: Vec<String> =
+            self.network_interfaces.values().filter(|i| i.gone_at.is_some_and(|at| at <= now)).map(|i| i.id.clone()).collect();
+        for id in &gone {
+            self.remove_interface(id);
+        }
+        !gone.is_empty()
+    }
+
+    /// When the next network interface will go.
+    pub fn next_event(&self) -> Option<Timestamp> {
+        self.network_interfaces.values().filter_map(|interface| interface.gone_at).min()
+    }
+
+    /// The tags of any resource, with its type as DescribeTags names it.
+    pub fn tags_mut(&mut self, id: &str) -> Option<&mut Tags> {
+        match id.rsplit_once('-').map(|(prefix, _)| prefix)? {
+            "vpc" => self.vpcs.get_mut(id).map(|r| &mut r.tags),
+            "subnet" => self.subnets.get_mut(id).map(|r| &mut r.tags),
+            "rtb" => self.route_tables.get_mut(id).map(|r| &mut r.tags),
+            "igw" => self.internet_gateways.get_mut(id).map(|r| &mut r.tags),
+            "sg" => self.security_groups.get_mut(id).map(|r| &mut r.tags),
+            "sgr" => self.security_groups.values_mut().find_map(|group| group.rules.get_mut(id)).map(|r| &mut r.tags),
+            "eni" => self.network_interfaces.get_mut(id).map(|r| &mut r.tags),
+            "i" => self.instances.get_mut(id).map(|r| &mut r.tags),
+            _ => None,
+        }
+    }
+}
+
+/// The operation with this name.
+pub fn operation(name: &str) -> Option<Operation> {
+    use Kind::{Read, Write};
+    Some(match name {
+        "DescribeVpcs" => Operation::new(Read, vpc::describe),
+        "CreateVpc" => Operation::new(Write, vpc::create),
+        "DeleteVpc" => Operation::new(Write, vpc::delete),
+        "DescribeSubnets" => Operation::new(Read, subnet::describe),
+        "CreateSubnet" => Operation::new(Write, subnet::create),
+        "DeleteSubnet" => Operation::new(Write, subnet::delete),
+        "DescribeAvailabilityZones" => Operation::new(Read, zone::describe),
+        "DescribeRouteTables" => Operation::new(Read, route_table::describe),
+        "DescribeInternetGateways" => Operation::new(Read, internet_gateway::describe),
+        "DescribeSecurityGroups" => Operation::new(Read, security_group::describe),
+        "CreateSecurityGroup" => Operation::new(Write, security_group::create),
+        "DeleteSecurityGroup" => Operation::new(Write, security_group::delete),
+        "DescribeSecurityGroupRules" => Operation::new(Read, security_group_rule::describe),
+        "AuthorizeSecurityGroupIngress" => Operation::new(Write, security_group_rule::authorize_ingress),
+        "AuthorizeSecurityGroupEgress" => Operation::new(Write, security_group_rule::authorize_egress),
+        "RevokeSecurityGroupIngress" => Operation::new(Write, security_group_rule::revoke_ingress),
+        "RevokeSecurityGroupEgress" => Operation::new(Write, security_group_rule::revoke_egress),
+        "DescribeNetworkInterfaces" => Operation::new(Read, network_interface::describe),
+        "ModifyNetworkInterfaceAttribute" => Operation::new(Write, network_interface::modify),
+        "DescribeInstances" => Operation::new(Read, instance::describe),
+        "CreateTags" => Operation::new(Write, tagging::create),
+        "DeleteTags" => Operation::new(Write, tagging::delete),
+        "DescribeTags" => Operation::new(Read, tagging::describe),
+        _ => return None,
+    })
+}
+
+/// Runs an operation: EC2 spells the errors of parameters in its own way, and every operation has a dry run.
+pub fn run(operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
+    (operation.run)(state, input).map_err(|error| match error.code.as_ref() {
+        "ValidationError" => match error.message.strip_prefix("Unknown parameter: ") {
+            Some(path) => ApiError::new("UnknownParameter", format!("The parameter {} is not recognized", path.trim_matches('\''))),
+            None => ApiError::parameter_value(error.message),
+        },
+        _ => error,
+    })
+}
+
+/// Ends the reading of parameters: unknown ones are errors, and a dry run ends here.
+pub fn finish(input: &Input) -> Answer<()> {
+    let dry = input.flag("DryRun")?.unwrap_or(false);
+    input.done()?;
+    if dry {
+        return Err(ApiError::with_status("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412));
+    }
+    Ok(())
+}
+
+/// A required parameter.
+pub fn required<'a>(input: &'a Input, name: &str) -> Answer<&'a str> {
+    input
+        .text(name)
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| ApiError::new("MissingParameter", format!("The request must contain the parameter {name}")))
+}
+
+/// `<return>true</return>`, the answer of calls that have nothing to say.
+pub fn success() -> Record {
+    Record::new().with("return", true)
+}

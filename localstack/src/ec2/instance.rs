@@ -1,0 +1,109 @@
+//! Instances: the cluster's nodes.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::describe::Resource;
+use super::filter::Filters;
+use super::{Ec2, describe as described};
+use crate::error::{Answer, ApiError};
+use crate::state::State;
+use crate::tag::{self, Tags};
+use crate::wire::{Input, Record};
+
+/// An instance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Instance {
+    /// Its id.
+    pub id: String,
+    /// Its account.
+    pub owner: String,
+    /// Its reservation's id.
+    pub reservation: String,
+    /// Its network interfaces, the primary one first.
+    pub interfaces: Vec<String>,
+    /// Its zone's name.
+    pub zone: String,
+    /// When it was started.
+    pub launched: Timestamp,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Resource for Instance {
+    const FILTERS: &'static [&'static str] = &[
+        "instance-id",
+        "vpc-id",
+        "subnet-id",
+        "availability-zone",
+        "private-ip-address",
+        "private-dns-name",
+        "instance-state-name",
+        "instance.group-id",
+        "network-interface.network-interface-id",
+        "network-interface.addresses.private-ip-address",
+        "owner-id",
+    ];
+    const IDS: &'static str = "InstanceId";
+    const SET: &'static str = "reservationSet";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    fn attribute(&self, filter: &str, ec2: &Ec2) -> Vec<String> {
+        let interfaces = || self.interfaces.iter().filter_map(|id| ec2.network_interfaces.get(id));
+        let primary = || interfaces().take(1);
+        match filter {
+            "instance-id" => vec![self.id.clone()],
+            "vpc-id" => primary().map(|interface| interface.vpc.clone()).collect(),
+            "subnet-id" => primary().map(|interface| interface.subnet.clone()).collect(),
+            "availability-zone" => vec![self.zone.clone()],
+            "private-ip-address" => primary().map(|interface| interface.address.to_string()).collect(),
+            "private-dns-name" => primary().map(|interface| interface.dns_name()).collect(),
+            "instance.group-id" => interfaces().flat_map(|interface| interface.groups.clone()).collect(),
+            "network-interface.network-interface-id" => self.interfaces.clone(),
+            "network-interface.addresses.private-ip-address" => interfaces().map(|interface| interface.address.to_string()).collect(),
+            "owner-id" => vec![self.owner.clone()],
+            _ => vec!["running".into()],
+        }
+    }
+
+    fn record(&self, ec2: &Ec2, filters: &Filters) -> Record {
+        let interfaces: Vec<_> = self.interfaces.iter().filter_map(|id| ec2.network_interfaces.get(id)).collect();
+        let primary = interfaces.first();
+        let instance = Record::new()
+            .with("instanceId", &self.id)
+            .with("imageId", "ami-00000000000000000")
+            .with("instanceState", Record::new().with("code", 16_u16).with("name", "running"))
+            .with("instanceType", "m5.large")
+            .with("launchTime", self.launched)
+            .with("placement", Record::new().with("availabilityZone", &self.zone).with("tenancy", "default"))
+            .with("architecture", "x86_64")
+            .maybe("privateDnsName", primary.map(|interface| interface.dns_name()))
+            .maybe("privateIpAddress", primary.map(|interface| interface.address.to_string()))
+            .maybe("subnetId", primary.map(|interface| &interface.subnet))
+            .maybe("vpcId", primary.map(|interface| &interface.vpc))
+            .list("groupSet", primary.map(|interface| interface.group_records(ec2)).unwrap_or_default())
+            .list("networkInterfaceSet", interfaces.iter().map(|interface| interface.record(ec2, filters)))
+            .with("tagSet", tag::lower(&self.tags));
+        Record::new()
+            .with("reservationId", &self.reservation)
+            .with("ownerId", &self.owner)
+            .list("groupSet", Vec::<Record>::new())
+            .list("instancesSet", [instance])
+    }
+
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new("InvalidInstanceID.NotFound", format!("The instance ID '{id}' does not exist"))
+    }
+}
+
+/// DescribeInstances.
+pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    described::run(input, &state.ec2, state.ec2.instances.values())
+}

@@ -1,0 +1,203 @@
+//! Subnets and their addresses.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::describe::Resource;
+use super::filter::Filters;
+use super::{Ec2, describe as described, finish, required, success, tagging, vpc};
+use crate::error::{Answer, ApiError};
+use crate::state::State;
+use crate::tag::{self, Tags};
+use crate::wire::{Input, Output, Record};
+
+/// A subnet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Subnet {
+    /// Its id.
+    pub id: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its account.
+    pub owner: String,
+    /// Its VPC.
+    pub vpc: String,
+    /// Its addresses.
+    pub cidr: IpNet,
+    /// Its zone's name.
+    pub zone: String,
+    /// Its zone's id.
+    pub zone_id: String,
+    /// Whether instances started in it get public addresses.
+    pub public: bool,
+    /// Addresses that interfaces hold.
+    pub used: BTreeSet<IpAddr>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Subnet {
+    /// How many addresses are free. AWS keeps five of every subnet for itself.
+    pub fn free(&self) -> u64 {
+        let bits = self.cidr.max_prefix_len().saturating_sub(self.cidr.prefix_len()).min(62);
+        (1_u64 << bits).saturating_sub(5).saturating_sub(self.used.len() as u64)
+    }
+
+    /// Takes a free address.
+    pub fn take(&mut self) -> Option<IpAddr> {
+        let IpAddr::V4(network) = self.cidr.network() else { return None };
+        let IpAddr::V4(last) = self.cidr.broadcast() else { return None };
+        // The first four addresses and the last one are AWS's own.
+        let address = (u32::from(network).checked_add(4)?..u32::from(last))
+            .map(|number| IpAddr::V4(Ipv4Addr::from(number)))
+            .find(|address| !self.used.contains(address))?;
+        self.used.insert(address);
+        Some(address)
+    }
+}
+
+impl Resource for Subnet {
+    const FILTERS: &'static [&'static str] = &[
+        "subnet-id",
+        "vpc-id",
+        "availability-zone",
+        "availabilityZone",
+        "availability-zone-id",
+        "availabilityZoneId",
+        "cidr-block",
+        "cidr",
+        "cidrBlock",
+        "default-for-az",
+        "defaultForAz",
+        "map-public-ip-on-launch",
+        "owner-id",
+        "state",
+        "subnet-arn",
+        "available-ip-address-count",
+    ];
+    const IDS: &'static str = "SubnetId";
+    const SET: &'static str = "subnetSet";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
+        vec![match filter {
+            "subnet-id" => self.id.clone(),
+            "vpc-id" => self.vpc.clone(),
+            "availability-zone" | "availabilityZone" => self.zone.clone(),
+            "availability-zone-id" | "availabilityZoneId" => self.zone_id.clone(),
+            "cidr-block" | "cidr" | "cidrBlock" => self.cidr.to_string(),
+            "map-public-ip-on-launch" => self.public.to_string(),
+            "owner-id" => self.owner.clone(),
+            "subnet-arn" => self.arn.clone(),
+            "available-ip-address-count" => self.free().to_string(),
+            "default-for-az" | "defaultForAz" => "false".into(),
+            _ => "available".into(),
+        }]
+    }
+
+    fn record(&self, _: &Ec2, _: &Filters) -> Record {
+        Record::new()
+            .with("subnetId", &self.id)
+            .with("subnetArn", &self.arn)
+            .with("state", "available")
+            .with("vpcId", &self.vpc)
+            .with("ownerId", &self.owner)
+            .with("cidrBlock", self.cidr.to_string())
+            .list("ipv6CidrBlockAssociationSet", Vec::<Record>::new())
+            .with("availableIpAddressCount", i64::try_from(self.free()).unwrap_or(i64::MAX))
+            .with("availabilityZone", &self.zone)
+            .with("availabilityZoneId", &self.zone_id)
+            .with("defaultForAz", false)
+            .with("mapPublicIpOnLaunch", self.public)
+            .with("assignIpv6AddressOnCreation", false)
+            .with("ipv6Native", false)
+            .with("tagSet", tag::lower(&self.tags))
+    }
+
+    fn not_found(id: &str) -> ApiError {
+        not_found(id)
+    }
+}
+
+/// The error for a subnet that does not exist.
+pub fn not_found(id: &str) -> ApiError {
+    ApiError::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist"))
+}
+
+/// DescribeSubnets.
+pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    described::run(input, &state.ec2, state.ec2.subnets.values())
+}
+
+/// CreateSubnet.
+pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
+    let (vpc_id, block) = (required(input, "VpcId")?, required(input, "CidrBlock")?);
+    let wanted = input.text("AvailabilityZone").map(str::to_string);
+    let wanted_id = input.text("AvailabilityZoneId").map(str::to_string);
+    let tags = tagging::specification(input, "subnet")?;
+    finish(input)?;
+    let ec2 = &state.ec2;
+    let vpc = ec2.vpcs.get(vpc_id).ok_or_else(|| vpc::not_found(vpc_id))?;
+    let cidr: IpNet = block.parse().map_err(|_| {
+        ApiError::parameter_value(format!("Value ({block}) for parameter cidrBlock is invalid. This is not a valid CIDR block."))
+    })?;
+    if cidr.prefix_len() > 28 || !vpc.cidrs.iter().any(|outer| outer.contains(&cidr)) {
+        return Err(ApiError::new("InvalidSubnet.Range", format!("The CIDR '{block}' is invalid.")));
+    }
+    if ec2.subnets.values().any(|other| other.vpc == vpc_id && (other.cidr.contains(&cidr) || cidr.contains(&other.cidr))) {
+        return Err(ApiError::new("InvalidSubnet.Conflict", format!("The CIDR '{block}' conflicts with another subnet")));
+    }
+    let zone = ec2
+        .zones
+        .iter()
+        .find(|zone| wanted.as_ref().is_none_or(|name| *name == zone.name) && wanted_id.as_ref().is_none_or(|id| *id == zone.id))
+        .cloned()
+        .ok_or_else(|| {
+            ApiError::parameter_value("Value for parameter availabilityZone is invalid. Subnets can only be created in the region's zones")
+        })?;
+    let id = state.ids.ec2("subnet");
+    let owner = state.config.account.clone();
+    let subnet = Subnet {
+        arn: format!("arn:aws:ec2:{}:{owner}:subnet/{id}", state.config.region),
+        id: id.clone(),
+        owner,
+        vpc: vpc_id.into(),
+        cidr: cidr.trunc(),
+        zone: zone.name,
+        zone_id: zone.id,
+        public: false,
+        used: BTreeSet::new(),
+        tags,
+    };
+    let record = subnet.record(&state.ec2, &Filters::default());
+    state.ec2.subnets.insert(id, subnet);
+    Ok(Record::new().with("subnet", Output::from(record)))
+}
+
+/// DeleteSubnet: refused while an interface holds one of its addresses.
+pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
+    let id = required(input, "SubnetId")?;
+    finish(input)?;
+    let ec2 = &mut state.ec2;
+    if !ec2.subnets.contains_key(id) {
+        return Err(not_found(id));
+    }
+    if ec2.network_interfaces.values().any(|interface| interface.subnet == id) {
+        return Err(ApiError::new("DependencyViolation", format!("The subnet '{id}' has dependencies and cannot be deleted.")));
+    }
+    ec2.subnets.remove(id);
+    for table in ec2.route_tables.values_mut() {
+        table.subnets.retain(|subnet| subnet != id);
+    }
+    Ok(success())
+}

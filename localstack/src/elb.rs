@@ -1,0 +1,250 @@
+//! ELBv2 (`elasticloadbalancing`, version 2015-12-01): application load balancers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::AddressPool;
+use crate::error::{Answer, ApiError};
+use crate::operation::{Kind, Operation};
+
+pub mod action;
+pub mod arn;
+pub mod attribute;
+pub mod condition;
+pub mod health_check;
+pub mod listener;
+pub mod load_balancer;
+pub mod placement;
+pub mod quota;
+pub mod redirect;
+pub mod rule;
+pub mod rule_priority;
+pub mod ssl_policy;
+pub mod tagging;
+pub mod target;
+pub mod target_attribute;
+pub mod target_group;
+pub mod target_health;
+pub mod transform;
+pub mod usage;
+pub mod validation;
+
+use listener::Listener;
+use load_balancer::LoadBalancer;
+use rule::Rule;
+use target::TargetKey;
+use target_group::TargetGroup;
+
+/// The XML namespace of answers.
+pub const NAMESPACE: &str = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
+
+/// Something that time alone will do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Event {
+    /// A load balancer becomes active.
+    Active(String),
+    /// A target's deregistration delay ends.
+    Drained(String, TargetKey),
+}
+
+/// The state of ELBv2. Maps are keyed by ARN; listeners and rules live in their load balancers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Elb {
+    /// Load balancers with their listeners and rules.
+    pub load_balancers: BTreeMap<String, LoadBalancer>,
+    /// Target groups with their targets.
+    pub target_groups: BTreeMap<String, TargetGroup>,
+    /// What time will do, in order.
+    pub events: BTreeSet<(Timestamp, Event)>,
+    /// Where load balancers listen.
+    pub addresses: Addresses,
+}
+
+impl Elb {
+    /// No load balancers yet.
+    pub fn new(pool: AddressPool) -> Self {
+        let addresses = Addresses { cidr: pool.cidr, next: 0, used: BTreeSet::new() };
+        Self { load_balancers: BTreeMap::new(), target_groups: BTreeMap::new(), events: BTreeSet::new(), addresses }
+    }
+
+    /// Does what was due. Returns whether anything changed.
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        let mut changed = false;
+        while self.events.first().is_some_and(|(at, _)| *at <= now) {
+            match self.events.pop_first() {
+                Some((_, Event::Drained(group, key))) => {
+                    if let Some(group) = self.target_groups.get_mut(&group) {
+                        group.finish_draining(&key, now);
+                    }
+                }
+                Some((_, Event::Active(_))) | None => {}
+            }
+            changed = true;
+        }
+        changed
+    }
+
+    /// The next moment at which something will happen by itself.
+    pub fn next_event(&self, now: Timestamp) -> Option<Timestamp> {
+        let lags = self.target_groups.values().filter_map(|group| group.released).filter(|at| *at > now).min();
+        self.events.first().map(|(at, _)| *at).into_iter().chain(lags).min()
+    }
+
+    /// The load balancer with this ARN.
+    pub fn load_balancer(&self, arn: &str) -> Answer<&LoadBalancer> {
+        arn::check(arn, arn::Kind::LoadBalancer)?;
+        self.load_balancers.get(arn).ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))
+    }
+
+    /// The load balancer with this ARN, to change it.
+    pub fn load_balancer_mut(&mut self, arn: &str) -> Answer<&mut LoadBalancer> {
+        self.load_balancer(arn)?;
+        self.load_balancers.get_mut(arn).ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))
+    }
+
+    /// The listener with this ARN, with its load balancer.
+    pub fn listener(&self, arn: &str) -> Answer<(&LoadBalancer, &Listener)> {
+        arn::check(arn, arn::Kind::Listener)?;
+        self.load_balancers
+            .get(&arn::load_balancer_of(arn))
+            .and_then(|owner| Some((owner, owner.listeners.get(arn)?)))
+            .ok_or_else(|| ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found")))
+    }
+
+    /// The listener with this ARN, to change it.
+    pub fn listener_mut(&mut self, arn: &str) -> Answer<&mut Listener> {
+        self.listener(arn)?;
+        self.load_balancers
+            .get_mut(&arn::load_balancer_of(arn))
+            .and_then(|owner| owner.listeners.get_mut(arn))
+            .ok_or_else(|| ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found")))
+    }
+
+    /// The rule with this ARN, with its listener and load balancer. `None` for the rule if it is the listener's default rule.
+    pub fn rule(&self, arn: &str) -> Answer<(&LoadBalancer, &Listener, Option<&Rule>)> {
+        arn::check(arn, arn::Kind::Rule)?;
+        let missing = || ApiError::new("RuleNotFound", "One or more rules not found".to_string());
+        let listener_arn = arn::listener_of(arn);
+        let (owner, listener) = self.listener(&listener_arn).map_err(|_| missing())?;
+        match listener.rules.get(arn) {
+            Some(rule) => Ok((owner, listener, Some(rule))),
+            None if listener.default_rule == arn => Ok((owner, listener, None)),
+            None => Err(missing()),
+        }
+    }
+
+    /// The target group with this ARN.
+    pub fn target_group(&self, arn: &str) -> Answer<&TargetGroup> {
+        arn::check(arn, arn::Kind::TargetGroup)?;
+        self.target_groups.get(arn).ok_or_else(target_group_not_found)
+    }
+
+    /// The target group with this ARN, to change it.
+    pub fn target_group_mut(&mut self, arn: &str) -> Answer<&mut TargetGroup> {
+        arn::check(arn, arn::Kind::TargetGroup)?;
+        self.target_groups.get_mut(arn).ok_or_else(target_group_not_found)
+    }
+}
+
+/// The error for a target group that does not exist.
+pub fn target_group_not_found() -> ApiError {
+    ApiError::new("TargetGroupNotFound", "One or more target groups not found")
+}
+
+/// Hands out the addresses of load balancers, in turn, so that an address is not reused at once.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    cidr: IpNet,
+    next: u32,
+    used: BTreeSet<IpAddr>,
+}
+
+impl Addresses {
+    /// Takes a free address; `None` if there is none.
+    pub fn take(&mut self) -> Option<IpAddr> {
+        let IpNet::V4(cidr) = self.cidr else { return None };
+        let size = 1_u64 << (32 - u32::from(cidr.prefix_len()));
+        for _ in 0..size {
+            let offset = u64::from(self.next) % size;
+            self.next = self.next.wrapping_add(1);
+            let address = Ipv4Addr::from(u32::from(cidr.network()).wrapping_add(u32::try_from(offset).unwrap_or_default()));
+            let last = address.octets()[3];
+            if last != 0 && last != 255 && self.used.insert(IpAddr::V4(address)) {
+                return Some(IpAddr::V4(address));
+            }
+        }
+        None
+    }
+
+    /// Gives an address back.
+    pub fn release(&mut self, address: IpAddr) {
+        self.used.remove(&address);
+    }
+}
+
+/// The operation with this name.
+pub fn operation(name: &str) -> Option<Operation> {
+    use Kind::{Read, Write};
+    Some(match name {
+        "CreateLoadBalancer" => Operation::new(Write, load_balancer::create),
+        "DeleteLoadBalancer" => Operation::new(Write, load_balancer::delete),
+        "DescribeLoadBalancers" => Operation::new(Read, load_balancer::describe),
+        "DescribeLoadBalancerAttributes" => Operation::new(Read, attribute::describe_load_balancer),
+        "ModifyLoadBalancerAttributes" => Operation::new(Write, attribute::modify_load_balancer),
+        "SetSecurityGroups" => Operation::new(Write, placement::set_security_groups),
+        "SetSubnets" => Operation::new(Write, placement::set_subnets),
+        "SetIpAddressType" => Operation::new(Write, placement::set_ip_address_type),
+        "CreateListener" => Operation::new(Write, listener::create),
+        "ModifyListener" => Operation::new(Write, listener::modify),
+        "DeleteListener" => Operation::new(Write, listener::delete),
+        "DescribeListeners" => Operation::new(Read, listener::describe),
+        "DescribeListenerAttributes" => Operation::new(Read, attribute::describe_listener),
+        "ModifyListenerAttributes" => Operation::new(Write, attribute::modify_listener),
+        "DescribeListenerCertificates" => Operation::new(Read, listener::describe_certificates),
+        "CreateRule" => Operation::new(Write, rule::create),
+        "ModifyRule" => Operation::new(Write, rule::modify),
+        "DeleteRule" => Operation::new(Write, rule::delete),
+        "DescribeRules" => Operation::new(Read, rule::describe),
+        "SetRulePriorities" => Operation::new(Write, rule_priority::set),
+        "CreateTargetGroup" => Operation::new(Write, target_group::create),
+        "ModifyTargetGroup" => Operation::new(Write, target_group::modify),
+        "DeleteTargetGroup" => Operation::new(Write, target_group::delete),
+        "DescribeTargetGroups" => Operation::new(Read, target_group::describe),
+        "DescribeTargetGroupAttributes" => Operation::new(Read, attribute::describe_target_group),
+        "ModifyTargetGroupAttributes" => Operation::new(Write, attribute::modify_target_group),
+        "RegisterTargets" => Operation::new(Write, target::register),
+        "DeregisterTargets" => Operation::new(Write, target::deregister),
+        "DescribeTargetHealth" => Operation::new(Read, target_health::describe),
+        "AddTags" => Operation::new(Write, tagging::add),
+        "RemoveTags" => Operation::new(Write, tagging::remove),
+        "DescribeTags" => Operation::new(Read, tagging::describe),
+        "DescribeAccountLimits" => Operation::new(Read, quota::describe),
+        "DescribeSSLPolicies" => Operation::new(Read, ssl_policy::describe),
+        _ => return None,
+    })
+}
+
+/// Operations of the real service that this cloud does not have yet: they are refused by name, not as unknown.
+pub const MISSING: &[&str] = &[
+    "AddListenerCertificates",
+    "RemoveListenerCertificates",
+    "AddTrustStoreRevocations",
+    "CreateTrustStore",
+    "DeleteSharedTrustStoreAssociation",
+    "DeleteTrustStore",
+    "DescribeCapacityReservation",
+    "DescribeTrustStoreAssociations",
+    "DescribeTrustStoreRevocations",
+    "DescribeTrustStores",
+    "GetResourcePolicy",
+    "GetTrustStoreCaCertificatesBundle",
+    "GetTrustStoreRevocationContent",
+    "ModifyCapacityReservation",
+    "ModifyIpPools",
+    "ModifyTrustStore",
+    "RemoveTrustStoreRevocations",
+];

@@ -1,0 +1,235 @@
+//! Attributes of load balancers, listeners and target groups: keys, defaults, values.
+
+use std::collections::BTreeMap;
+
+use super::target_attribute;
+use crate::error::{Answer, ApiError};
+use crate::state::State;
+use crate::wire::{Input, Record};
+
+/// What values an attribute takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number within bounds.
+    Number(u32, u32),
+    /// 0 or a whole number within bounds.
+    ZeroOr(u32, u32),
+    /// `off` or a whole number within bounds.
+    OffOr(u32, u32),
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// Any text up to so many characters.
+    Text(usize),
+}
+
+impl Values {
+    fn accepts(self, value: &str) -> bool {
+        let within = |low: u32, high: u32| value.parse::<u32>().is_ok_and(|number| (low..=high).contains(&number));
+        match self {
+            Self::Flag => ["true", "false"].contains(&value),
+            Self::Number(low, high) => within(low, high),
+            Self::ZeroOr(low, high) => value == "0" || within(low, high),
+            Self::OffOr(low, high) => value == "off" || within(low, high),
+            Self::OneOf(allowed) => allowed.contains(&value),
+            Self::Text(limit) => value.chars().count() <= limit && value.chars().all(|c| !c.is_control()),
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Flag => "'true' or 'false'".into(),
+            Self::Number(low, high) => format!("between '{low}' and '{high}' inclusive"),
+            Self::ZeroOr(low, high) => format!("'0', or between '{low}' and '{high}' inclusive"),
+            Self::OffOr(low, high) => format!("'off', or between '{low}' and '{high}' inclusive"),
+            Self::OneOf(allowed) => format!("one of '{}'", allowed.join("', '")),
+            Self::Text(limit) => format!("at most '{limit}' characters"),
+        }
+    }
+}
+
+/// Key, default and values of an attribute.
+pub type Attribute = (&'static str, &'static str, Values);
+
+/// Attributes of application load balancers (aws-elbv2 "Load balancer attributes").
+pub const LOAD_BALANCER: &[Attribute] = &[
+    ("access_logs.s3.bucket", "", Values::Text(255)),
+    ("access_logs.s3.enabled", "false", Values::Flag),
+    ("access_logs.s3.prefix", "", Values::Text(512)),
+    ("client_keep_alive.seconds", "3600", Values::Number(60, 604_800)),
+    ("connection_logs.s3.bucket", "", Values::Text(255)),
+    ("connection_logs.s3.enabled", "false", Values::Flag),
+    ("connection_logs.s3.prefix", "", Values::Text(512)),
+    ("deletion_protection.enabled", "false", Values::Flag),
+    ("health_check_logs.s3.bucket", "", Values::Text(255)),
+    ("health_check_logs.s3.enabled", "false", Values::Flag),
+    ("health_check_logs.s3.prefix", "", Values::Text(512)),
+    ("idle_timeout.timeout_seconds", "60", Values::Number(1, 4000)),
+    ("ipv6.deny_all_igw_traffic", "false", Values::Flag),
+    ("load_balancing.cross_zone.enabled", "true", Values::OneOf(&["true"])),
+    ("routing.http.desync_mitigation_mode", "defensive", Values::OneOf(&["monitor", "defensive", "strictest"])),
+    ("routing.http.drop_invalid_header_fields.enabled", "false", Values::Flag),
+    ("routing.http.preserve_host_header.enabled", "false", Values::Flag),
+    ("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Values::Flag),
+    ("routing.http.xff_client_port.enabled", "false", Values::Flag),
+    ("routing.http.xff_header_processing.mode", "append", Values::OneOf(&["append", "preserve", "remove"])),
+    ("routing.http2.enabled", "true", Values::Flag),
+    ("waf.fail_open.enabled", "false", Values::Flag),
+    ("zonal_shift.config.enabled", "false", Values::Flag),
+];
+
+/// Attributes of HTTP listeners.
+pub const LISTENER: &[Attribute] = &[
+    ("routing.http.response.access_control_allow_credentials.header_value", "", Values::OneOf(&["", "true"])),
+    ("routing.http.response.access_control_allow_headers.header_value", "", Values::Text(1024)),
+    ("routing.http.response.access_control_allow_methods.header_value", "", Values::Text(1024)),
+    ("routing.http.response.access_control_allow_origin.header_value", "", Values::Text(1024)),
+    ("routing.http.response.access_control_expose_headers.header_value", "", Values::Text(1024)),
+    ("routing.http.response.access_control_max_age.header_value", "", Values::Text(10)),
+    ("routing.http.response.content_security_policy.header_value", "", Values::Text(1024)),
+    ("routing.http.response.server.enabled", "true", Values::Flag),
+    ("routing.http.response.strict_transport_security.header_value", "", Values::Text(1024)),
+    ("routing.http.response.x_content_type_options.header_value", "", Values::OneOf(&["", "nosniff"])),
+    ("routing.http.response.x_frame_options.header_value", "", Values::Text(1024)),
+];
+
+/// Attributes of target groups behind application load balancers.
+pub const TARGET_GROUP: &[Attribute] = &[
+    ("deregistration_delay.timeout_seconds", "300", Values::Number(0, 3600)),
+    ("load_balancing.algorithm.anomaly_mitigation", "off", Values::OneOf(&["on", "off"])),
+    ("load_balancing.algorithm.type", "round_robin", Values::OneOf(&["round_robin", "least_outstanding_requests", "weighted_random"])),
+    (
+        "load_balancing.cross_zone.enabled",
+        "use_load_balancer_configuration",
+        Values::OneOf(&["true", "false", "use_load_balancer_configuration"]),
+    ),
+    ("slow_start.duration_seconds", "0", Values::ZeroOr(30, 900)),
+    ("stickiness.app_cookie.cookie_name", "", Values::Text(255)),
+    ("stickiness.app_cookie.duration_seconds", "86400", Values::Number(1, 604_800)),
+    ("stickiness.enabled", "false", Values::Flag),
+    ("stickiness.lb_cookie.duration_seconds", "86400", Values::Number(1, 604_800)),
+    ("stickiness.type", "lb_cookie", Values::OneOf(&["lb_cookie", "app_cookie"])),
+    ("target_group_health.dns_failover.minimum_healthy_targets.count", "1", Values::OffOr(1, 1000)),
+    ("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off", Values::OffOr(1, 100)),
+    ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Values::Number(1, 1000)),
+    ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", "off", Values::OffOr(1, 100)),
+];
+
+/// The value that is set, or the default.
+pub fn value(table: &[Attribute], set: &BTreeMap<String, String>, key: &str) -> String {
+    let default = || table.iter().find(|(name, _, _)| *name == key).map(|(_, default, _)| (*default).to_string());
+    set.get(key).cloned().or_else(default).unwrap_or_default()
+}
+
+fn record(table: &[Attribute], set: &BTreeMap<String, String>) -> Record {
+    let all = table.iter().map(|(key, _, _)| Record::new().with("Key", *key).with("Value", value(table, set, key)));
+    Record::new().list("Attributes", all)
+}
+
+/// Reads and checks `Attributes` against a table.
+fn read(input: &Input, what: &str, table: &[Attribute]) -> Answer<BTreeMap<String, String>> {
+    let mut changes = BTreeMap::new();
+    let items = input.items("Attributes");
+    if items.is_empty() {
+        return Err(ApiError::validation(format!("You must specify at least one {what} attribute")));
+    }
+    // AWS: at most 20 attributes per call.
+    if items.len() > 20 {
+        return Err(ApiError::validation("You cannot specify more than '20' attributes at a time"));
+    }
+    for item in items {
+        let key = item.text("Key").unwrap_or_default();
+        let value = item.text("Value").unwrap_or_default();
+        let known = table.iter().find(|(name, _, _)| *name == key);
+        let (_, _, values) = known.ok_or_else(|| {
+            let mut letters = what.chars();
+            let what: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+            ApiError::validation(format!("{what} attribute key '{key}' is not recognized"))
+        })?;
+        if !values.accepts(value) {
+            return Err(ApiError::validation(format!("The value '{value}' of the attribute '{key}' must be {}", values.words())));
+        }
+        if changes.insert(key.to_string(), value.to_string()).is_some() {
+            return Err(ApiError::validation(format!("Attribute key '{key}' was provided multiple times")));
+        }
+    }
+    input.done()?;
+    Ok(changes)
+}
+
+/// DescribeLoadBalancerAttributes.
+pub fn describe_load_balancer(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("LoadBalancerArn")?;
+    input.done()?;
+    Ok(record(LOAD_BALANCER, &load_balancer_attributes(state, arn)?))
+}
+
+/// What is set, with the one default that depends on the scheme.
+fn load_balancer_attributes(state: &State, arn: &str) -> Answer<BTreeMap<String, String>> {
+    let balancer = state.elb.load_balancer(arn)?;
+    let mut set = balancer.attributes.clone();
+    if balancer.scheme == "internal" {
+        set.entry("ipv6.deny_all_igw_traffic".into()).or_insert_with(|| "true".into());
+    }
+    Ok(set)
+}
+
+/// ModifyLoadBalancerAttributes.
+pub fn modify_load_balancer(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("LoadBalancerArn")?.to_string();
+    state.elb.load_balancer(&arn)?;
+    let changes = read(input, "load balancer", LOAD_BALANCER)?;
+    let mut merged = state.elb.load_balancer(&arn)?.attributes.clone();
+    merged.extend(changes);
+    for log in ["access_logs", "connection_logs", "health_check_logs"] {
+        let is = |key: &str| value(LOAD_BALANCER, &merged, &format!("{log}.s3.{key}"));
+        if is("enabled") == "true" && is("bucket").is_empty() {
+            return Err(ApiError::new("InvalidConfigurationRequest", format!("The value of '{log}.s3.bucket' cannot be empty")));
+        }
+    }
+    state.elb.load_balancer_mut(&arn)?.attributes = merged;
+    Ok(record(LOAD_BALANCER, &load_balancer_attributes(state, &arn)?))
+}
+
+/// DescribeListenerAttributes.
+pub fn describe_listener(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("ListenerArn")?;
+    input.done()?;
+    Ok(record(LISTENER, &state.elb.listener(arn)?.1.attributes))
+}
+
+/// ModifyListenerAttributes.
+pub fn modify_listener(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("ListenerArn")?.to_string();
+    state.elb.listener(&arn)?;
+    if let Some(tls) =
+        input.items("Attributes").iter().filter_map(|item| item.text("Key")).find(|key| key.starts_with("routing.http.request.x_amzn_"))
+    {
+        return Err(ApiError::new("InvalidConfigurationRequest", format!("The attribute '{tls}' is supported only on HTTPS listeners")));
+    }
+    let changes = read(input, "listener", LISTENER)?;
+    let listener = state.elb.listener_mut(&arn)?;
+    listener.attributes.extend(changes);
+    Ok(record(LISTENER, &listener.attributes))
+}
+
+/// DescribeTargetGroupAttributes.
+pub fn describe_target_group(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("TargetGroupArn")?;
+    input.done()?;
+    Ok(record(TARGET_GROUP, &state.elb.target_group(arn)?.attributes))
+}
+
+/// ModifyTargetGroupAttributes.
+pub fn modify_target_group(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("TargetGroupArn")?.to_string();
+    state.elb.target_group(&arn)?;
+    let changes = read(input, "target group", TARGET_GROUP)?;
+    let mut merged = state.elb.target_group(&arn)?.attributes.clone();
+    merged.extend(changes);
+    target_attribute::check(&merged)?;
+    let group = state.elb.target_group_mut(&arn)?;
+    group.attributes = merged;
+    Ok(record(TARGET_GROUP, &group.attributes))
+}

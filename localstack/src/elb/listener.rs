@@ -1,0 +1,219 @@
+//! Listeners.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::action::{self, Action};
+use super::load_balancer::LoadBalancer;
+use super::rule::Rule;
+use super::{arn, tagging, validation};
+use crate::error::{Answer, ApiError};
+use crate::page;
+use crate::state::State;
+use crate::tag::Tags;
+use crate::wire::{Input, Record};
+
+/// A listener of a load balancer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listener {
+    /// Its ARN.
+    pub arn: String,
+    /// `HTTP` (HTTPS needs certificates, which come later).
+    pub protocol: String,
+    /// Its port, unique in its load balancer.
+    pub port: u16,
+    /// What happens to requests that no rule matches.
+    pub default_actions: Vec<Action>,
+    /// The ARN of the default rule.
+    pub default_rule: String,
+    /// The tags of the default rule.
+    pub default_rule_tags: Tags,
+    /// Its rules by ARN, the default one excluded.
+    pub rules: BTreeMap<String, Rule>,
+    /// Attributes that were set.
+    pub attributes: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Listener {
+    fn record(&self) -> Record {
+        Record::new()
+            .with("ListenerArn", &self.arn)
+            .with("LoadBalancerArn", arn::load_balancer_of(&self.arn))
+            .with("Port", self.port)
+            .with("Protocol", &self.protocol)
+            .list("DefaultActions", action::records(&self.default_actions))
+    }
+}
+
+/// The parameters that only HTTPS listeners have, refused here.
+fn refuse_tls(input: &Input, protocol: &str) -> Answer<()> {
+    if protocol == "HTTPS" {
+        return Err(ApiError::new(
+            "UnsupportedProtocol",
+            "HTTPS listeners are not served by this cloud yet: it has no certificates; use protocol 'HTTP'",
+        ));
+    }
+    if !["HTTP", "HTTPS"].contains(&protocol) {
+        return Err(ApiError::validation(format!("Listener protocol '{protocol}' must be one of 'HTTPS, HTTP'")));
+    }
+    if input.text("SslPolicy").is_some_and(|policy| !policy.is_empty()) {
+        return Err(ApiError::validation(format!("An SSL policy cannot be specified for {protocol} listeners")));
+    }
+    let certificates = input.items("Certificates");
+    for certificate in &certificates {
+        certificate.text("CertificateArn");
+        certificate.text("IsDefault");
+    }
+    if !certificates.is_empty() {
+        return Err(ApiError::validation(format!("A certificate cannot be specified for {protocol} listeners")));
+    }
+    if !input.strings("AlpnPolicy").is_empty() {
+        return Err(ApiError::validation("An ALPN policy can be specified for TLS listeners only"));
+    }
+    if let Some(mutual) = input.child("MutualAuthentication")
+        && mutual.text("Mode").is_some_and(|mode| mode != "off")
+    {
+        return Err(ApiError::validation("Mutual authentication can be specified for HTTPS listeners only"));
+    }
+    Ok(())
+}
+
+fn read_port(input: &Input) -> Answer<Option<u16>> {
+    let Some(port) = input.parse::<i64>("Port")? else { return Ok(None) };
+    validation::within(port, "port", 1, 65535)?;
+    Ok(u16::try_from(port).ok())
+}
+
+fn duplicate(balancer: &LoadBalancer) -> ApiError {
+    ApiError::new("DuplicateListener", format!("A listener already exists on this port for this load balancer '{}'", balancer.arn))
+}
+
+/// CreateListener. With the settings of an existing one it answers with that one.
+pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
+    let balancer_arn = input.required("LoadBalancerArn")?.to_string();
+    let protocol = input.text("Protocol").unwrap_or_default().to_string();
+    let port = read_port(input)?;
+    let tags = tagging::read(input)?;
+    if protocol.is_empty() || port.is_none() {
+        let what = if protocol.is_empty() { "protocol" } else { "port" };
+        return Err(ApiError::validation(format!("A listener {what} must be specified")));
+    }
+    let port = port.unwrap_or_default();
+    refuse_tls(input, &protocol)?;
+    let actions = action::read(input, "DefaultActions", (&protocol, port), &state.config.quotas)?;
+    let actions = actions.ok_or_else(|| ApiError::validation("A listener must have at least one default action"))?;
+    input.done()?;
+    let balancer = state.elb.load_balancer(&balancer_arn)?;
+    if let Some(existing) = balancer.listeners.values().find(|other| other.port == port) {
+        if existing.protocol == protocol && existing.default_actions == actions && existing.tags == tags {
+            return Ok(Record::new().list("Listeners", [existing.record()]));
+        }
+        return Err(duplicate(balancer));
+    }
+    let limit = state.config.quotas.listeners_per_load_balancer;
+    if balancer.listeners.len() >= limit {
+        return Err(ApiError::new(
+            "TooManyListeners",
+            format!("The maximum number of listeners per load balancer has been reached: [{limit}]"),
+        ));
+    }
+    state.check_actions(&balancer_arn, &protocol, &actions, &[])?;
+    let arn = arn::child(&balancer_arn, arn::Kind::Listener, &state.ids.hex(16));
+    let listener = Listener {
+        default_rule: arn::child(&arn, arn::Kind::Rule, &state.ids.hex(16)),
+        arn: arn.clone(),
+        protocol,
+        port,
+        default_actions: actions,
+        default_rule_tags: Tags::new(),
+        rules: BTreeMap::new(),
+        attributes: BTreeMap::new(),
+        tags,
+    };
+    let record = listener.record();
+    state.elb.load_balancer_mut(&balancer_arn)?.listeners.insert(arn, listener);
+    state.reindex(&balancer_arn);
+    Ok(Record::new().list("Listeners", [record]))
+}
+
+/// ModifyListener: what is given replaces what is there.
+pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("ListenerArn")?.to_string();
+    let port = read_port(input)?;
+    let protocol = input.text("Protocol").filter(|text| !text.is_empty()).map(str::to_string);
+    let (balancer, listener) = state.elb.listener(&arn)?;
+    let protocol = protocol.unwrap_or_else(|| listener.protocol.clone());
+    refuse_tls(input, &protocol)?;
+    let new_port = port.unwrap_or(listener.port);
+    let actions = action::read(input, "DefaultActions", (&protocol, new_port), &state.config.quotas)?;
+    input.done()?;
+    if balancer.listeners.values().any(|other| other.port == new_port && other.arn != arn) {
+        return Err(duplicate(balancer));
+    }
+    if let Some(actions) = &actions {
+        state.check_actions(&balancer.arn, &protocol, actions, &listener.default_actions)?;
+    }
+    let balancer_arn = balancer.arn.clone();
+    let listener = state.elb.listener_mut(&arn)?;
+    listener.port = new_port;
+    listener.protocol = protocol;
+    if let Some(actions) = actions {
+        listener.default_actions = actions;
+    }
+    let record = listener.record();
+    state.reindex(&balancer_arn);
+    Ok(Record::new().list("Listeners", [record]))
+}
+
+/// DeleteListener, with its rules.
+pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("ListenerArn")?.to_string();
+    input.done()?;
+    let balancer_arn = state.elb.listener(&arn)?.0.arn.clone();
+    state.elb.load_balancer_mut(&balancer_arn)?.listeners.remove(&arn);
+    state.reindex(&balancer_arn);
+    Ok(Record::new())
+}
+
+/// DescribeListeners, of a load balancer or by ARN.
+pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    let balancer = input.text("LoadBalancerArn").filter(|arn| !arn.is_empty());
+    let arns = input.strings("ListenerArns");
+    let (marker, size) = validation::paging(input)?;
+    input.done()?;
+    let mut chosen: Vec<&Listener> = match (balancer, arns.is_empty()) {
+        (None, true) => return Err(ApiError::validation("You must specify either listener ARNs or a load balancer ARN")),
+        (Some(_), false) => {
+            return Err(ApiError::validation("Listener ARNs and a load balancer ARN cannot be specified at the same time"));
+        }
+        (Some(arn), true) => state.elb.load_balancer(arn)?.listeners.values().collect(),
+        (None, false) => {
+            validation::at_most_twenty(&arns, "listeners")?;
+            let mut found = Vec::new();
+            for arn in &arns {
+                let missing = |error: ApiError| match error.code.as_ref() {
+                    "ListenerNotFound" => ApiError::new("ListenerNotFound", "One or more listeners not found"),
+                    _ => error,
+                };
+                found.push(state.elb.listener(arn).map_err(missing)?.1);
+            }
+            found
+        }
+    };
+    chosen.sort_by(|a, b| a.arn.cmp(&b.arn));
+    chosen.dedup_by(|a, b| a.arn == b.arn);
+    let (shown, next) = page::page(chosen, |listener| listener.arn.clone(), marker.as_deref(), size)?;
+    Ok(Record::new().list("Listeners", shown.into_iter().map(Listener::record)).maybe("NextMarker", next))
+}
+
+/// DescribeListenerCertificates: HTTP listeners have none.
+pub fn describe_certificates(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("ListenerArn")?;
+    validation::paging(input)?;
+    input.done()?;
+    state.elb.listener(arn)?;
+    Ok(Record::new().list("Certificates", Vec::<Record>::new()))
+}

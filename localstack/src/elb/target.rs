@@ -1,0 +1,199 @@
+//! Targets: register and deregister.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::target_group::TargetGroup;
+use super::{Event, validation};
+use crate::clock;
+use crate::config::Reregistration;
+use crate::ec2::account::subnet_of;
+use crate::error::{Answer, ApiError};
+use crate::state::State;
+use crate::wire::{Input, Record};
+
+/// What tells a target apart from others of its group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct TargetKey {
+    /// The address or instance id.
+    pub id: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// A registered target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Target {
+    /// Where it is.
+    pub address: IpAddr,
+    /// Its zone's name, or `all` outside of the VPC.
+    pub zone: String,
+    /// Until when it drains; `None` while it is registered.
+    pub draining: Option<Timestamp>,
+}
+
+impl TargetGroup {
+    /// Ends the deregistration of a target, unless it was registered again.
+    pub fn finish_draining(&mut self, key: &TargetKey, now: Timestamp) {
+        if self.targets.get(key).is_some_and(|target| target.draining.is_some_and(|until| until <= now)) {
+            self.targets.remove(key);
+        }
+    }
+}
+
+/// A target as a call names it.
+#[derive(Debug)]
+pub struct TargetDescription {
+    /// What tells it apart.
+    pub key: TargetKey,
+    /// The zone that the caller gave.
+    pub zone: Option<String>,
+}
+
+/// Reads `Targets`.
+pub fn read(input: &Input, default_port: u16) -> Answer<Vec<TargetDescription>> {
+    let mut targets = Vec::new();
+    for item in input.items("Targets") {
+        let id = item.required("Id")?.to_string();
+        let port: Option<i64> = item.parse("Port")?;
+        if let Some(port) = port {
+            validation::within(port, "targets.1.member.port", 1, 65535)?;
+        }
+        if item.text("QuicServerId").is_some() {
+            return Err(ApiError::validation("A QUIC server ID can be specified for targets of QUIC target groups only"));
+        }
+        let zone = item.text("AvailabilityZone").filter(|zone| !zone.is_empty()).map(str::to_string);
+        let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(default_port);
+        targets.push(TargetDescription { key: TargetKey { id, port }, zone });
+    }
+    Ok(targets)
+}
+
+/// RegisterTargets: all or none.
+pub fn register(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("TargetGroupArn")?.to_string();
+    let group = state.elb.target_group(&arn)?;
+    let wanted = read(input, group.port)?;
+    input.done()?;
+    if wanted.is_empty() {
+        return Err(ApiError::validation("You must specify at least one target"));
+    }
+    let mut resolved = Vec::new();
+    let (mut busy, mut kept) = (Vec::new(), Vec::new());
+    for description in wanted {
+        let target = locate(state, group, &description)?;
+        match group.targets.get(&description.key) {
+            Some(existing) if existing.draining.is_some() => match state.config.reregistration {
+                Reregistration::Reject => busy.push(format!("'{}'", description.key.id)),
+                Reregistration::KeepDraining => kept.push(description.key),
+                Reregistration::Accept => resolved.push((description.key, target)),
+            },
+            _ => resolved.push((description.key, target)),
+        }
+    }
+    if !busy.is_empty() {
+        return Err(ApiError::new(
+            "InvalidTarget",
+            format!("The following targets are still being deregistered and cannot be registered: {}", busy.join(", ")),
+        ));
+    }
+    let mut new: Vec<&str> = Vec::new();
+    for (at, (key, _)) in resolved.iter().enumerate() {
+        if !group.targets.contains_key(key) && !resolved.iter().take(at).any(|(earlier, _)| earlier == key) {
+            new.push(&key.id);
+        }
+    }
+    let limit = state.config.quotas.targets_per_target_group;
+    if group.targets.len() + new.len() > limit {
+        return Err(ApiError::new("TooManyTargets", format!("The maximum number of targets per target group has been reached: [{limit}]")));
+    }
+    for balancer in group.load_balancers.iter().filter_map(|arn| state.elb.load_balancers.get(arn)) {
+        state.check_targets(&balancer.target_groups, new.len(), &new)?;
+    }
+    state.elb.target_group_mut(&arn)?.targets.extend(resolved);
+    Ok(Record::new())
+}
+
+/// Where a target is, if it may be registered.
+fn locate(state: &State, group: &TargetGroup, description: &TargetDescription) -> Answer<Target> {
+    let vpc = group.vpc.as_deref().unwrap_or_default();
+    let id = &description.key.id;
+    if group.target_type == "instance" {
+        let instance = state.ec2.instances.get(id);
+        let interface = instance.and_then(|instance| state.ec2.network_interfaces.get(instance.interfaces.first()?));
+        let interface = interface.ok_or_else(|| ApiError::new("InvalidTarget", format!("The following targets do not exist: '{id}'")))?;
+        if interface.vpc != vpc {
+            return Err(ApiError::new("InvalidTarget", format!("The following targets are not in the target group VPC '{vpc}': '{id}'")));
+        }
+        if description.zone.is_some() {
+            return Err(ApiError::validation("You cannot specify an Availability Zone for targets of type 'instance'"));
+        }
+        return Ok(Target { address: interface.address, zone: interface.zone.clone(), draining: None });
+    }
+    let address: IpAddr = id
+        .parse()
+        .ok()
+        .filter(IpAddr::is_ipv4)
+        .ok_or_else(|| ApiError::validation(format!("The IP address '{id}' is not a valid IPv4 address")))?;
+    match (subnet_of(&state.ec2, vpc, address), description.zone.as_deref()) {
+        (Some(subnet), Some("all")) => Err(ApiError::validation(format!(
+            "The IP address '{id}' is within the VPC, and cannot have its Availability Zone overridden to 'all' from '{}'",
+            subnet.zone
+        ))),
+        (Some(subnet), Some(zone)) if zone != subnet.zone => Err(ApiError::validation(format!(
+            "The IP address '{id}' is in the Availability Zone '{}', and cannot have it overridden to '{zone}'",
+            subnet.zone
+        ))),
+        (Some(subnet), _) => Ok(Target { address, zone: subnet.zone.clone(), draining: None }),
+        (None, _) if !is_private(address) => {
+            Err(ApiError::validation(format!("The IP address '{id}' must be in the VPC, or in a private range (RFC 1918 or RFC 6598)")))
+        }
+        (None, Some("all")) => Ok(Target { address, zone: "all".into(), draining: None }),
+        (None, Some(_)) => Err(ApiError::validation(format!(
+            "You must specify a valid Availability Zone or select 'all' for all enabled Availability zones, since the IP address '{id}' is outside the VPC"
+        ))),
+        (None, None) => {
+            Err(ApiError::validation(format!("The Availability Zone is required for IP address '{id}' because it is not in the VPC")))
+        }
+    }
+}
+
+/// AWS: outside of the VPC only RFC 1918 and RFC 6598 (100.64.0.0/10) addresses can be targets.
+fn is_private(address: IpAddr) -> bool {
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
+        .iter()
+        .filter_map(|text| text.parse::<IpNet>().ok())
+        .any(|range| range.contains(&address))
+}
+
+/// DeregisterTargets: targets drain for the group's deregistration delay; those of an unused group go at once. Targets that are not
+/// registered do not matter.
+pub fn deregister(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("TargetGroupArn")?.to_string();
+    let group = state.elb.target_group(&arn)?;
+    let wanted = read(input, group.port)?;
+    input.done()?;
+    if wanted.is_empty() {
+        return Err(ApiError::validation("You must specify at least one target"));
+    }
+    let seconds: u64 = group.attribute("deregistration_delay.timeout_seconds").parse().unwrap_or(300);
+    let delay = Duration::from_secs(seconds).mul_f64(state.config.times.deregistration_scale.max(0.0));
+    let delay = if group.load_balancers.is_empty() { Duration::ZERO } else { delay };
+    let until = clock::after(state.now, delay);
+    let group = state.elb.target_group_mut(&arn)?;
+    let mut events = Vec::new();
+    for TargetDescription { key, .. } in wanted {
+        if delay.is_zero() {
+            group.targets.remove(&key);
+        } else if let Some(target) = group.targets.get_mut(&key).filter(|target| target.draining.is_none()) {
+            target.draining = Some(until);
+            events.push((until, Event::Drained(arn.clone(), key)));
+        }
+    }
+    state.elb.events.extend(events);
+    Ok(Record::new())
+}

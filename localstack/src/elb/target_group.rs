@@ -1,0 +1,217 @@
+//! Target groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::health_check::HealthCheck;
+use super::target::{Target, TargetKey};
+use super::{arn, attribute, tagging, validation};
+use crate::error::{Answer, ApiError};
+use crate::page;
+use crate::state::State;
+use crate::tag::Tags;
+use crate::wire::{Input, Record};
+
+/// A target group.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetGroup {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name, unique in the account's region.
+    pub name: String,
+    /// `HTTP` or `HTTPS`.
+    pub protocol: String,
+    /// `HTTP1`, `HTTP2` or `GRPC`.
+    pub protocol_version: String,
+    /// The port of targets that are registered without one.
+    pub port: u16,
+    /// Its VPC.
+    pub vpc: Option<String>,
+    /// `instance` or `ip`.
+    pub target_type: String,
+    /// How targets are checked.
+    pub health_check: HealthCheck,
+    /// Attributes that were set.
+    pub attributes: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its targets, draining ones too.
+    #[serde(serialize_with = "serialize_targets")]
+    pub targets: BTreeMap<TargetKey, Target>,
+    /// The load balancers that use it (an index; AWS: at most one).
+    pub load_balancers: BTreeSet<String>,
+    /// Until when it still counts as used after its last use has gone.
+    pub released: Option<Timestamp>,
+}
+
+fn serialize_targets<S: serde::Serializer>(targets: &BTreeMap<TargetKey, Target>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(targets.iter().map(|(key, target)| (format!("{}:{}", key.id, key.port), target)))
+}
+
+impl TargetGroup {
+    /// An attribute, or its default.
+    pub fn attribute(&self, key: &str) -> String {
+        attribute::value(attribute::TARGET_GROUP, &self.attributes, key)
+    }
+
+    fn record(&self) -> Record {
+        let record = Record::new()
+            .with("TargetGroupArn", &self.arn)
+            .with("TargetGroupName", &self.name)
+            .with("Protocol", &self.protocol)
+            .with("Port", self.port)
+            .maybe("VpcId", self.vpc.as_ref());
+        self.health_check
+            .add_to(record)
+            .list("LoadBalancerArns", &self.load_balancers)
+            .with("TargetType", &self.target_type)
+            .with("ProtocolVersion", &self.protocol_version)
+            .with("IpAddressType", "ipv4")
+    }
+
+    /// Whether two groups have the same settings (what idempotent creation compares).
+    fn same_settings(&self, other: &Self) -> bool {
+        self.protocol == other.protocol
+            && self.protocol_version == other.protocol_version
+            && self.port == other.port
+            && self.vpc == other.vpc
+            && self.target_type == other.target_type
+            && self.health_check == other.health_check
+            && self.tags == other.tags
+    }
+}
+
+fn unserved(what: &str) -> ApiError {
+    ApiError::new("InvalidConfigurationRequest", format!("{what} are not served by this cloud yet"))
+}
+
+/// CreateTargetGroup. With the settings of an existing one it answers with that one.
+pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
+    let name = input.required("Name")?.to_string();
+    let target_type = input.text("TargetType").unwrap_or("instance").to_string();
+    let protocol = input.text("Protocol").unwrap_or_default().to_string();
+    let protocol_version = input.text("ProtocolVersion").filter(|text| !text.is_empty()).unwrap_or("HTTP1").to_string();
+    let port: Option<i64> = input.parse("Port")?;
+    let vpc = input.text("VpcId").filter(|text| !text.is_empty()).map(str::to_string);
+    let family = input.text("IpAddressType").filter(|text| !text.is_empty()).unwrap_or("ipv4");
+    let control_port = input.text("TargetControlPort").is_some_and(|text| !text.is_empty());
+    let tags = tagging::read(input)?;
+    validation::name("Target group", &name)?;
+    validation::one_of(&target_type, "targetType", &["instance", "ip", "lambda", "alb"])?;
+    if ["lambda", "alb"].contains(&target_type.as_str()) {
+        return Err(unserved(&format!("Target groups of type '{target_type}'")));
+    }
+    if protocol.is_empty() {
+        return Err(ApiError::validation("A protocol must be specified"));
+    }
+    validation::one_of(&protocol, "protocol", &["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"])?;
+    if !["HTTP", "HTTPS"].contains(&protocol.as_str()) {
+        return Err(unserved(&format!("Target groups of protocol '{protocol}'")));
+    }
+    validation::one_of(&protocol_version, "protocolVersion", &["HTTP1", "HTTP2", "GRPC"])?;
+    let port = port.ok_or_else(|| ApiError::validation("A port must be specified"))?;
+    validation::within(port, "port", 1, 65535)?;
+    let vpc = vpc.ok_or_else(|| ApiError::validation("A VPC ID must be specified"))?;
+    if !state.ec2.vpcs.contains_key(&vpc) {
+        return Err(ApiError::validation(format!("The VPC ID '{vpc}' is not found")));
+    }
+    validation::one_of(family, "ipAddressType", &["ipv4", "ipv6"])?;
+    if family == "ipv6" {
+        return Err(unserved("IPv6 target groups"));
+    }
+    if control_port {
+        return Err(unserved("Target groups with a target control port"));
+    }
+    let health_check = HealthCheck::default_for(&protocol_version).updated(input)?;
+    input.done()?;
+    let mut group = TargetGroup {
+        arn: String::new(),
+        name,
+        protocol,
+        protocol_version,
+        port: u16::try_from(port).unwrap_or_default(),
+        vpc: Some(vpc),
+        target_type,
+        health_check,
+        attributes: BTreeMap::new(),
+        tags,
+        targets: BTreeMap::new(),
+        load_balancers: BTreeSet::new(),
+        released: None,
+    };
+    if let Some(existing) = state.elb.target_groups.values().find(|other| other.name == group.name) {
+        if existing.same_settings(&group) {
+            return Ok(Record::new().list("TargetGroups", [existing.record()]));
+        }
+        return Err(ApiError::new(
+            "DuplicateTargetGroupName",
+            format!("A target group with the same name '{}' exists, but with different settings", group.name),
+        ));
+    }
+    let limit = state.config.quotas.target_groups;
+    if state.elb.target_groups.len() >= limit {
+        return Err(ApiError::new("TooManyTargetGroups", format!("The maximum number of target groups has been reached: [{limit}]")));
+    }
+    group.arn = format!("{}targetgroup/{}/{}", arn::prefix(&state.config), group.name, state.ids.hex(16));
+    let record = group.record();
+    state.elb.target_groups.insert(group.arn.clone(), group);
+    Ok(Record::new().list("TargetGroups", [record]))
+}
+
+/// ModifyTargetGroup: health check settings.
+pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("TargetGroupArn")?.to_string();
+    let health_check = state.elb.target_group(&arn)?.health_check.updated(input)?;
+    input.done()?;
+    let group = state.elb.target_group_mut(&arn)?;
+    group.health_check = health_check;
+    Ok(Record::new().list("TargetGroups", [group.record()]))
+}
+
+/// DeleteTargetGroup: refused while a listener or rule names it, and for a configured while afterwards. Succeeds if it does not exist.
+pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("TargetGroupArn")?.to_string();
+    input.done()?;
+    arn::check(&arn, arn::Kind::TargetGroup)?;
+    let Some(group) = state.elb.target_groups.get(&arn) else { return Ok(Record::new()) };
+    if !group.load_balancers.is_empty() || group.released.is_some_and(|until| until > state.now) {
+        return Err(ApiError::new("ResourceInUse", format!("Target group '{arn}' is currently in use by a listener or a rule")));
+    }
+    state.elb.target_groups.remove(&arn);
+    Ok(Record::new())
+}
+
+/// DescribeTargetGroups: all, of a load balancer, by ARN or by name.
+pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    let balancer = input.text("LoadBalancerArn").filter(|arn| !arn.is_empty()).map(str::to_string);
+    let (arns, names) = (input.strings("TargetGroupArns"), input.strings("Names"));
+    let (marker, size) = validation::paging(input)?;
+    input.done()?;
+    if [balancer.is_some(), !arns.is_empty(), !names.is_empty()].into_iter().filter(|given| *given).count() > 1 {
+        return Err(ApiError::validation(
+            "Target group names, target group ARNs, and a load balancer ARN cannot be specified at the same time",
+        ));
+    }
+    validation::at_most_twenty(&arns, "target groups")?;
+    validation::at_most_twenty(&names, "target groups")?;
+    let all = &state.elb.target_groups;
+    if let Some(arn) = &balancer {
+        state.elb.load_balancer(arn)?;
+    }
+    for arn in &arns {
+        state.elb.target_group(arn)?;
+    }
+    if names.iter().any(|name| !all.values().any(|group| group.name == *name)) {
+        return Err(super::target_group_not_found());
+    }
+    let chosen: Vec<&TargetGroup> = all
+        .values()
+        .filter(|group| balancer.as_ref().is_none_or(|arn| group.load_balancers.contains(arn)))
+        .filter(|group| arns.is_empty() || arns.contains(&group.arn))
+        .filter(|group| names.is_empty() || names.contains(&group.name))
+        .collect();
+    let (shown, next) = page::page(chosen, |group| group.arn.clone(), marker.as_deref(), size)?;
+    Ok(Record::new().list("TargetGroups", shown.into_iter().map(TargetGroup::record)).maybe("NextMarker", next))
+}

@@ -1,0 +1,148 @@
+//! Which load balancers use which target groups, and the limits on that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::action::Action;
+use super::load_balancer::LoadBalancer;
+use crate::clock;
+use crate::error::{Answer, ApiError};
+use crate::state::State;
+
+impl State {
+    /// Brings the index of used target groups up to date after the listeners or rules of a load balancer changed.
+    pub fn reindex(&mut self, arn: &str) {
+        let Some(balancer) = self.elb.load_balancers.get_mut(arn) else { return };
+        let used = used_by(balancer);
+        let before = std::mem::replace(&mut balancer.target_groups, used.clone());
+        for group in used.difference(&before) {
+            if let Some(group) = self.elb.target_groups.get_mut(group) {
+                group.load_balancers.insert(arn.to_string());
+                group.released = None;
+            }
+        }
+        let released = clock::after(self.now, self.config.times.target_group_delete_lag);
+        for group in before.difference(&used) {
+            if let Some(group) = self.elb.target_groups.get_mut(group) {
+                group.load_balancers.remove(arn);
+                group.released = Some(released);
+            }
+        }
+    }
+
+    /// Whether a listener of this load balancer may have these actions, in place of `replaced` ones: target groups exist, fit the
+    /// listener and no other load balancer has them, and the load balancer's limits hold.
+    pub fn check_actions(&self, arn: &str, protocol: &str, actions: &[Action], replaced: &[Action]) -> Answer<()> {
+        let balancer = self.elb.load_balancer(arn)?;
+        let wanted: BTreeSet<&String> = actions.iter().flat_map(Action::target_groups).collect();
+        let mut taken = Vec::new();
+        for group_arn in &wanted {
+            let group = self.elb.target_group(group_arn)?;
+            if group.load_balancers.iter().any(|other| other != arn) {
+                taken.push(group_arn.as_str());
+            }
+            if group.vpc.as_deref() != Some(&balancer.vpc) {
+                return Err(ApiError::new(
+                    "InvalidConfigurationRequest",
+                    format!("The target group '{group_arn}' is not in the VPC '{}' of the load balancer", balancer.vpc),
+                ));
+            }
+            if group.protocol_version != "HTTP1" && protocol != "HTTPS" {
+                return Err(ApiError::new(
+                    "InvalidLoadBalancerAction",
+                    format!(
+                        "Listener protocol '{protocol}' is not supported with a target group with the protocol-version '{}'",
+                        group.protocol_version
+                    ),
+                ));
+            }
+        }
+        if !taken.is_empty() {
+            return Err(ApiError::new(
+                "TargetGroupAssociationLimit",
+                format!("The following target groups cannot be associated with more than one load balancer: {}", taken.join(", ")),
+            ));
+        }
+        self.check_stickiness(actions)?;
+        let kept = kept_without(balancer, replaced);
+        self.check_totals(&kept.union(&wanted.into_iter().cloned().collect()).cloned().collect())
+    }
+
+    fn check_stickiness(&self, actions: &[Action]) -> Answer<()> {
+        for action in actions {
+            let groups = action.target_groups();
+            let app_cookie = |arn: &&String| {
+                self.elb.target_groups.get(*arn).is_some_and(|group| {
+                    group.attribute("stickiness.enabled") == "true" && group.attribute("stickiness.type") == "app_cookie"
+                })
+            };
+            if groups.len() > 1 && groups.iter().any(app_cookie) {
+                return Err(ApiError::validation(
+                    "When configuring a rule with multiple target groups, none of them can have stickiness of type 'app_cookie' enabled",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a load balancer may use all of these target groups.
+    fn check_totals(&self, groups: &BTreeSet<String>) -> Answer<()> {
+        let quotas = &self.config.quotas;
+        if groups.len() > quotas.target_groups_per_load_balancer {
+            return Err(ApiError::new(
+                "TooManyUniqueTargetGroupsPerLoadBalancer",
+                format!(
+                    "You have reached the maximum number of unique target groups that you can associate with a load balancer of type 'application': [{}]",
+                    quotas.target_groups_per_load_balancer
+                ),
+            ));
+        }
+        self.check_targets(groups, 0, &[])
+    }
+
+    /// Whether the targets of these groups, with `more` new ones, are within the load balancer's limits.
+    pub fn check_targets(&self, groups: &BTreeSet<String>, more: usize, ids: &[&str]) -> Answer<()> {
+        let quotas = &self.config.quotas;
+        let mut total = more;
+        let mut registrations: BTreeMap<&str, usize> = BTreeMap::new();
+        for id in ids {
+            *registrations.entry(id).or_default() += 1;
+        }
+        for group in groups.iter().filter_map(|arn| self.elb.target_groups.get(arn)) {
+            total += group.targets.len();
+            for key in group.targets.keys() {
+                *registrations.entry(&key.id).or_default() += 1;
+            }
+        }
+        if total > quotas.targets_per_load_balancer {
+            return Err(ApiError::new(
+                "TooManyTargets",
+                format!("The maximum number of targets per load balancer has been reached: [{}]", quotas.targets_per_load_balancer),
+            ));
+        }
+        match registrations.iter().find(|(_, count)| **count > quotas.registrations_per_target) {
+            Some((id, _)) => Err(ApiError::new(
+                "TooManyRegistrationsForTargetId",
+                format!("The maximum number of registrations of target '{id}' has been reached: [{}]", quotas.registrations_per_target),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The target groups that a load balancer's actions name.
+fn used_by(balancer: &LoadBalancer) -> BTreeSet<String> {
+    kept_without(balancer, &[])
+}
+
+/// As [`used_by`], but without what only the `replaced` actions name (they are told by their place in memory).
+fn kept_without(balancer: &LoadBalancer, replaced: &[Action]) -> BTreeSet<String> {
+    balancer
+        .listeners
+        .values()
+        .flat_map(|listener| [&listener.default_actions].into_iter().chain(listener.rules.values().map(|rule| &rule.actions)))
+        .filter(|actions| replaced.is_empty() || !std::ptr::eq(actions.as_slice(), replaced))
+        .flatten()
+        .flat_map(Action::target_groups)
+        .cloned()
+        .collect()
+}

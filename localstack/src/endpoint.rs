@@ -1,0 +1,176 @@
+//! The HTTP endpoint: one address for all services and the admin API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin;
+use crate::control::Control;
+use crate::error::ApiError;
+use crate::service::{Protocol, Service};
+use crate::tagging;
+use crate::wire::{Record, json, query, signature, xml};
+
+/// The largest request body: far above what any AWS query call carries.
+const BODY_LIMIT: usize = 8 * 1024 * 1024;
+/// How long a body may take.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A response of the endpoint.
+pub type Reply = Response<Full<Bytes>>;
+
+/// Why a connection is closed without a response.
+#[derive(Debug, thiserror::Error)]
+#[error("the response is lost on purpose")]
+struct LostResponse;
+
+/// Accepts connections until the token is cancelled.
+pub async fn serve(listener: TcpListener, control: Arc<Control>, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait a little rather than spin.
+                tracing::warn!(target: "portico_cloud", %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers go out at once.
+        let _ = stream.set_nodelay(true);
+        let (control, stop) = (control.clone(), stop.clone());
+        tasks.spawn(async move {
+            let service = service_fn(move |request| {
+                let control = control.clone();
+                async move { answer(&control, request).await }
+            });
+            let builder = auto::Builder::new(TokioExecutor::new());
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(target: "portico_cloud", %error, "a connection ended early");
+            }
+        });
+    }
+}
+
+async fn answer(control: &Control, request: Request<Incoming>) -> Result<Reply, LostResponse> {
+    let (head, body) = request.into_parts();
+    let collected = tokio::time::timeout(BODY_PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await;
+    let body = match collected {
+        Ok(Ok(body)) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        Ok(Err(_)) | Err(_) => {
+            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the request body is too large or too slow\n".into()));
+        }
+    };
+    if head.uri.path() == "/_cloud" || head.uri.path().starts_with("/_cloud/") {
+        return Ok(admin::answer(control, &head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body).await);
+    }
+    call(control, &head, &body).await
+}
+
+/// A call of the AWS API.
+async fn call(control: &Control, head: &http::request::Parts, body: &str) -> Result<Reply, LostResponse> {
+    let signed = signature::service(&head.headers, head.uri.query());
+    // POST carries the parameters in its body, GET in its query.
+    let form = if head.method == Method::GET || body.is_empty() { head.uri.query().unwrap_or_default() } else { body };
+    let (service, operation) = match identify(signed.as_deref(), &head.headers, form) {
+        Ok(found) => found,
+        Err(error) => return Ok(write(Service::Elb, "", "", Err(&error))),
+    };
+    if signed.is_none() {
+        let error = ApiError::with_status("MissingAuthenticationToken", "Request is missing Authentication Token", 403);
+        return Ok(write(service, &operation, "00000000-0000-0000-0000-000000000000", Err(&error)));
+    }
+    let input = match service.protocol() {
+        Protocol::Json => json::parse(body),
+        Protocol::Xml(_) => Ok(query::parse(form)),
+    };
+    let input = match input {
+        Ok(input) => input,
+        Err(error) => return Ok(write(service, &operation, "00000000-0000-0000-0000-000000000000", Err(&error))),
+    };
+    let outcome = control.call(service, &operation, input).await;
+    if outcome.lose_response {
+        return Err(LostResponse);
+    }
+    Ok(write(service, &operation, &outcome.request_id, outcome.answer.as_ref()))
+}
+
+/// The service and operation of a call: by the credential scope, else by target header, version and action.
+fn identify(signed: Option<&str>, headers: &HeaderMap, form: &str) -> Result<(Service, String), ApiError> {
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    if let Some((prefix, operation)) = target.and_then(|target| target.split_once('.')) {
+        if prefix == tagging::TARGET {
+            return Ok((Service::Tagging, operation.to_string()));
+        }
+        return Err(ApiError::new("UnknownOperationException", format!("The service '{prefix}' is not served by this cloud")));
+    }
+    let action = query::parameter(form, "Action").filter(|action| !action.is_empty());
+    let version = query::parameter(form, "Version").unwrap_or_default();
+    let by_version = || Service::ALL.into_iter().find(|service| service.version() == version);
+    let by_action = || {
+        let action = action.as_deref().unwrap_or_default();
+        [Service::Elb, Service::Ec2, Service::Sts].into_iter().find(|service| service.operation(action).is_ok())
+    };
+    let service = match signed {
+        Some(name) => Service::ALL
+            .into_iter()
+            .find(|service| service.signing_name() == name)
+            .ok_or_else(|| ApiError::with_status("InvalidAction", format!("The service '{name}' is not served by this cloud"), 400))?,
+        None => by_version().or_else(by_action).unwrap_or(Service::Elb),
+    };
+    match action {
+        Some(action) => Ok((service, action)),
+        None => Err(ApiError::new("MissingAction", "The request must contain the parameter Action")),
+    }
+}
+
+fn write(service: Service, operation: &str, request_id: &str, answer: Result<&Record, &ApiError>) -> Reply {
+    let status = answer.err().map_or(StatusCode::OK, |error| StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST));
+    let (kind, text) = match (service.protocol(), answer) {
+        (Protocol::Xml(dialect), Ok(record)) => ("text/xml", xml::answer(dialect, operation, request_id, record)),
+        (Protocol::Xml(dialect), Err(error)) => ("text/xml", xml::error(dialect, request_id, error)),
+        (Protocol::Json, Ok(record)) => ("application/x-amz-json-1.1", json::answer(record)),
+        (Protocol::Json, Err(error)) => ("application/x-amz-json-1.1", json::error(error)),
+    };
+    let mut reply = plain(status, kind, text);
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        reply.headers_mut().insert(HeaderName::from_static("x-amzn-requestid"), value);
+    }
+    if let (Protocol::Json, Err(error)) = (service.protocol(), answer)
+        && let Ok(value) = HeaderValue::from_str(&error.code)
+    {
+        reply.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), value);
+    }
+    reply
+}
+
+/// A response with a status, content type and text.
+pub fn plain(status: StatusCode, kind: &'static str, text: String) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(text)));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}

@@ -1,0 +1,121 @@
+//! Whether the state holds together: every reference leads somewhere, every index is right, every limit holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ec2::network_interface::Attachment;
+use crate::ec2::permission::Peer;
+use crate::elb::action::Action;
+use crate::state::State;
+
+/// What is wrong; empty if nothing is. Checked after every mutation in debug builds, and by the admin API.
+pub fn violations(state: &State) -> Vec<String> {
+    let mut found = Vec::new();
+    load_balancers(state, &mut found);
+    target_groups(state, &mut found);
+    network(state, &mut found);
+    found
+}
+
+fn load_balancers(state: &State, found: &mut Vec<String>) {
+    let (elb, ec2, quotas) = (&state.elb, &state.ec2, &state.config.quotas);
+    let (mut addresses, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for (arn, balancer) in &elb.load_balancers {
+        let mut fault = |what: String| found.push(format!("{arn}: {what}"));
+        if !addresses.insert(balancer.address) || !names.insert(&balancer.name) {
+            fault("its address or name is another's too".into());
+        }
+        if let Some(id) = balancer.subnets.iter().find(|id| ec2.subnets.get(*id).is_none_or(|subnet| subnet.vpc != balancer.vpc)) {
+            fault(format!("subnet {id} is not in its VPC"));
+        }
+        if let Some(id) = balancer.security_groups.iter().find(|id| !ec2.security_groups.contains_key(*id)) {
+            fault(format!("security group {id} does not exist"));
+        }
+        let mut held: Vec<&String> = ec2.interfaces_of_load_balancer(arn).map(|interface| &interface.subnet).collect();
+        let mut wanted: Vec<&String> = balancer.subnets.iter().collect();
+        held.sort();
+        wanted.sort();
+        if held != wanted {
+            fault(format!("has interfaces in {held:?}, but subnets {wanted:?}"));
+        }
+        if balancer.rule_count() > quotas.rules_per_load_balancer || balancer.listeners.len() > quotas.listeners_per_load_balancer {
+            fault("has too many rules or listeners".into());
+        }
+        let mut used = BTreeSet::new();
+        let mut ports = BTreeSet::new();
+        for listener in balancer.listeners.values() {
+            if !ports.insert(listener.port) {
+                fault(format!("has two listeners at port {}", listener.port));
+            }
+            let mut priorities = BTreeSet::new();
+            if listener.rules.values().any(|rule| !priorities.insert(rule.priority)) {
+                fault(format!("two rules of {} have one priority", listener.arn));
+            }
+            let actions = listener.default_actions.iter().chain(listener.rules.values().flat_map(|rule| &rule.actions));
+            used.extend(actions.flat_map(Action::target_groups).cloned());
+        }
+        if let Some(group) = used.iter().find(|group| !elb.target_groups.contains_key(*group)) {
+            fault(format!("target group {group} does not exist"));
+        }
+        if used != balancer.target_groups {
+            fault("its index of target groups is wrong".into());
+        }
+    }
+}
+
+fn target_groups(state: &State, found: &mut Vec<String>) {
+    let mut names = BTreeSet::new();
+    for (arn, group) in &state.elb.target_groups {
+        let mut fault = |what: String| found.push(format!("{arn}: {what}"));
+        let users: BTreeSet<String> =
+            state.elb.load_balancers.values().filter(|balancer| balancer.target_groups.contains(arn)).map(|b| b.arn.clone()).collect();
+        if users != group.load_balancers || users.len() > 1 {
+            fault(format!("is used by {users:?}, but holds {:?}", group.load_balancers));
+        }
+        if !names.insert(&group.name) {
+            fault("its name is another's too".into());
+        }
+        if group.vpc.as_ref().is_none_or(|vpc| !state.ec2.vpcs.contains_key(vpc)) {
+            fault("its VPC does not exist".into());
+        }
+        if group.targets.len() > state.config.quotas.targets_per_target_group {
+            fault("has too many targets".into());
+        }
+    }
+}
+
+fn network(state: &State, found: &mut Vec<String>) {
+    let ec2 = &state.ec2;
+    let mut used: BTreeMap<&String, BTreeSet<_>> = BTreeMap::new();
+    for interface in ec2.network_interfaces.values() {
+        let mut fault = |what: String| found.push(format!("{}: {what}", interface.id));
+        if !used.entry(&interface.subnet).or_default().insert(interface.address) {
+            fault("its address is another's too".into());
+        }
+        if let Some(id) = interface.groups.iter().find(|id| !ec2.security_groups.contains_key(*id)) {
+            fault(format!("security group {id} does not exist"));
+        }
+        if let Attachment::LoadBalancer(arn) = &interface.attachment
+            && interface.gone_at.is_none()
+            && !state.elb.load_balancers.contains_key(arn)
+        {
+            fault(format!("its load balancer {arn} does not exist"));
+        }
+    }
+    for subnet in ec2.subnets.values() {
+        if used.remove(&subnet.id).unwrap_or_default() != subnet.used || !ec2.vpcs.contains_key(&subnet.vpc) {
+            found.push(format!("{}: its used addresses or its VPC are wrong", subnet.id));
+        }
+    }
+    if let Some(id) = used.keys().next() {
+        found.push(format!("{id}: has interfaces, but does not exist"));
+    }
+    for group in ec2.security_groups.values() {
+        for rule in group.rules.values() {
+            if let Peer::Group(peer) = &rule.permission.peer
+                && !ec2.security_groups.contains_key(peer)
+            {
+                found.push(format!("{}: names the group {peer}, which does not exist", rule.id));
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The record of calls: counts by operation, and the last calls with their parameters and outcomes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::operation::Kind;
+
+/// One call.
+#[derive(Clone, Debug, Serialize)]
+pub struct Call {
+    /// Its number since the start of the log.
+    pub number: u64,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// The service's signing name.
+    pub service: String,
+    /// The operation.
+    pub operation: String,
+    /// Whether it is a mutation.
+    pub mutation: bool,
+    /// Its parameters as they came over the wire.
+    pub parameters: BTreeMap<String, String>,
+    /// `ok`, an error code, or `lost` for a response that was lost on purpose.
+    pub outcome: String,
+    /// The error's message, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The id that the caller got.
+    pub request_id: String,
+}
+
+/// Counts of calls.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counts {
+    /// All calls.
+    pub total: u64,
+    /// Calls of operations that change nothing.
+    pub reads: u64,
+    /// Calls of operations that may change something.
+    pub mutations: u64,
+    /// Calls by `service.operation`.
+    pub operations: BTreeMap<String, u64>,
+    /// Those of them that got an error, by `service.operation`.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// Counts and the last calls.
+#[derive(Debug)]
+pub struct CallLog {
+    counts: Counts,
+    calls: VecDeque<Call>,
+    capacity: usize,
+    next: u64,
+}
+
+impl CallLog {
+    /// An empty log that keeps so many calls.
+    pub fn new(capacity: usize) -> Self {
+        Self { counts: Counts::default(), calls: VecDeque::new(), capacity, next: 1 }
+    }
+
+    /// Adds a call.
+    pub fn record(&mut self, mut call: Call) {
+        call.number = self.next;
+        self.next += 1;
+        let name = format!("{}.{}", call.service, call.operation);
+        self.counts.total += 1;
+        let kind = if call.mutation { &mut self.counts.mutations } else { &mut self.counts.reads };
+        *kind += 1;
+        if call.outcome != "ok" {
+            *self.counts.errors.entry(name.clone()).or_default() += 1;
+        }
+        *self.counts.operations.entry(name).or_default() += 1;
+        if self.calls.len() >= self.capacity {
+            self.calls.pop_front();
+        }
+        if self.capacity > 0 {
+            self.calls.push_back(call);
+        }
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The last calls, oldest first.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = &Call> {
+        self.calls.iter().skip(self.calls.len().saturating_sub(count))
+    }
+
+    /// Forgets everything; numbers go on.
+    pub fn reset(&mut self) {
+        self.counts = Counts::default();
+        self.calls.clear();
+    }
+}
+
+/// Whether a kind of operation counts as a mutation.
+pub fn is_mutation(kind: Kind) -> bool {
+    kind == Kind::Write
+}

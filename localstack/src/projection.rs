@@ -1,0 +1,251 @@
+//! The control plane's state as the data plane's configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dataplane::config::{
+    self as plane, Algorithm, DataPlaneConfig, DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol,
+    LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, TargetGroupId, TargetId,
+    TargetProtocol, TargetStickiness, WeightedTargetGroup,
+};
+use crate::elb::action::{Action, ActionKind};
+use crate::elb::attribute;
+use crate::elb::condition::{Condition, Field};
+use crate::elb::listener::Listener;
+use crate::elb::load_balancer::LoadBalancer;
+use crate::elb::target::TargetKey;
+use crate::elb::target_group::TargetGroup;
+use crate::elb::transform::{Transform, TransformKind};
+use crate::reachability::Network;
+use crate::state::State;
+
+/// The data plane's name of a target group.
+pub fn target_group_id(arn: &str) -> TargetGroupId {
+    arn.into()
+}
+
+/// The data plane's name of a target.
+pub fn target_id(key: &TargetKey) -> TargetId {
+    format!("{}:{}", key.id, key.port).into()
+}
+
+/// All that is to be served now.
+pub fn project(state: &State) -> DataPlaneConfig {
+    let network = Network::new(&state.ec2);
+    let active = state.elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now);
+    let target_groups: BTreeMap<TargetGroupId, Arc<plane::TargetGroup>> = state
+        .elb
+        .target_groups
+        .values()
+        .map(|group| (target_group_id(&group.arn), Arc::new(target_group(state, &network, group))))
+        .collect();
+    DataPlaneConfig {
+        revision: state.revision,
+        load_balancers: active.map(|balancer| Arc::new(load_balancer(state, &network, balancer))).collect(),
+        target_groups,
+    }
+}
+
+fn load_balancer(state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> plane::LoadBalancer {
+    let value = |key: &str| attribute::value(attribute::LOAD_BALANCER, &balancer.attributes, key);
+    let is = |key: &str| value(key) == "true";
+    let seconds = |key: &str| Duration::from_secs(value(key).parse().unwrap_or_default());
+    plane::LoadBalancer {
+        id: balancer.arn.as_str().into(),
+        address: balancer.address,
+        zones: balancer.zones(&state.ec2),
+        attributes: LoadBalancerAttributes {
+            idle_timeout: seconds("idle_timeout.timeout_seconds"),
+            client_keep_alive: seconds("client_keep_alive.seconds"),
+            preserve_host_header: is("routing.http.preserve_host_header.enabled"),
+            forwarded_for: match value("routing.http.xff_header_processing.mode").as_str() {
+                "preserve" => ForwardedFor::Preserve,
+                "remove" => ForwardedFor::Remove,
+                _ => ForwardedFor::Append,
+            },
+            forwarded_for_client_port: is("routing.http.xff_client_port.enabled"),
+            drop_invalid_header_fields: is("routing.http.drop_invalid_header_fields.enabled"),
+            desync_mitigation: match value("routing.http.desync_mitigation_mode").as_str() {
+                "monitor" => DesyncMitigation::Monitor,
+                "strictest" => DesyncMitigation::Strictest,
+                _ => DesyncMitigation::Defensive,
+            },
+            http2: is("routing.http2.enabled"),
+        },
+        ingress: network.ingress(balancer),
+        listeners: balancer.listeners.values().map(listener).collect(),
+    }
+}
+
+fn listener(listener: &Listener) -> plane::Listener {
+    let value = |key: &str| attribute::value(attribute::LISTENER, &listener.attributes, key);
+    let headers = attribute::LISTENER.iter().filter_map(|(key, _, _)| {
+        let name = key.strip_prefix("routing.http.response.")?.strip_suffix(".header_value")?;
+        let text = Some(value(key)).filter(|text| !text.is_empty())?;
+        Some((name.replace('_', "-"), text))
+    });
+    plane::Listener {
+        id: listener.arn.as_str().into(),
+        port: listener.port,
+        protocol: if listener.protocol == "HTTPS" { ListenerProtocol::Https } else { ListenerProtocol::Http },
+        attributes: ListenerAttributes {
+            server_header: value("routing.http.response.server.enabled") == "true",
+            response_headers: headers.collect(),
+        },
+        rules: listener
+            .rules
+            .values()
+            .filter_map(|rule| {
+                Some(plane::Rule {
+                    id: rule.arn.as_str().into(),
+                    priority: rule.priority,
+                    conditions: rule.conditions.iter().map(condition).collect(),
+                    transforms: rule.transforms.iter().map(transform).collect(),
+                    action: action(rule.actions.last()?),
+                })
+            })
+            .collect(),
+        default_rule: plane::DefaultRule {
+            id: listener.default_rule.as_str().into(),
+            action: listener.default_actions.last().map_or_else(no_action, action),
+        },
+    }
+}
+
+/// What a listener without a default action would do; the API does not let one be.
+fn no_action() -> plane::Action {
+    plane::Action::FixedResponse(plane::FixedResponse { status: 503, content_type: "text/plain".into(), body: String::new() })
+}
+
+fn action(action: &Action) -> plane::Action {
+    match &action.kind {
+        ActionKind::Forward(forward) => {
+            let (sticky, seconds) = forward.stickiness;
+            plane::Action::Forward(plane::Forward {
+                target_groups: forward
+                    .groups
+                    .iter()
+                    .map(|(arn, weight)| WeightedTargetGroup { target_group: target_group_id(arn), weight: *weight })
+                    .collect(),
+                stickiness: seconds.filter(|_| sticky).map(|seconds| Duration::from_secs(seconds.into())),
+            })
+        }
+        ActionKind::Redirect(redirect) => plane::Action::Redirect(plane::Redirect {
+            status: redirect.status,
+            protocol: redirect.protocol.clone(),
+            host: redirect.host.clone(),
+            port: redirect.port.clone(),
+            path: redirect.path.clone(),
+            query: redirect.query.clone(),
+        }),
+        ActionKind::FixedResponse(fixed) => plane::Action::FixedResponse(plane::FixedResponse {
+            status: fixed.status,
+            content_type: fixed.content_type.clone(),
+            body: fixed.body.clone(),
+        }),
+    }
+}
+
+fn condition(condition: &Condition) -> plane::Condition {
+    let patterns = || {
+        if condition.regex_values.is_empty() {
+            Patterns::Globs(condition.values.clone())
+        } else {
+            Patterns::Regexes(condition.regex_values.clone())
+        }
+    };
+    match condition.field {
+        Field::HostHeader => plane::Condition::HostHeader(patterns()),
+        Field::PathPattern => plane::Condition::PathPattern(patterns()),
+        Field::HttpHeader => plane::Condition::HttpHeader { name: condition.header.clone().unwrap_or_default(), values: patterns() },
+        Field::HttpRequestMethod => plane::Condition::HttpRequestMethod(condition.values.clone()),
+        Field::QueryString => plane::Condition::QueryString(
+            condition.query.iter().map(|(key, value)| QueryPattern { key: key.clone(), value: value.clone() }).collect(),
+        ),
+        Field::SourceIp => plane::Condition::SourceIp(condition.values.iter().filter_map(|text| text.parse().ok()).collect()),
+    }
+}
+
+fn transform(transform: &Transform) -> plane::Transform {
+    let rewrite = Rewrite { regex: transform.regex.clone(), replace: transform.replace.clone() };
+    match transform.kind {
+        TransformKind::HostHeader => plane::Transform::HostHeaderRewrite(rewrite),
+        TransformKind::Url => plane::Transform::UrlRewrite(rewrite),
+    }
+}
+
+fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> plane::TargetGroup {
+    let is = |key: &str| group.attribute(key);
+    let seconds = |key: &str| Duration::from_secs(is(key).parse().unwrap_or_default());
+    let check = &group.health_check;
+    let protocol = |name: &str| if name == "HTTPS" { TargetProtocol::Https } else { TargetProtocol::Http };
+    let stickiness = (is("stickiness.enabled") == "true").then(|| {
+        if is("stickiness.type") == "app_cookie" {
+            TargetStickiness::ApplicationCookie {
+                name: is("stickiness.app_cookie.cookie_name"),
+                duration: seconds("stickiness.app_cookie.duration_seconds"),
+            }
+        } else {
+            TargetStickiness::LoadBalancerCookie { duration: seconds("stickiness.lb_cookie.duration_seconds") }
+        }
+    });
+    plane::TargetGroup {
+        id: target_group_id(&group.arn),
+        protocol: protocol(&group.protocol),
+        version: match group.protocol_version.as_str() {
+            "HTTP2" => ProtocolVersion::Http2,
+            "GRPC" => ProtocolVersion::Grpc,
+            _ => ProtocolVersion::Http1,
+        },
+        health_check: plane::HealthCheck {
+            enabled: check.enabled,
+            protocol: protocol(&check.protocol),
+            port: check.port.parse().ok(),
+            path: check.path.clone(),
+            interval: Duration::from_secs(check.interval.into()),
+            timeout: Duration::from_secs(check.timeout.into()),
+            healthy_threshold: check.healthy_threshold,
+            unhealthy_threshold: check.unhealthy_threshold,
+            matcher: if check.grpc { Matcher::Grpc(check.matcher.clone()) } else { Matcher::Http(check.matcher.clone()) },
+        },
+        algorithm: match is("load_balancing.algorithm.type").as_str() {
+            "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
+            "weighted_random" => Algorithm::WeightedRandom,
+            _ => Algorithm::RoundRobin,
+        },
+        stickiness,
+        cross_zone: is("load_balancing.cross_zone.enabled") != "false",
+        minimum_healthy_count: is("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count").parse().unwrap_or(1),
+        minimum_healthy_percentage: is("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage").parse().ok(),
+        slow_start: seconds("slow_start.duration_seconds"),
+        targets: targets(state, network, group),
+    }
+}
+
+fn targets(state: &State, network: &Network<'_>, group: &TargetGroup) -> Vec<plane::Target> {
+    let balancer = group.load_balancers.iter().find_map(|arn| state.elb.load_balancers.get(arn));
+    let check_port: Option<u16> = group.health_check.port.parse().ok();
+    group
+        .targets
+        .iter()
+        .map(|(key, target)| {
+            let outside = target.zone == "all";
+            // Both the traffic port and the health check's must be open: the data plane knows one answer per target.
+            let blocked = balancer.is_some_and(|balancer| {
+                [Some(key.port), check_port]
+                    .into_iter()
+                    .flatten()
+                    .any(|port| network.reaches(balancer, target.address, port, outside) == Reachability::Blocked)
+            });
+            plane::Target {
+                id: target_id(key),
+                address: target.address,
+                port: key.port,
+                zone: (!outside).then(|| target.zone.clone()),
+                reachability: if blocked { Reachability::Blocked } else { Reachability::Allowed },
+                draining: target.draining.is_some(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! Who reaches whom: security groups and zones decide, as on AWS.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::dataplane::config::{IngressRule, Reachability};
+use crate::ec2::Ec2;
+use crate::ec2::network_interface::NetworkInterface;
+use crate::ec2::permission::{Peer, Permission};
+use crate::elb::load_balancer::LoadBalancer;
+
+/// Whether a load balancer serves targets of this zone. `all` is the zone of targets outside of the VPC.
+pub fn is_zone_enabled(ec2: &Ec2, balancer: &LoadBalancer, zone: &str) -> bool {
+    zone == "all" || balancer.subnets.iter().filter_map(|id| ec2.subnets.get(id)).any(|subnet| subnet.zone == zone)
+}
+
+/// An index of network interfaces for many questions about one state.
+#[derive(Debug)]
+pub struct Network<'a> {
+    ec2: &'a Ec2,
+    by_address: HashMap<IpAddr, &'a NetworkInterface>,
+    with_prefixes: Vec<&'a NetworkInterface>,
+}
+
+impl<'a> Network<'a> {
+    /// Indexes the interfaces.
+    pub fn new(ec2: &'a Ec2) -> Self {
+        let present = || ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none());
+        Self {
+            ec2,
+            by_address: present().map(|interface| (interface.address, interface)).collect(),
+            with_prefixes: present().filter(|interface| !interface.prefixes.is_empty()).collect(),
+        }
+    }
+
+    fn interface(&self, address: IpAddr) -> Option<&'a NetworkInterface> {
+        let prefixed = || self.with_prefixes.iter().find(|interface| interface.holds(address)).copied();
+        self.by_address.get(&address).copied().or_else(prefixed)
+    }
+
+    fn permissions(&self, groups: &'a [String], egress: bool) -> impl Iterator<Item = &'a Permission> {
+        let ec2 = self.ec2;
+        groups.iter().filter_map(|id| ec2.security_groups.get(id)).flat_map(move |group| group.permissions(egress))
+    }
+
+    /// Whether packets of a load balancer arrive at TCP `port` of `address`: its own groups must let them out, and the groups of the
+    /// interface that holds the address must let them in from every one of its interfaces. An address of the VPC that no interface holds
+    /// is never reached; outside of the VPC only the way out is judged.
+    pub fn reaches(&self, balancer: &'a LoadBalancer, address: IpAddr, port: u16, outside: bool) -> Reachability {
+        let interface = self.interface(address).filter(|interface| interface.vpc == balancer.vpc);
+        let out = self.permissions(&balancer.security_groups, true).any(|permission| {
+            permission.covers_tcp(port)
+                && (permission.holds(address) || interface.is_some_and(|interface| names(permission, &interface.groups)))
+        });
+        let within = match interface {
+            None => outside,
+            Some(interface) => {
+                let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers_tcp(port)).collect();
+                let mut sources = self.ec2.interfaces_of_load_balancer(&balancer.arn).map(|source| source.address).peekable();
+                open.iter().any(|permission| names(permission, &balancer.security_groups))
+                    || sources.peek().is_some() && sources.all(|source| open.iter().any(|permission| permission.holds(source)))
+            }
+        };
+        if out && within { Reachability::Allowed } else { Reachability::Blocked }
+    }
+
+    /// Who may connect to a load balancer. A group as a source stands for the addresses of its interfaces.
+    pub fn ingress(&self, balancer: &'a LoadBalancer) -> Vec<IngressRule> {
+        let mut rules = Vec::new();
+        for permission in self.permissions(&balancer.security_groups, false) {
+            let Some((from_port, to_port)) = permission.tcp_ports() else { continue };
+            let sources: Vec<IpNet> = match &permission.peer {
+                Peer::Cidr(cidr) => vec![*cidr],
+                Peer::Group(group) => self.members(group),
+                Peer::PrefixList(_) => vec![],
+            };
+            rules.extend(sources.into_iter().map(|source| IngressRule { from_port, to_port, source }));
+        }
+        rules
+    }
+
+    fn members(&self, group: &str) -> Vec<IpNet> {
+        self.by_address
+            .values()
+            .filter(|interface| interface.groups.iter().any(|id| id == group))
+            .flat_map(|interface| interface.prefixes.iter().copied().chain([IpNet::from(interface.address)]))
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+}
+
+fn names(permission: &Permission, groups: &[String]) -> bool {
+    matches!(&permission.peer, Peer::Group(id) if groups.contains(id))
+}

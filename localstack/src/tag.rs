@@ -1,0 +1,42 @@
+//! Tags: what all services agree on about them.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{Output, Record};
+
+/// Tags of a resource, by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// The tags as `Key`/`Value` records (ELBv2, tagging API).
+pub fn upper(tags: &Tags) -> Output {
+    Output::List(tags.iter().map(|(key, value)| Record::new().with("Key", key).with("Value", value).into()).collect())
+}
+
+/// The tags as `key`/`value` records (EC2).
+pub fn lower(tags: &Tags) -> Output {
+    Output::List(tags.iter().map(|(key, value)| Record::new().with("key", key).with("value", value).into()).collect())
+}
+
+/// Whether a key is as AWS wants it: 1–128 characters, not `aws:…`. Letters, digits, spaces and `+ - = . _ : / @`.
+pub fn key_fault(key: &str) -> Option<String> {
+    if key.is_empty() || key.chars().count() > 128 {
+        return Some(format!("Tag keys must be between 1 and 128 characters in length: '{key}'"));
+    }
+    if key.to_ascii_lowercase().starts_with("aws:") {
+        return Some("Tag keys starting with 'aws:' are reserved for system use".into());
+    }
+    characters_fault("key", key)
+}
+
+/// Whether a value is as AWS wants it: at most 256 characters of the same kinds as in keys.
+pub fn value_fault(value: &str) -> Option<String> {
+    if value.chars().count() > 256 {
+        return Some("Tag values must be at most 256 characters in length".into());
+    }
+    characters_fault("value", value)
+}
+
+fn characters_fault(what: &str, text: &str) -> Option<String> {
+    let fine = |c: char| c.is_alphanumeric() || c.is_whitespace() || "+-=._:/@".contains(c);
+    (!text.chars().all(fine)).then(|| format!("The tag {what} '{text}' contains characters that are not allowed"))
+}

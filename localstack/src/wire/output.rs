@@ -1,0 +1,115 @@
+//! The answer of a call as a tree, whatever protocol will carry it.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+/// A value of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A text; also numbers that AWS models as strings.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// A boolean.
+    Flag(bool),
+    /// A list; the protocol chooses the elements' name (`member`, `item`).
+    List(Vec<Output>),
+    /// Named members in order.
+    Record(Record),
+}
+
+/// Named members of an answer, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The members.
+    pub members: Vec<(Cow<'static, str>, Output)>,
+}
+
+impl Record {
+    /// A record without members.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a member.
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Output>) -> Self {
+        self.members.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a member if there is a value.
+    pub fn maybe(self, name: &'static str, value: Option<impl Into<Output>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a list.
+    pub fn list<T: Into<Output>>(self, name: &'static str, items: impl IntoIterator<Item = T>) -> Self {
+        self.with(name, Output::List(items.into_iter().map(Into::into).collect()))
+    }
+
+    /// Adds a list unless it is empty.
+    pub fn list_unless_empty<T: Into<Output>>(self, name: &'static str, items: impl IntoIterator<Item = T>) -> Self {
+        let items: Vec<Output> = items.into_iter().map(Into::into).collect();
+        if items.is_empty() { self } else { self.with(name, Output::List(items)) }
+    }
+}
+
+/// A moment as AWS writes it: `2026-08-17T10:11:12.345000Z`.
+pub fn timestamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+impl From<Record> for Output {
+    fn from(record: Record) -> Self {
+        Self::Record(record)
+    }
+}
+
+impl From<String> for Output {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&String> for Output {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+impl From<&str> for Output {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<bool> for Output {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+macro_rules! numbers {
+    ($($kind:ty),*) => { $(impl From<$kind> for Output {
+        fn from(number: $kind) -> Self {
+            Self::Number(number.into())
+        }
+    })* };
+}
+numbers!(u8, u16, u32, i32, i64);
+
+impl From<Timestamp> for Output {
+    fn from(at: Timestamp) -> Self {
+        Self::Text(timestamp(at))
+    }
+}
+
+impl From<Vec<Output>> for Output {
+    fn from(items: Vec<Output>) -> Self {
+        Self::List(items)
+    }
+}
