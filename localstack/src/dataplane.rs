@@ -48,7 +48,7 @@ use target::{TargetGroupState, Usage};
 /// How long requests in flight may take when the data plane shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// The running data plane. Clones share it.
+/// The running data plane. Clones share it. It runs until [`shutdown`](Self::shutdown), not until the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct DataPlane {
     shared: Arc<Shared>,
@@ -206,14 +206,11 @@ impl DataPlane {
         }
         let table = std::mem::take(&mut *self.shared.table.write().unwrap_or_else(PoisonError::into_inner));
         self.shared.tracker.close();
-        // Health checks would go on for ever; connections get their grace.
-        let checks = async {
-            for group in table.target_groups.values() {
-                group.end_checks();
-            }
-            self.shared.tracker.wait().await;
-        };
-        let _ = tokio::time::timeout(SHUTDOWN_GRACE, checks).await;
+        // Health checks would go on for ever; requests in flight get their grace.
+        for group in table.target_groups.values() {
+            group.retire();
+        }
+        let _ = tokio::time::timeout(SHUTDOWN_GRACE, self.shared.tracker.wait()).await;
         self.shared.hard_stop.cancel();
         self.shared.tracker.wait().await;
         self.bound.write().unwrap_or_else(PoisonError::into_inner).clear();

@@ -29,7 +29,14 @@ pub(super) const HEADER_LINES: usize = 512;
 
 /// Idle connections to a target, shared by all clients.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<Vec<Idle>>);
+pub(super) struct Pool(Mutex<Connections>);
+
+#[derive(Debug, Default)]
+struct Connections {
+    idle: Vec<Idle>,
+    /// Takes none back any more.
+    closed: bool,
+}
 
 #[derive(Debug)]
 struct Idle {
@@ -40,9 +47,9 @@ struct Idle {
 impl Pool {
     /// The connection that was used last, if one still lives.
     fn take(&self) -> Option<SendRequest<RequestBody>> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        while let Some(connection) = idle.pop() {
+        while let Some(connection) = connections.idle.pop() {
             if connection.sender.is_ready() && now < connection.until {
                 return Some(connection.sender);
             }
@@ -51,20 +58,27 @@ impl Pool {
     }
 
     fn put(&self, sender: SendRequest<RequestBody>, idle_timeout: Duration) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < POOL_LIMIT {
-            idle.push(Idle { sender, until: Instant::now() + idle_timeout });
+        let mut connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !connections.closed && connections.idle.len() < POOL_LIMIT {
+            connections.idle.push(Idle { sender, until: Instant::now() + idle_timeout });
         }
     }
 
     /// Drops connections that cannot be used any more.
     pub(super) fn prune(&self) {
         let now = Instant::now();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|idle| !idle.sender.is_closed() && now < idle.until);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).idle.retain(|idle| !idle.sender.is_closed() && now < idle.until);
     }
 
     fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).idle.clear();
+    }
+
+    /// Closes the idle connections now and the lent ones when they come back.
+    pub(super) fn close(&self) {
+        let mut connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.closed = true;
+        connections.idle.clear();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Target health: states and reasons as DescribeTargetHealth shows them, and the board on which the probes publish them.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -175,27 +175,17 @@ impl HealthBoard {
     }
 
     pub(super) fn publish(&self, group: &TargetGroupId, target: &TargetId, health: &TargetHealth) {
-        let changed = {
-            let mut targets = self.board.targets.write().unwrap_or_else(PoisonError::into_inner);
-            let group = match targets.get_mut(group) {
-                Some(group) => group,
-                None => targets.entry(group.clone()).or_default(),
-            };
-            match group.entry(target.clone()) {
-                Entry::Occupied(known) if known.get() == health => false,
-                Entry::Occupied(mut known) => {
-                    known.insert(health.clone());
-                    true
-                }
-                Entry::Vacant(vacant) => {
-                    vacant.insert(health.clone());
-                    true
-                }
+        {
+            let targets = self.board.targets.read().unwrap_or_else(PoisonError::into_inner);
+            if targets.get(group).and_then(|group| group.get(target)) == Some(health) {
+                return;
             }
-        };
-        if changed {
-            self.board.revision.send_modify(|revision| *revision += 1);
         }
+        {
+            let mut targets = self.board.targets.write().unwrap_or_else(PoisonError::into_inner);
+            targets.entry(group.clone()).or_default().insert(target.clone(), health.clone());
+        }
+        self.board.revision.send_modify(|revision| *revision += 1);
     }
 
     pub(super) fn remove(&self, group: &TargetGroupId, target: &TargetId) {

@@ -29,8 +29,12 @@ pub(super) async fn serve(
     listener: Arc<ListenerTable>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let verdict = client.with_head(|head| desync_verdict(head, listener.load_balancer.attributes.desync_mitigation));
     let (head, body) = request.into_parts();
+    let verdict = client.with_head(|bytes| {
+        // What is left of an earlier body is no head, nor is a request that came together with the one before it.
+        let known = bytes.starts_with(head.method.as_str().as_bytes());
+        if known { desync_verdict(bytes, listener.load_balancer.attributes.desync_mitigation) } else { Verdict::Allow }
+    });
     let host = effective_host(&head);
     let mut exchange = Some(Exchange::new(&client, &listener.load_balancer.id, &head, host.as_deref().unwrap_or_default()));
     client.set_idle_timeout(shared.compress(listener.load_balancer.attributes.idle_timeout));

@@ -101,10 +101,10 @@ impl TargetGroupState {
         known == usage && (Arc::ptr_eq(&self.config, config) || self.config == *config)
     }
 
-    /// Ends its health checks.
-    pub(super) fn end_checks(&self) {
+    /// Ends its health checks and idle connections; requests in flight go on.
+    pub(super) fn retire(&self) {
         for target in &self.targets {
-            target.state.end_checks();
+            target.state.retire();
         }
     }
 
@@ -305,12 +305,13 @@ impl TargetState {
         self.pool.prune();
     }
 
-    fn end_checks(&self) {
+    fn retire(&self) {
         self.checker.lock().unwrap_or_else(PoisonError::into_inner).stop();
+        self.pool.close();
     }
 
     fn remove(&self, from_board: bool) {
-        self.end_checks();
+        self.retire();
         self.gone.cancel();
         if from_board {
             self.board.remove(&self.group, &self.id);

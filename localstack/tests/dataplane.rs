@@ -1,0 +1,9 @@
+//! The data plane over real sockets: load balancers on addresses of 127.0.0.0/8, small servers as targets.
+
+mod failure;
+mod harness;
+mod health;
+mod listener;
+mod message;
+mod routing;
+mod swap;

@@ -1,0 +1,3 @@
+//! Integration tests of the embedded cloud: real sockets on loopback, nothing else.
+
+mod dataplane;
