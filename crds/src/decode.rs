@@ -106,11 +106,15 @@ impl CutIndexes {
     pub fn author_path(&self, path: &str) -> String {
         let mut found = String::with_capacity(path.len());
         let mut rest = path;
-        while let Some((before, after)) = rest.split_once('[') {
+        while let Some((before, index, after)) = rest.split_once('[').and_then(|(before, rest)| {
+            let (index, after) = rest.split_once(']')?;
+            Some((before, index, after))
+        }) {
             found.push_str(before);
-            let Some((index, after)) = after.split_once(']') else { break };
             let index = index.parse().map_or_else(|_| index.to_owned(), |index| self.author_index(&found, index).to_string());
-            found.push_str(&format!("[{index}]"));
+            found.push('[');
+            found.push_str(&index);
+            found.push(']');
             rest = after;
         }
         found.push_str(rest);

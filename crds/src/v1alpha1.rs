@@ -6,7 +6,10 @@ mod load_balancer_profile;
 
 use kube::CustomResourceExt;
 
-pub use effective::{EffectiveProfile, MergeError, merge};
+pub use effective::{
+    AwsSettings, BackendSecurityGroupSource, EffectiveProfile, HealthCheckSettings, LoadBalancerSettings, MergeError, SecurityGroupSource, SubnetSource,
+    TargetGroupSettings, merge,
+};
 pub use load_balancer_profile::{LoadBalancerProfile, LoadBalancerProfileSpec, LoadBalancerProfileStatus, OverridableField};
 
 use crate::kubernetes::CustomResourceDefinition;
