@@ -1,4 +1,6 @@
 //! The `aws` branch of a profile: as its author writes it. [`super::EffectiveProfile`] is what comes of it.
+//!
+//! In the generated YAML a field whose type is an enum has the enum's description, not its own: defaults are named there too.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +59,7 @@ pub struct AwsProfile {
     pub target_group: Option<TargetGroupDefaults>,
 }
 
-/// Kind of load balancer.
+/// Kind of load balancer. Default: application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LoadBalancerType {
@@ -66,7 +68,7 @@ pub enum LoadBalancerType {
     Application,
 }
 
-/// Whether a load balancer is reachable from the internet.
+/// Whether the load balancer is reachable from the internet. Default: internet-facing. A change replaces the load balancer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
@@ -77,7 +79,7 @@ pub enum Scheme {
     Internal,
 }
 
-/// Address families of a load balancer.
+/// Address families of the load balancer. Default: ipv4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum IpAddressType {
     /// IPv4.
@@ -188,7 +190,7 @@ pub struct LoadBalancerAttributes {
     pub access_logs: Option<AccessLogs>,
 }
 
-/// What a load balancer does to the X-Forwarded-For header.
+/// What the load balancer does to the X-Forwarded-For header. Default: append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum XForwardedFor {
@@ -230,7 +232,7 @@ pub struct TargetGroupDefaults {
     pub algorithm: Option<Algorithm>,
 }
 
-/// How a target is chosen.
+/// How a target is chosen. Default: round_robin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
@@ -247,10 +249,8 @@ pub enum Algorithm {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(
-        "(has(self.timeoutSeconds) ? self.timeoutSeconds : 5) < (has(self.intervalSeconds) ? self.intervalSeconds : 15)"
-    )
-    .message("AWS: timeoutSeconds (default 5) must be smaller than intervalSeconds (default 15)")
+    validation = Rule::new("!has(self.timeoutSeconds) || !has(self.intervalSeconds) || self.timeoutSeconds < self.intervalSeconds")
+        .message("AWS: timeoutSeconds must be smaller than intervalSeconds")
 )]
 pub struct HealthCheck {
     /// Path that is asked for (AWS: at most 1024 characters). Default: `/`.
@@ -286,7 +286,7 @@ pub struct HealthCheck {
     pub protocol: Option<HealthCheckProtocol>,
 }
 
-/// Protocol of a health check.
+/// Protocol of the health check. Default: that of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HealthCheckProtocol {
@@ -345,5 +345,7 @@ fn tags(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 fn discovery_tags(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    tag_map(1, 10)
+    let mut schema = tag_map(1, 10);
+    schema.remove("nullable");
+    schema
 }
