@@ -1,1 +1,21 @@
-//! AWS, pure: stack, compile and diff for ALB; no SDK and no I/O.
+//! AWS, pure: stack, compile and diff for Application Load Balancers; no SDK and no I/O.
+//!
+//! * [`compile()`]: what a plan needs in AWS ([`stack::Stack`]), and what an ALB cannot serve of it.
+//! * [`observed::Observed`]: what exists, in the same words.
+//! * [`diff()`]: the calls ([`operation::Operation`]) that lead from one to the other.
+//! * [`supported`]: which features of the Gateway API are served, and which are claimed.
+
+mod compile;
+mod diff;
+pub mod limit;
+pub mod name;
+pub mod observed;
+pub mod operation;
+pub mod stack;
+pub mod supported;
+
+pub use compile::compile;
+pub use diff::diff;
+pub use observed::Observed;
+pub use operation::Operation;
+pub use stack::Stack;
