@@ -59,3 +59,6 @@ fn port(value: i32) -> Option<u16> {
 fn given(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
 }
+
+#[cfg(test)]
+mod tests;

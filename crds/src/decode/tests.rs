@@ -396,7 +396,7 @@ proptest! {
                 prop_assert_eq!(rule, was);
             }
         }
-        prop_assert_eq!(&before.rules.len() - spec.rules.len(), usize::from(scope == CutScope::Rule));
+        prop_assert_eq!(before.rules.len() - spec.rules.len(), usize::from(scope == CutScope::Rule));
     }
 
     /// Whatever it is, decoding ends and says what it did.

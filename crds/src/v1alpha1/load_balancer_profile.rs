@@ -1,5 +1,8 @@
 //! `LoadBalancerProfile`: how the load balancers of a class, or of one Gateway, are built.
 
+// The lint takes the `type_ = "string"` of two print columns for one attribute.
+#![allow(clippy::duplicated_attributes)]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
