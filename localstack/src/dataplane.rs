@@ -130,8 +130,9 @@ impl DataPlane {
         let table = Arc::new(compile(&config, &previous, &self.shared));
         *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&table);
         for (id, group) in &previous.target_groups {
-            if !table.target_groups.contains_key(id) {
-                group.remove();
+            let successor = table.target_groups.get(id);
+            if successor.is_none_or(|successor| !Arc::ptr_eq(successor, group)) {
+                group.hand_over(successor.map(Arc::as_ref));
             }
         }
 

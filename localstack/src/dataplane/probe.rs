@@ -20,7 +20,7 @@ use super::{
 };
 
 /// A compressed interval is not shorter than this.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 /// A compressed timeout on a real connection is not shorter than this (or than the configured one): a busy machine is not a dead target.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -55,7 +55,7 @@ pub(super) enum Usage<'a> {
 }
 
 impl TargetGroupState {
-    /// Puts a group in force: takes over what its previous state knows of targets that stay, starts and ends their health checks.
+    /// Puts a group in force: takes over what its previous state knows of targets that stay, and makes health checks follow.
     pub(super) fn new(config: &Arc<TargetGroup>, usage: Usage<'_>, previous: Option<&Self>, shared: &Arc<Shared>) -> Self {
         let mut known: HashMap<(&TargetId, SocketAddr), &Arc<TargetState>> = previous
             .iter()
@@ -79,10 +79,6 @@ impl TargetGroupState {
                 GroupTarget { state, reachability: target.reachability, registered: zone_enabled && !target.draining }
             })
             .collect();
-        for gone in known.values() {
-            let replaced = config.targets.iter().any(|target| target.id == gone.id);
-            gone.remove(!replaced);
-        }
         Self {
             config: Arc::clone(config),
             zones: match usage {
@@ -108,10 +104,14 @@ impl TargetGroupState {
         }
     }
 
-    /// Ends everything that runs for the group.
-    pub(super) fn remove(&self) {
+    /// Ends everything that runs for targets that its successor does not hold any more. To be called when the successor is in force.
+    pub(super) fn hand_over(&self, successor: Option<&Self>) {
+        let targets = || successor.iter().flat_map(|successor| &successor.targets);
         for target in &self.targets {
-            target.state.remove(true);
+            if !targets().any(|kept| Arc::ptr_eq(&kept.state, &target.state)) {
+                // Its place on the board may be its replacement's by now.
+                target.state.remove(!targets().any(|other| other.state.id == target.state.id));
+            }
         }
     }
 

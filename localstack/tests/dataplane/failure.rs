@@ -165,7 +165,7 @@ async fn what_takes_longer_than_the_idle_timeout() {
 
 #[tokio::test]
 async fn a_client_connection_lives_as_long_as_its_attribute_says() {
-    // 3600 s become 180 ms; the idle timeout is 3 ms times that long.
+    // 3600 s become 180 ms; the idle timeout is made long enough to play no part.
     let timing = Timing { idle_scale: 0.00005, ..Timing::default() };
     let mut world = World::with(DataPlaneOptions { timing, ..DataPlaneOptions::default() });
     let at = world.serve(vec![], fixed("here")).await;
