@@ -1,0 +1,132 @@
+//! What a lab is made of: the programs that it runs and the manifests that it installs, prepared before any namespace is
+//! entered, because only here is there a way to the module proxy and the package index.
+
+mod go;
+mod python;
+mod workspace;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+pub use python::python;
+pub use workspace::{PROGRAM_VARIABLE, cargo, portico};
+
+use crate::{cache, progress};
+use go::Module;
+
+/// The programs and manifests of a lab.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Assets {
+    /// The etcd server.
+    pub etcd: PathBuf,
+    /// The Kubernetes API server.
+    pub kube_apiserver: PathBuf,
+    /// The Kubernetes controller manager.
+    pub kube_controller_manager: PathBuf,
+    /// The Kubernetes command-line client.
+    pub kubectl: PathBuf,
+    /// The conformance suite's echo server, which is the program of its image.
+    pub echo_basic: PathBuf,
+    /// The folder of the Gateway API's standard CRDs, in Go's module cache.
+    pub gateway_crds: PathBuf,
+    /// The lab's own manifests.
+    pub manifests: PathBuf,
+}
+
+/// The folder of this crate in the clone that the lab was started from: `cargo run` tells, else where it was built.
+pub fn crate_dir() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .filter(|dir| dir.join("controlplane/go.mod").is_file())
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")))
+}
+
+/// The folder of the clone.
+pub fn workspace_dir() -> Result<PathBuf> {
+    let tests = crate_dir();
+    tests.parent().map(Path::to_path_buf).with_context(|| format!("{} has no parent", tests.display()))
+}
+
+/// One of the control plane's programs.
+struct Program {
+    /// Its name, also in `KUBEBUILDER_ASSETS`.
+    name: &'static str,
+    /// The Go package that it is built from.
+    package: &'static str,
+    /// What the first build costs on two cores.
+    hint: &'static str,
+}
+
+const CONTROL_PLANE: [Program; 4] = [
+    Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", hint: "the first time: about 1 min" },
+    Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", hint: "the first time: about 6 min" },
+    Program {
+        name: "kube-controller-manager",
+        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+        hint: "the first time: about 3 min",
+    },
+    Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", hint: "the first time: about 1 min" },
+];
+
+/// Prepares everything that a lab is made of; what an earlier run built is taken from the cache.
+pub fn prepare() -> Result<Assets> {
+    let crate_dir = crate_dir();
+    let [etcd, kube_apiserver, kube_controller_manager, kubectl] = control_plane(&crate_dir.join("controlplane"))?;
+    let images = Module::open(crate_dir.join("images"))?;
+    let echo_basic = {
+        let store = images.store("images", "")?;
+        images.build(
+            &store,
+            "echo-basic",
+            "sigs.k8s.io/gateway-api-conformance-images/echo-basic",
+            "-s -w",
+            "the first time: about 1 min, more if Go's toolchain has to come first",
+        )?
+    };
+    let gateway_crds = images.folder_of("sigs.k8s.io/gateway-api")?.join("config/crd/standard");
+    if !gateway_crds.is_dir() {
+        bail!("the Gateway API's module has no folder {}", gateway_crds.display());
+    }
+    Ok(Assets { etcd, kube_apiserver, kube_controller_manager, kubectl, echo_basic, gateway_crds, manifests: crate_dir.join("manifests") })
+}
+
+/// The control plane's programs, in the order of [`CONTROL_PLANE`]: those that `KUBEBUILDER_ASSETS` has, the others built.
+fn control_plane(dir: &Path) -> Result<[PathBuf; 4]> {
+    let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let module = Module::open(dir.to_path_buf())?;
+    let version = module.version_of("k8s.io/kubernetes")?;
+    let store = module.store("controlplane", &version)?;
+    let ldflags = stamp(&version)?;
+    let mut paths = Vec::with_capacity(CONTROL_PLANE.len());
+    for program in &CONTROL_PLANE {
+        let found = given.as_ref().map(|dir| dir.join(program.name)).filter(|path| path.is_file());
+        paths.push(match found {
+            Some(path) => path,
+            None => {
+                if let Some(given) = &given {
+                    progress::note(&format!("KUBEBUILDER_ASSETS ({}) has no {}: taking one built by Go", given.display(), program.name));
+                }
+                module.build(&store, program.name, program.package, &ldflags, program.hint)?
+            }
+        });
+    }
+    paths.try_into().map_err(|_| anyhow::anyhow!("the control plane's list of programs is not complete"))
+}
+
+/// The linker flags that stamp a Kubernetes version: without them the server reports v0.0.0.
+fn stamp(version: &str) -> Result<String> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (Some(major), Some(minor)) = (parts.next(), parts.next()) else { bail!("not a version: {version}") };
+    let variable = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
+    Ok(format!("-s -w {} {} {}", variable("gitVersion", version), variable("gitMajor", major), variable("gitMinor", minor)))
+}
+
+/// A folder of the cache for one recipe, `KIND/[VERSION-]FINGERPRINT`.
+fn store(kind: &str, version: &str, fingerprint: &str) -> Result<PathBuf> {
+    let name = if version.is_empty() { fingerprint.to_owned() } else { format!("{version}-{fingerprint}") };
+    let dir = cache::dir()?.join(kind).join(name);
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir)
+}

@@ -1,0 +1,202 @@
+//! The lab's command line.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::lab::{Lab, Options};
+use crate::netns::Privilege;
+use crate::{doctor, e2e, exec, init, kubelet, progress, session, supervisor, test};
+
+/// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
+///
+/// No root and no containers needed. Nothing is left behind. What is built once is cached under ~/.cache/portico
+/// (PORTICO_CACHE); KUBEBUILDER_ASSETS may name a folder with control-plane programs instead.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what this machine lacks, with the command that mends it.
+    Doctor,
+    /// Run a lab until Ctrl-C, and print how to reach it.
+    Up(Up),
+    /// Run a command inside a running lab: its network, DNS, KUBECONFIG, AWS_ENDPOINT_URL, and kubectl on PATH.
+    Exec(Exec),
+    /// Start a lab, run a command inside, stop the lab; the exit code is the command's.
+    Run(Run),
+    /// Run every test of the project; closes with the line `N passed, N failed`.
+    Test(test::Options),
+    /// Run the end-to-end tests inside the lab that this command runs in (`cargo lab run -- cargo lab e2e`).
+    E2e(e2e::Options),
+    /// Run a command beside a fresh embedded cloud, inside a lab.
+    #[command(hide = true)]
+    BesideCloud {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        argv: Vec<String>,
+    },
+    /// The first process of a lab.
+    #[command(hide = true)]
+    Init { name: String },
+    /// The process that runs a lab from the inside.
+    #[command(hide = true)]
+    Supervise { name: String },
+    /// The first process of a pod.
+    #[command(hide = true, name = kubelet::INIT_COMMAND)]
+    PodInit,
+    /// The first moments of a container's process.
+    #[command(hide = true, name = kubelet::CONTAINER_COMMAND)]
+    PodContainer,
+}
+
+/// What a lab holds besides the control plane.
+#[derive(Debug, Clone, Args)]
+struct Up {
+    /// The operator that runs in it.
+    #[arg(long, value_enum, default_value_t = Choice::Portico)]
+    operator: Choice,
+    /// The embedded cloud.
+    #[arg(long, value_enum, default_value_t = Choice::Portico)]
+    cloud: Choice,
+    /// The lab's name, where several run at once.
+    #[arg(long, default_value = "lab")]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+struct Exec {
+    /// The lab's name, where several run at once.
+    #[arg(long)]
+    name: Option<String>,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    argv: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    up: Up,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    argv: Vec<String>,
+}
+
+/// The exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Ours, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// The project's own.
+    Portico,
+    /// None: bring another, or do without.
+    None,
+}
+
+impl Up {
+    fn options(&self) -> Options {
+        Options { name: self.name.clone(), cloud: self.cloud == Choice::Portico, operator: self.operator == Choice::Portico, logs: None }
+    }
+}
+
+/// Parses the command line, does what it says and returns the exit code.
+pub fn run() -> Result<ExitCode> {
+    let code = match Cli::parse().command {
+        Command::Doctor => doctor::run(),
+        Command::Up(arguments) => outside(up(&arguments.options())),
+        Command::Exec(arguments) => outside(exec(&arguments)),
+        Command::Run(arguments) => outside(run_in_new(&arguments)),
+        Command::Test(options) => outside(test::run(&options)),
+        Command::E2e(options) => e2e::run(&options),
+        Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),
+        Command::Init { name } => init::run(&name),
+        Command::Supervise { name } => supervisor::run(&name),
+        Command::PodInit => return Ok(kubelet::run_pod_init()),
+        Command::PodContainer => return Ok(kubelet::run_pod_container()),
+    };
+    code.map(ExitCode::from)
+}
+
+/// Runs outside the lab: on one thread, since a child's death signal comes when the thread that made it ends.
+fn outside(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(work)
+}
+
+async fn up(options: &Options) -> Result<u8> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    let mut interrupted = async || {
+        tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} _ = hangup.recv() => {} }
+    };
+    let mut lab = tokio::select! { lab = Lab::up(options) => lab?, () = interrupted() => return abandoned(options).await };
+    describe(&lab);
+    let failure = tokio::select! { reason = lab.failure() => Some(reason), () = interrupted() => None };
+    progress::note("stopping");
+    let stopped = tokio::select! { stopped = lab.down() => stopped, () = interrupted() => return Ok(INTERRUPTED) };
+    stopped?;
+    match failure {
+        Some(reason) => Err(anyhow::anyhow!(reason)),
+        None => Ok(0),
+    }
+}
+
+/// After a lab was given up while it started: it was killed as its handle was dropped; waits until it is gone.
+async fn abandoned(options: &Options) -> Result<u8> {
+    for _ in 0..100 {
+        if session::find(Some(&options.name)).is_err() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Ok(INTERRUPTED)
+}
+
+/// Prints how to reach a lab that is up.
+fn describe(lab: &Lab) {
+    let session = &lab.session;
+    let name = if session.name == "lab" { String::new() } else { format!(" --name {}", session.name) };
+    anstream::println!("The lab is ready.");
+    anstream::println!("  API server   {}", session.api_server);
+    if let Some(cloud) = &session.cloud {
+        anstream::println!("  cloud        {cloud}");
+    }
+    anstream::println!("  operator     {}", if session.operator { "portico" } else { "none" });
+    anstream::println!("  logs         {}", session.logs.display());
+    anstream::println!("It has a network of its own. In another terminal, for example:");
+    anstream::println!("  cargo lab exec{name} -- kubectl get nodes,gatewayclasses");
+    anstream::println!("  cargo lab exec{name} -- bash");
+    anstream::println!("Ctrl-C stops it and leaves nothing behind.");
+}
+
+async fn exec(arguments: &Exec) -> Result<u8> {
+    let privilege = Privilege::detect()?;
+    let running = session::find(arguments.name.as_deref())?;
+    let session = running.session()?;
+    exec::run(exec::command(privilege, &running, &session, &arguments.argv)?).await
+}
+
+async fn run_in_new(arguments: &Run) -> Result<u8> {
+    let options = arguments.up.options();
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let lab = tokio::select! {
+        lab = Lab::up(&options) => lab?,
+        _ = interrupt.recv() => return abandoned(&options).await,
+        _ = terminate.recv() => return abandoned(&options).await,
+    };
+    let code = match lab.command(&arguments.argv) {
+        Ok(command) => exec::run(command).await,
+        Err(error) => Err(error),
+    };
+    lab.down().await?;
+    code
+}

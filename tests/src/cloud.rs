@@ -1,0 +1,61 @@
+//! The embedded cloud, as the process `portico cloud`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::process::Command;
+
+use crate::daemon::{Daemon, Ends};
+use crate::netns::{CLOUD_ADDRESS, LOAD_BALANCER_CIDR};
+
+/// The port of the cloud's API, as LocalStack has it.
+pub const PORT: u16 = 4566;
+/// The region that the lab's clients use.
+pub const REGION: &str = "us-east-1";
+/// How long the cloud may take until it answers.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The URL of the lab's cloud.
+pub fn url() -> String {
+    format!("http://{CLOUD_ADDRESS}:{PORT}")
+}
+
+/// What an AWS client needs in its environment to talk to a cloud at that URL, and to nothing else.
+pub fn environment(url: &str) -> Vec<(String, String)> {
+    [
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "lab"),
+        ("AWS_SECRET_ACCESS_KEY", "lab"),
+        // There is no metadata service: an SDK must not wait for one.
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// Starts the cloud and waits until it answers.
+pub async fn start(portico: &Path, logs: &Path, ends: &Ends) -> Result<Daemon> {
+    start_at("cloud", portico, &format!("{CLOUD_ADDRESS}:{PORT}"), LOAD_BALANCER_CIDR, logs, ends).await
+}
+
+/// Starts a cloud that listens there, with load balancers in that range, and waits until it answers.
+pub async fn start_at(name: &str, portico: &Path, listen: &str, addresses: &str, logs: &Path, ends: &Ends) -> Result<Daemon> {
+    let mut command = Command::new(portico);
+    command.args(["cloud", "--listen", listen, "--addresses", addresses]);
+    let daemon = Daemon::spawn(name, command, logs, ends)?;
+    let health = format!("http://{listen}/_cloud/health");
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    while tokio::time::Instant::now() < deadline {
+        daemon.alive()?;
+        if crate::client::get(&health).await.is_ok_and(|answer| answer.status.is_success()) {
+            return Ok(daemon);
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let tail = daemon.tail();
+    daemon.stop(Duration::from_secs(1)).await;
+    bail!("the embedded cloud does not answer at {health} after {READY_WITHIN:?}; its log ends with\n{tail}")
+}

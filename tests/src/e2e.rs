@@ -1,0 +1,139 @@
+//! The end-to-end tests: what a platform engineer would try, against the lab that they run in.
+//!
+//! They talk to the cluster through the real kubectl, to the load balancers through the real curl and to the cloud through
+//! boto3 and its admin API. One after the other, because they count the cloud's calls; each in a namespace of its own,
+//! whose share of the cloud is gone before the next one starts.
+
+mod bench;
+mod cost;
+mod deletion;
+mod gateway;
+mod manifest;
+mod pods;
+mod routing;
+mod targets;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::progress::{bad, good, human};
+use crate::session::Session;
+use bench::{Bench, Case};
+
+/// Names the folder that takes the details of failed tests.
+pub const DETAILS_VARIABLE: &str = "LAB_LOGS";
+
+/// Arguments of `lab e2e`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+    /// Only list the tests.
+    #[arg(long)]
+    list: bool,
+}
+
+/// What a test needs besides the control plane and pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Nothing.
+    Pods,
+    /// Our operator and the embedded cloud.
+    Operator,
+}
+
+type Outcome<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
+
+/// One test. What it returns is shown beside its name; mostly nothing.
+struct Test {
+    name: &'static str,
+    needs: Needs,
+    body: for<'a> fn(&'a Case) -> Outcome<'a>,
+}
+
+macro_rules! tests {
+    ($($needs:ident $module:ident :: $name:ident),* $(,)?) => {
+        &[$(Test {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            needs: Needs::$needs,
+            body: |case| Box::pin($module::$name(case)),
+        }),*]
+    };
+}
+
+const TESTS: &[Test] = tests![
+    Pods pods::run_with_an_identity_and_logs,
+    Pods pods::mount_secrets_and_config_maps,
+    Pods pods::are_ready_when_their_probe_says_so,
+    Pods pods::of_an_unknown_image_say_so,
+    Pods pods::reach_the_api_server,
+    Pods pods::are_endpoints_of_their_service,
+    Operator gateway::becomes_a_load_balancer_that_serves,
+    Operator gateway::answers_soon_after_apply,
+    Operator routing::follows_paths_hostnames_and_headers,
+    Operator routing::splits_by_weight,
+    Operator routing::rewrites_prefixes,
+    Operator routing::answers_500_for_a_missing_backend,
+    Operator targets::follow_a_scale_up_in_one_call,
+    Operator targets::follow_a_scale_down,
+    Operator targets::time_out_without_the_security_group_rule,
+    Operator cost::of_a_label_on_a_route_is_nothing,
+    Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
+];
+
+/// Runs the tests in the lab that we are in; the exit code is 1 if any failed.
+pub fn run(options: &Options) -> Result<u8> {
+    let chosen = |test: &&Test| options.filter.as_ref().is_none_or(|filter| test.name.contains(filter.as_str()));
+    let tests: Vec<&Test> = TESTS.iter().filter(chosen).collect();
+    if options.list {
+        tests.iter().for_each(|test| anstream::println!("{}", test.name));
+        return Ok(0);
+    }
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(run_all(&tests))
+}
+
+async fn run_all(tests: &[&Test]) -> Result<u8> {
+    let session = Session::current()?;
+    let details = std::env::var_os(DETAILS_VARIABLE).map_or_else(|| session.logs.clone(), PathBuf::from);
+    let bench = Bench::new(session)?;
+    let (mut passed, mut failed) = (0, 0);
+    for test in tests {
+        if test.needs == Needs::Operator && !bench.session.operator {
+            failed += 1;
+            bad(&format!("{}: this lab has no operator", test.name));
+            continue;
+        }
+        let began = Instant::now();
+        match one(&bench, test, &details).await {
+            Ok(remark) => {
+                passed += 1;
+                let remark = if remark.is_empty() { remark } else { format!(": {remark}") };
+                good(&format!("{}{remark} ({})", test.name, human(began.elapsed())));
+            }
+            Err(error) => {
+                failed += 1;
+                bad(&format!("{} ({}): {error:#}", test.name, human(began.elapsed())));
+            }
+        }
+    }
+    anstream::println!("{passed} passed, {failed} failed");
+    Ok(u8::from(failed > 0))
+}
+
+/// Runs one test in a fresh namespace and takes the namespace away, whatever came of it.
+async fn one(bench: &Bench, test: &Test, details: &std::path::Path) -> Result<String> {
+    let case = bench.case(test.name).await?;
+    let outcome = (test.body)(&case).await;
+    if outcome.is_err() {
+        let file = details.join(format!("e2e-{}.txt", test.name.replace("::", "-")));
+        std::fs::write(&file, case.describe().await).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let cleared = case.clear().await.context("afterwards");
+    let remark = outcome?;
+    cleared?;
+    Ok(remark)
+}

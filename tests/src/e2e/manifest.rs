@@ -1,0 +1,93 @@
+//! Manifests as people write them.
+
+/// A Deployment of the echo server and its Service on port 8080, both of that name.
+pub fn backend(name: &str, replicas: u32) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+spec:
+  selector:
+    app: {name}
+  ports:
+  - port: 8080
+    targetPort: 3000
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {name}
+spec:
+  replicas: {replicas}
+  selector:
+    matchLabels:
+      app: {name}
+  template:
+    metadata:
+      labels:
+        app: {name}
+    spec:
+      containers:
+      - name: echo
+        image: gateway-api/conformance/echo-basic:v0.1.0
+        env:
+        - name: POD_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        - name: NAMESPACE
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.namespace
+        readinessProbe:
+          httpGet:
+            path: /health
+            port: 3000
+          periodSeconds: 1
+---
+"
+    )
+}
+
+/// A Gateway with one HTTP listener on port 80 for routes of its own namespace.
+pub fn gateway(name: &str) -> String {
+    format!(
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: {name}
+spec:
+  gatewayClassName: portico-alb
+  listeners:
+  - name: http
+    protocol: HTTP
+    port: 80
+---
+"
+    )
+}
+
+/// An HTTPRoute of a Gateway; `rest` is what follows its parent, indented by two: hostnames and rules.
+pub fn route(name: &str, gateway: &str, rest: &str) -> String {
+    format!(
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: {name}
+spec:
+  parentRefs:
+  - name: {gateway}
+{rest}
+---
+"
+    )
+}
+
+/// The rules of a route that sends everything to one backend.
+pub fn everything_to(backend: &str) -> String {
+    format!("  rules:\n  - backendRefs:\n    - name: {backend}\n      port: 8080\n")
+}

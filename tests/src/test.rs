@@ -1,0 +1,209 @@
+//! `lab test`: every test of the project, one step after the other; the last line sums them up.
+
+mod interrupt;
+mod summary;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+use crate::assets::{self, workspace_dir};
+use crate::lab::{self, Lab};
+use crate::progress::{Step, bad};
+use crate::{cloud, e2e, exec, logs};
+use summary::Count;
+
+/// Arguments of `lab test`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Also what takes longer than CI may: licences and sources of the dependencies, and clippy.
+    #[arg(long)]
+    full: bool,
+    /// Only tests whose name contains this; steps without named tests are left out.
+    filter: Option<String>,
+}
+
+/// Runs every test; the exit code is 1 if any failed.
+pub async fn run(options: &Options) -> Result<u8> {
+    let logs = logs::create("test")?;
+    let workspace = workspace_dir()?;
+    let filter = options.filter.as_deref();
+    let mut total = Count::default();
+
+    if filter.is_none() {
+        let mut fmt = cargo(&workspace);
+        fmt.args(["fmt", "--all", "--check"]);
+        total += whole("formatting", fmt, &logs).await?;
+    }
+    if options.full && filter.is_none() {
+        let mut clippy = cargo(&workspace);
+        clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        total += whole("clippy", clippy, &logs).await?;
+        let mut deny = cargo(&workspace);
+        deny.args(["deny", "check", "bans", "licenses", "sources"]);
+        total += if exec::on_path("cargo-deny") {
+            whole("licences and sources", deny, &logs).await?
+        } else {
+            bad("licences and sources: cargo-deny is not installed (cargo install --locked cargo-deny)");
+            Count::failed()
+        };
+    }
+    let mut unit = cargo(&workspace);
+    unit.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
+    total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
+
+    if filter.is_none() || filter.is_some_and(|filter| "interrupted lab".contains(filter)) {
+        total += interrupt::run(&logs).await?;
+    }
+    total += in_a_lab(filter, &workspace, &logs).await?;
+
+    if total.failed > 0 {
+        anstream::println!("details: {}", logs.display());
+    }
+    anstream::println!("{} passed, {} failed", total.passed, total.failed);
+    Ok(u8::from(total.failed > 0))
+}
+
+/// The tests that need a lab: boto3 against a cloud of its own, and the end-to-end tests.
+async fn in_a_lab(filter: Option<&str>, workspace: &Path, logs: &Path) -> Result<Count> {
+    let boto3 = workspace.join("localstack/tests/boto3");
+    let requirements = boto3.join("requirements.txt");
+    let python = if requirements.is_file() { Some(assets::python(&requirements)?) } else { None };
+    let options = lab::Options { name: format!("test-{}", std::process::id()), cloud: true, operator: true, logs: Some(logs.join("lab")) };
+    std::fs::create_dir_all(logs.join("lab")).context("cannot make the lab's log folder")?;
+    let step = Step::start("a lab for the tests", "");
+    let lab = match Lab::up(&options).await {
+        Ok(lab) => lab,
+        Err(error) => {
+            drop(step);
+            bad(&format!("{error:#}"));
+            return Ok(Count::failed());
+        }
+    };
+    step.done();
+    let mut total = Count::default();
+    match python {
+        Some(python) => total += boto3_tests(&lab, &python, &boto3, filter, logs).await?,
+        None => {
+            bad(&format!("boto3 tests: no {}", requirements.display()));
+            total += Count::failed();
+        }
+    }
+    let own = std::env::current_exe().context("cannot find our own program")?;
+    let mut argv = vec![own.display().to_string(), "e2e".to_owned()];
+    argv.extend(filter.map(str::to_owned));
+    let mut command = lab.command(&argv)?;
+    command.env(e2e::DETAILS_VARIABLE, logs);
+    // These print a line per test themselves.
+    total += shown("end-to-end tests", command, &logs.join("e2e.log")).await?;
+    lab.down().await?;
+    Ok(total)
+}
+
+/// boto3 against a fresh cloud beside the lab's own.
+async fn boto3_tests(lab: &Lab, python: &Path, folder: &Path, filter: Option<&str>, logs: &Path) -> Result<Count> {
+    let own = std::env::current_exe().context("cannot find our own program")?.display().to_string();
+    let mut argv = vec![own, "beside-cloud".to_owned(), "--".to_owned()];
+    argv.extend([python.display().to_string(), "-m".to_owned(), "pytest".to_owned(), "-q".to_owned(), "-p".to_owned()]);
+    argv.extend(["no:cacheprovider".to_owned(), folder.display().to_string()]);
+    if let Some(filter) = filter {
+        argv.extend(["-k".to_owned(), filter.to_owned()]);
+    }
+    let mut command = lab.command(&argv)?;
+    command.env(assets::PROGRAM_VARIABLE, assets::portico()?).env("PYTHONDONTWRITEBYTECODE", "1").env("LAB_LOGS", logs);
+    counted("boto3 tests", command, logs, summary::pytest).await
+}
+
+/// Runs a command beside a fresh cloud that ends with it (`lab beside-cloud -- CMD`, inside a lab).
+pub async fn beside_cloud(argv: &[String]) -> Result<u8> {
+    const LISTEN: &str = "198.18.255.11:4566";
+    const LOAD_BALANCERS: &str = "198.18.128.0/18";
+    let logs = std::env::var_os("LAB_LOGS").map_or_else(std::env::temp_dir, PathBuf::from);
+    let (ends, _ended) = tokio::sync::mpsc::unbounded_channel();
+    let daemon = cloud::start_at("fresh-cloud", &assets::portico()?, LISTEN, LOAD_BALANCERS, &logs, &ends).await?;
+    let (program, arguments) = argv.split_first().context("no command")?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(cloud::environment(&format!("http://{LISTEN}")));
+    let code = exec::run(command).await;
+    daemon.stop(std::time::Duration::from_secs(5)).await;
+    code
+}
+
+fn cargo(workspace: &Path) -> Command {
+    let mut command = Command::new(assets::cargo());
+    command.current_dir(workspace);
+    command
+}
+
+/// Runs a command that is one test by itself.
+async fn whole(name: &str, command: Command, logs: &Path) -> Result<Count> {
+    let step = Step::start(name, "");
+    let (well, log) = logged(name, command, logs).await?;
+    if well {
+        step.done();
+        Ok(Count::passed())
+    } else {
+        drop(step);
+        anstream::eprint!("{}", logs::tail(&log, 20));
+        Ok(Count::failed())
+    }
+}
+
+/// Runs a command that counts its own tests, and reads its summary.
+async fn counted(name: &str, command: Command, logs: &Path, read: fn(&str) -> Count) -> Result<Count> {
+    let step = Step::start(name, "");
+    let (well, log) = logged(name, command, logs).await?;
+    let text = std::fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let mut count = read(&text);
+    if !well && count.failed == 0 {
+        // It did not come to its tests (it did not compile, say): that is a failure too.
+        count.failed = 1;
+    }
+    if count.failed == 0 {
+        step.done_with(&format!("{} passed", count.passed));
+    } else {
+        drop(step);
+        for line in summary::failures(&text).iter().take(30) {
+            anstream::eprintln!("    {line}");
+        }
+        if summary::failures(&text).is_empty() {
+            anstream::eprint!("{}", logs::tail(&log, 20));
+        }
+    }
+    Ok(count)
+}
+
+/// Runs a command whose own lines are worth seeing, and reads its last one.
+async fn shown(name: &str, mut command: Command, log: &Path) -> Result<Count> {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().with_context(|| format!("cannot run the {name}"))?;
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let mut file = tokio::fs::File::create(log).await.with_context(|| format!("cannot make {}", log.display()))?;
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await.context("cannot read the tests' output")? {
+        file.write_all(format!("{line}\n").as_bytes()).await.context("cannot write the log")?;
+        match summary::own(&line) {
+            Some(_) => last = line,
+            None => anstream::println!("  {line}"),
+        }
+    }
+    file.flush().await.context("cannot write the log")?;
+    let status = child.wait().await.context("the tests did not end")?;
+    let mut count = summary::own(&last).unwrap_or_default();
+    if !status.success() && count.failed == 0 {
+        count.failed = 1;
+    }
+    Ok(count)
+}
+
+/// Runs a command with its output in a log; whether it ended well, and the log.
+async fn logged(name: &str, mut command: Command, logs: &Path) -> Result<(bool, PathBuf)> {
+    let log = logs.join(format!("{}.log", name.replace(' ', "-")));
+    let file = std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+    let errors = file.try_clone().context("cannot share the log")?;
+    let status =
+        command.stdin(Stdio::null()).stdout(file).stderr(errors).status().await.with_context(|| format!("cannot run the {name}"))?;
+    Ok((status.success(), log))
+}
