@@ -23,6 +23,11 @@ fn holds(condition: &Condition, request: &str, headers: &[(&str, &str)], peer: &
     Matcher::new(condition).unwrap().matches(&view)
 }
 
+/// Header name, patterns, headers sent, whether the condition holds.
+type HeaderRow<'a> = (&'a str, Patterns, &'a [(&'a str, &'a str)], bool);
+/// Keys and values, path with query, whether the condition holds.
+type QueryRow<'a> = (&'a [(Option<&'a str>, &'a str)], &'a str, bool);
+
 fn globs(values: &[&str]) -> Patterns {
     Patterns::Globs(values.iter().map(|value| (*value).to_owned()).collect())
 }
@@ -112,7 +117,7 @@ fn path_pattern() {
 
 #[test]
 fn http_header() {
-    let rows: &[(&str, Patterns, &[(&str, &str)], bool)] = &[
+    let rows: &[HeaderRow<'_>] = &[
         ("Version", globs(&["two"]), &[("version", "two")], true),
         ("version", globs(&["two"]), &[("VERSION", "TWO")], true),
         ("version", globs(&["two"]), &[("version", "two ")], true),
@@ -158,7 +163,7 @@ fn http_request_method() {
 
 #[test]
 fn query_string() {
-    let rows: &[(&[(Option<&str>, &str)], &str, bool)] = &[
+    let rows: &[QueryRow<'_>] = &[
         (&[(Some("animal"), "whale")], "/?animal=whale", true),
         (&[(Some("animal"), "whale")], "/?ANIMAL=Whale", true),
         (&[(Some("animal"), "whale")], "/?animal=whales", false),

@@ -17,10 +17,13 @@ fn forwarded_for(mode: ForwardedFor, with_port: bool, peer: &str, sent: &[(&str,
     headers.get(X_FORWARDED_FOR).map(|value| value.to_str().unwrap().to_owned())
 }
 
+/// Mode, whether with the client's port, peer, headers sent, X-Forwarded-For.
+type ForwardedRow<'a> = (ForwardedFor, bool, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+
 #[test]
 fn forwarded_headers() {
     use ForwardedFor::{Append, Preserve, Remove};
-    let rows: &[(ForwardedFor, bool, &str, &[(&str, &str)], Option<&str>)] = &[
+    let rows: &[ForwardedRow<'_>] = &[
         (Append, false, "192.0.2.1:5000", &[], Some("192.0.2.1")),
         (Append, true, "192.0.2.1:5000", &[], Some("192.0.2.1:5000")),
         (Append, false, "[2001:db8::1]:5000", &[], Some("2001:db8::1")),
