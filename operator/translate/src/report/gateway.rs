@@ -1,0 +1,251 @@
+//! The report on a Gateway and its listeners.
+
+use super::condition::ConditionType;
+use super::{Condition, join};
+use crate::status::{Desired, ListenerStatus, ObjectStatus};
+use portico_crds::GATEWAY_GROUP;
+use portico_crds::condition::{GatewayCondition, GatewayReason, ListenerCondition, ListenerReason};
+use portico_providers::{AddressKind, ListenerOwner, LoadBalancerAddress, LoadBalancerState, Outcome, ProviderError, RouteKind};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What is wrong with something, as a reason and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault<R> {
+    pub reason: R,
+    pub message: String,
+}
+
+impl<R> Fault<R> {
+    pub fn new(reason: R, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// How far the unit's load balancer is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Progress {
+    /// Nothing was tried yet.
+    #[default]
+    Pending,
+    /// It was looked at after a pass.
+    Outcome(Outcome),
+    /// The pass failed.
+    Failed(ProviderError),
+}
+
+/// What is to be said about a Gateway.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GatewayReport {
+    /// The generation that was looked at.
+    pub generation: i64,
+    /// Its listeners, in the order of the spec.
+    pub listeners: Vec<ListenerReport>,
+    /// Why the Gateway as a whole is not accepted.
+    pub(crate) rejected: Option<Fault<GatewayReason>>,
+    /// The class does not let the Gateway be looked at.
+    pub(crate) waiting: Option<String>,
+    /// The Gateway's own references that do not resolve.
+    pub(crate) unresolved: Option<Fault<GatewayReason>>,
+    /// What of it cannot be served, though the rest is.
+    pub(crate) refused: Vec<Fault<GatewayReason>>,
+    /// What was cut out of its spec and belongs to no listener.
+    pub(crate) notes: Vec<String>,
+    pub(crate) progress: Progress,
+}
+
+/// What is to be said about a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerReport {
+    /// Whose it is.
+    pub owner: ListenerOwner,
+    /// The kinds of routes that may attach.
+    pub supported_kinds: Vec<RouteKind>,
+    /// Why it is not accepted.
+    pub(crate) rejected: Option<Fault<ListenerReason>>,
+    /// Whether that is because of another listener.
+    pub(crate) conflicted: bool,
+    /// What of its references does not resolve.
+    pub(crate) unresolved: Option<Fault<ListenerReason>>,
+    /// Why it cannot be programmed although it is accepted.
+    pub(crate) unprogrammable: Option<Fault<ListenerReason>>,
+    /// The listeners with whose hostnames its own overlap.
+    pub(crate) overlapping: Option<String>,
+}
+
+impl ListenerReport {
+    /// Whether it is, or is to be, served.
+    pub fn is_served(&self) -> bool {
+        self.rejected.is_none() && self.unprogrammable.is_none()
+    }
+
+    fn conditions(&self, gateway: &GatewayReport) -> Vec<Condition> {
+        use ListenerCondition as Type;
+        use ListenerReason as Reason;
+        let programmed = match (&self.rejected, &self.unprogrammable) {
+            (Some(fault), _) if self.conflicted => Condition::no(Type::Programmed, fault.reason, fault.message.clone()),
+            (Some(fault), _) => Condition::no(Type::Programmed, Reason::Invalid, fault.message.clone()),
+            (None, Some(fault)) => Condition::no(Type::Programmed, fault.reason, fault.message.clone()),
+            (None, None) => gateway.listener_progress(),
+        };
+        let mut conditions = vec![
+            match &self.rejected {
+                Some(fault) => Condition::no(Type::Accepted, fault.reason, fault.message.clone()),
+                None => Condition::yes(Type::Accepted, Reason::Accepted, "The listener is valid"),
+            },
+            programmed,
+            match &self.unresolved {
+                Some(fault) => Condition::no(Type::ResolvedRefs, fault.reason, fault.message.clone()),
+                None => Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, "All references resolve"),
+            },
+        ];
+        if let Some(fault) = self.rejected.as_ref().filter(|_| self.conflicted) {
+            conditions.push(Condition::yes(Type::Conflicted, fault.reason, fault.message.clone()));
+        }
+        if let Some(others) = &self.overlapping {
+            conditions.push(Condition::yes(Type::OverlappingTLSConfig, Reason::OverlappingHostnames, others.clone()));
+        }
+        conditions
+    }
+}
+
+impl GatewayReport {
+    /// Whether the Gateway as a whole may be served.
+    pub fn is_accepted(&self) -> bool {
+        self.waiting.is_none() && self.rejected.is_none() && self.listeners.iter().any(|listener| listener.rejected.is_none())
+    }
+
+    /// Its conditions.
+    pub fn conditions(&self) -> Vec<Condition> {
+        vec![self.accepted(), self.programmed(), self.resolved()]
+    }
+
+    /// The conditions of one of its listeners.
+    pub fn listener_conditions(&self, section: &str) -> Vec<Condition> {
+        self.listeners.iter().find(|it| it.owner.section == section).map(|it| it.conditions(self)).unwrap_or_default()
+    }
+
+    fn accepted(&self) -> Condition {
+        use GatewayCondition::Accepted as Type;
+        if let Some(message) = &self.waiting {
+            return Condition { tentative: false, ..Condition::pending(Type, GatewayReason::Pending, message.clone()) };
+        }
+        if let Some(fault) = &self.rejected {
+            return Condition::no(Type, fault.reason, fault.message.clone());
+        }
+        let bad: Vec<_> = self.listeners.iter().filter(|it| it.rejected.is_some()).map(|it| it.owner.section.as_str()).collect();
+        if bad.is_empty() && self.notes.is_empty() {
+            return Condition::yes(Type, GatewayReason::Accepted, "The Gateway is valid");
+        }
+        let listeners =
+            (!bad.is_empty()).then(|| format!("listeners that are not valid: {}; their own conditions say why", bad.join(", ")));
+        let message = join(listeners.into_iter().chain(self.notes.iter().cloned()));
+        match (bad.len() < self.listeners.len(), bad.is_empty()) {
+            (true, true) => Condition::yes(Type, GatewayReason::Accepted, message),
+            (true, false) => Condition::yes(Type, GatewayReason::ListenersNotValid, message),
+            (false, _) => Condition::no(Type, GatewayReason::ListenersNotValid, message),
+        }
+    }
+
+    fn resolved(&self) -> Condition {
+        use GatewayCondition::ResolvedRefs as Type;
+        if let Some(fault) = &self.unresolved {
+            return Condition::no(Type, fault.reason, fault.message.clone());
+        }
+        let bad: Vec<_> = self.listeners.iter().filter(|it| it.unresolved.is_some()).map(|it| it.owner.section.as_str()).collect();
+        if bad.is_empty() {
+            return Condition::yes(Type, GatewayReason::ResolvedRefs, "All references resolve");
+        }
+        let message = format!("references of listeners that do not resolve: {}; their own conditions say which", bad.join(", "));
+        Condition::no(Type, GatewayReason::ListenersNotResolved, message)
+    }
+
+    fn programmed(&self) -> Condition {
+        use GatewayCondition::Programmed as Type;
+        use GatewayReason as Reason;
+        if let Some(message) = &self.waiting {
+            return Condition::pending(Type, Reason::Pending, message.clone());
+        }
+        if !self.is_accepted() {
+            return Condition::no(Type, Reason::Invalid, "The Gateway is not accepted; its load balancer, if it has one, is left as it is");
+        }
+        if !self.listeners.iter().any(ListenerReport::is_served) {
+            return Condition::no(Type, Reason::Invalid, "No listener can be served; their own conditions say why");
+        }
+        match &self.progress {
+            Progress::Pending => Condition::pending(Type, Reason::Pending, "The load balancer is being brought up to date"),
+            Progress::Failed(error) if passes(error) => Condition::pending(Type, Reason::Pending, error.to_string()),
+            Progress::Failed(error @ ProviderError::Limit { .. }) => Condition::no(Type, Reason::NoResources, error.to_string()),
+            Progress::Failed(error) => Condition::no(Type, Reason::Invalid, error.to_string()),
+            Progress::Outcome(outcome) => match (&outcome.state, self.refused.first()) {
+                (LoadBalancerState::Absent, _) => Condition::no(Type, Reason::Pending, "The load balancer does not exist yet"),
+                (LoadBalancerState::Provisioning { .. }, _) => {
+                    Condition::no(Type, Reason::Pending, "The cloud is building the load balancer")
+                }
+                (LoadBalancerState::Failed(words), _) => Condition::no(Type, Reason::Invalid, format!("The cloud gave up: {words}")),
+                (LoadBalancerState::Active, _) if outcome.addresses.is_empty() => {
+                    Condition::no(Type, Reason::AddressNotAssigned, "The load balancer has no address yet")
+                }
+                (LoadBalancerState::Active, Some(fault)) => {
+                    Condition::no(Type, fault.reason, join(self.refused.iter().map(|fault| fault.message.clone())))
+                }
+                (LoadBalancerState::Active, None) => Condition::yes(Type, Reason::Programmed, "The load balancer serves this Gateway"),
+            },
+        }
+    }
+
+    /// Programmed of a listener that nothing is wrong with.
+    fn listener_progress(&self) -> Condition {
+        use ListenerCondition::Programmed as Type;
+        let gateway = self.programmed();
+        let serves = matches!(&self.progress, Progress::Outcome(outcome) if outcome.state == LoadBalancerState::Active);
+        if serves && self.is_accepted() {
+            return Condition::yes(Type, ListenerReason::Programmed, "The load balancer listens");
+        }
+        let reason = if gateway.reason == GatewayReason::Pending.as_str() { ListenerReason::Pending } else { ListenerReason::Invalid };
+        Condition { tentative: gateway.tentative, ..Condition::new(Type, gateway.status, reason, gateway.message) }
+    }
+
+    pub(crate) fn desired(&self, attached: &BTreeMap<&ListenerOwner, usize>) -> Desired {
+        let mut fields = Vec::new();
+        if let Progress::Outcome(outcome) = &self.progress {
+            fields.push(("addresses", Value::Array(outcome.addresses.iter().map(address).collect())));
+        }
+        let listeners = self.listeners.iter().map(|listener| ListenerStatus {
+            name: listener.owner.section.clone(),
+            conditions: listener.conditions(self),
+            fields: vec![
+                ("attachedRoutes", json!(attached.get(&listener.owner).copied().unwrap_or_default())),
+                (
+                    "supportedKinds",
+                    listener.supported_kinds.iter().map(|kind| json!({"group": GATEWAY_GROUP, "kind": kind.as_str()})).collect(),
+                ),
+            ],
+        });
+        Desired::Object(ObjectStatus {
+            generation: self.generation,
+            owned: GatewayCondition::TYPES,
+            conditions: self.conditions(),
+            // Where the Gateway was not looked into, nothing new is known about its listeners.
+            listeners: (self.waiting.is_none()).then(|| listeners.collect()),
+            fields,
+        })
+    }
+}
+
+/// Whether an error passes by itself.
+fn passes(error: &ProviderError) -> bool {
+    matches!(
+        error,
+        ProviderError::Throttled { .. } | ProviderError::Transient { .. } | ProviderError::NotReady { .. } | ProviderError::NotLeader
+    )
+}
+
+fn address(address: &LoadBalancerAddress) -> Value {
+    let kind = match &address.kind {
+        AddressKind::IpAddress => "IPAddress",
+        AddressKind::Hostname => "Hostname",
+        AddressKind::Other(kind) => kind,
+    };
+    json!({"type": kind, "value": address.value})
+}

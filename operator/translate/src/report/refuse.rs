@@ -1,0 +1,64 @@
+//! Refusals: what the provider cannot serve becomes conditions on the objects that asked for it.
+
+use super::{Drop, Fault, Report, Verdict};
+use portico_crds::condition::{GatewayReason, ListenerReason, RouteReason};
+use portico_providers::{Refusal, RefusalCause, Residue, RuleId, Subject};
+
+impl Report {
+    /// Takes up what cannot be served. Each refusal shows on its own object and nowhere else.
+    pub fn refuse(&mut self, refusals: &[Refusal]) {
+        for refusal in refusals {
+            match &refusal.subject {
+                Subject::Rule(id) => self.refuse_rule(id, refusal),
+                Subject::Listener(owner) => {
+                    let listeners = self.gateways.values_mut().flat_map(|gateway| &mut gateway.listeners);
+                    for listener in listeners.filter(|listener| listener.owner == *owner) {
+                        let message = refusal.to_string();
+                        if matches!(refusal.cause, RefusalCause::Quota { .. }) {
+                            listener.unprogrammable.get_or_insert(Fault::new(ListenerReason::Invalid, message));
+                        } else {
+                            listener.rejected.get_or_insert(Fault::new(listener_reason(&refusal.field), message));
+                        }
+                    }
+                }
+                Subject::Gateway(key) => {
+                    if let Some(gateway) = self.gateways.get_mut(key) {
+                        gateway.refused.push(Fault::new(gateway_reason(refusal), refusal.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse_rule(&mut self, id: &RuleId, refusal: &Refusal) {
+        let Some(route) = self.routes.get_mut(&id.route) else { return };
+        let attached = route.parents.iter_mut().filter(|parent| matches!(parent.verdict, Verdict::Attached(_)));
+        for parent in attached {
+            // Where the rule cannot be read, translation has said so already, better than a provider can.
+            if parent.dropped.iter().any(|drop| drop.rule == Some(id.rule)) && !parent.serving.iter().any(|(rule, _)| *rule == id.rule) {
+                continue;
+            }
+            if refusal.residue != Residue::NoTraffic {
+                parent.serving.remove(&(id.rule, id.match_index));
+            }
+            parent.dropped.push(Drop { reason: RouteReason::UnsupportedValue, rule: None, message: refusal.to_string() });
+        }
+    }
+}
+
+/// Which reason a listener's field gives.
+fn listener_reason(field: &str) -> ListenerReason {
+    match field.rsplit('.').next() {
+        Some("protocol") => ListenerReason::UnsupportedProtocol,
+        Some("port") => ListenerReason::PortUnavailable,
+        _ => ListenerReason::UnsupportedValue,
+    }
+}
+
+fn gateway_reason(refusal: &Refusal) -> GatewayReason {
+    match &refusal.cause {
+        RefusalCause::Quota { .. } => GatewayReason::NoResources,
+        _ if refusal.field.starts_with("spec.addresses") => GatewayReason::AddressNotUsable,
+        RefusalCause::Unsupported { .. } | RefusalCause::Invalid { .. } => GatewayReason::Invalid,
+    }
+}

@@ -1,0 +1,132 @@
+//! Which listeners a route attaches to.
+
+use super::listener::Listener;
+use crate::World;
+use crate::report::Fault;
+use portico_crds::condition::RouteReason as Reason;
+use portico_crds::normal::ParentRef;
+use portico_providers::{Hostname, RouteId};
+
+/// The names that a route has on a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// As the route's author wrote it: precedence goes by this (Gateway API v1.7.0).
+    pub written: Option<Hostname>,
+    /// What it has in common with the listener's.
+    pub common: Option<Hostname>,
+}
+
+/// A listener that a route attached to, by its position, with the names that it has there.
+pub(super) type Attachment = (usize, Vec<Name>);
+
+/// Attaches a route by one of its parent references. The order in which reasons are found is that of Gateway API: no listener meant, none that
+/// allows the route, none with a name in common.
+pub(super) fn attach(
+    world: &World,
+    gateway: &portico_crds::NamespacedName,
+    listeners: &[Listener<'_>],
+    id: &RouteId,
+    parent: &ParentRef,
+    hostnames: &RouteNames,
+) -> Result<Vec<Attachment>, Fault<Reason>> {
+    let meant = |listener: &Listener<'_>| {
+        let section = parent.section_name.as_ref().is_none_or(|section| *section == listener.report.owner.section);
+        let port = parent.port.is_none_or(|port| listener.spec.is_some_and(|spec| spec.port == port));
+        section && port
+    };
+    let meant: Vec<_> = listeners.iter().enumerate().filter(|(_, listener)| meant(listener)).collect();
+    if meant.is_empty() {
+        let names: Vec<_> =
+            listeners.iter().map(|it| format!("{} (port {})", it.report.owner.section, it.spec.map_or(0, |spec| spec.port))).collect();
+        let wanted = match (&parent.section_name, parent.port) {
+            (Some(section), Some(port)) => format!("name {section} and port {port}"),
+            (Some(section), None) => format!("name {section}"),
+            (None, Some(port)) => format!("port {port}"),
+            (None, None) => "any name".to_owned(),
+        };
+        let message = format!("Gateway {gateway} has no listener with {wanted}; it has: {}", names.join(", "));
+        return Err(Fault::new(Reason::NoMatchingParent, message));
+    }
+    let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
+    for (at, listener) in meant {
+        match refusal(world, gateway, listener, id) {
+            None => allowed.push((at, listener)),
+            Some(why) => refusals.push(format!("listener {} {why}", listener.report.owner.section)),
+        }
+    }
+    if allowed.is_empty() {
+        let message = format!("Gateway {gateway}: {}", refusals.join("; "));
+        return Err(Fault::new(Reason::NotAllowedByListeners, message));
+    }
+    let attached: Vec<Attachment> = allowed
+        .iter()
+        .filter_map(|(at, listener)| {
+            let names = hostnames.on(listener.hostname.as_ref());
+            (!names.is_empty()).then_some((*at, names))
+        })
+        .collect();
+    if attached.is_empty() {
+        let names: Vec<_> = allowed
+            .iter()
+            .map(|(_, listener)| {
+                format!("{} has {}", listener.report.owner.section, listener.hostname.as_ref().map_or("none", Hostname::as_str))
+            })
+            .collect();
+        let message = format!("spec.hostnames has no name in common with the listeners of Gateway {gateway}: {}", names.join(", "));
+        return Err(Fault::new(Reason::NoMatchingListenerHostname, message));
+    }
+    Ok(attached)
+}
+
+/// Why a listener does not let a route in.
+fn refusal(world: &World, gateway: &portico_crds::NamespacedName, listener: &Listener<'_>, id: &RouteId) -> Option<String> {
+    if !listener.report.supported_kinds.contains(&id.kind) {
+        return Some(format!("does not take routes of kind {}", id.kind.as_str()));
+    }
+    let namespace = &id.key.namespace;
+    let from = &listener.spec?.allowed_routes.from;
+    let allows = from.allows(&gateway.namespace, namespace, world.labels(namespace));
+    (!allows).then(|| format!("does not take routes from namespace {namespace}; its allowedRoutes.namespaces decides"))
+}
+
+/// The hostnames of a route.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RouteNames {
+    /// Those that are hostnames.
+    names: Vec<Hostname>,
+    /// Whether its author wrote none, so that it takes the listeners'.
+    any: bool,
+    /// What is wrong with the others.
+    pub faults: Vec<String>,
+}
+
+impl RouteNames {
+    pub fn of(hostnames: &[String]) -> Self {
+        let mut found = Self { any: hostnames.is_empty(), ..Self::default() };
+        for (index, text) in hostnames.iter().enumerate() {
+            match Hostname::new(text) {
+                Ok(name) if found.names.contains(&name) => {}
+                Ok(name) => found.names.push(name),
+                Err(error) => found.faults.push(format!("spec.hostnames[{index}]: {error}")),
+            }
+        }
+        found.names.sort_by(|a, b| Hostname::by_specificity(&Some(a.clone()), &Some(b.clone())));
+        found
+    }
+
+    /// The names on a listener, the most specific first and none twice; none where nothing is in common.
+    fn on(&self, listener: Option<&Hostname>) -> Vec<Name> {
+        if self.any {
+            return vec![Name { written: None, common: listener.cloned() }];
+        }
+        let mut found: Vec<Name> = Vec::new();
+        for name in &self.names {
+            let common = listener.map_or(Some(name.clone()), |listener| listener.intersect(name));
+            // Of two names with the same part in common the more specific one decides the precedence.
+            if common.is_some() && !found.iter().any(|other| other.common == common) {
+                found.push(Name { written: Some(name.clone()), common });
+            }
+        }
+        found
+    }
+}

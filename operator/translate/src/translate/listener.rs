@@ -1,0 +1,209 @@
+//! Listeners of a Gateway, each by itself: protocol, hostname, kinds, TLS. What they do to one another is in [`super::conflict`].
+
+use super::certificate::{self, Problem};
+use crate::World;
+use crate::report::{Fault, ListenerReport, join};
+use crate::world::object::StoredGateway;
+use portico_crds::condition::ListenerReason as Reason;
+use portico_crds::normal::{self, FromNamespaces, GatewaySpec, TlsMode as Mode};
+use portico_crds::{CutScope, Kind};
+use portico_providers::{Certificate, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind, TlsMode};
+use serde_json::Value;
+
+/// A listener on its way into the plan.
+pub(super) struct Listener<'a> {
+    pub report: ListenerReport,
+    /// As its author wrote it; `None` where it cannot be read.
+    pub spec: Option<&'a normal::Listener>,
+    /// `None` for protocols that Gateway API does not know.
+    pub protocol: Option<PortProtocol>,
+    pub hostname: Option<Hostname>,
+    pub certificates: Vec<Certificate>,
+}
+
+impl Listener<'_> {
+    /// The listener's TLS in the plan.
+    pub fn tls(&self) -> Option<ListenerTls> {
+        let tls = self.spec.and_then(|spec| spec.tls.as_ref())?;
+        let mode = match tls.mode {
+            Mode::Terminate => TlsMode::Terminate,
+            Mode::Passthrough => TlsMode::Passthrough,
+        };
+        Some(ListenerTls { mode, certificates: self.certificates.clone(), options: tls.options.clone() })
+    }
+
+    fn reject(&mut self, reason: Reason, message: impl Into<String>) {
+        self.report.rejected.get_or_insert(Fault::new(reason, message));
+    }
+}
+
+/// Looks at every listener of a Gateway, in the order of the spec, those that cannot be read included.
+pub(super) fn evaluate<'a>(world: &World, gateway: &'a StoredGateway, spec: &'a GatewaySpec) -> Vec<Listener<'a>> {
+    let mut listeners: Vec<(usize, Listener<'a>)> =
+        spec.listeners.iter().map(|listener| (listener.index, readable(world, gateway, spec, listener))).collect();
+    for defect in gateway.defects.iter().filter(|defect| defect.cut == CutScope::Listener) {
+        let index =
+            defect.path.strip_prefix("spec.listeners[").and_then(|rest| rest.split_once(']')).and_then(|(index, _)| index.parse().ok());
+        let Some(index) = index.filter(|index| !listeners.iter().any(|(other, _)| other == index)) else { continue };
+        let name = gateway.raw.pointer(&format!("/spec/listeners/{index}/name")).and_then(Value::as_str);
+        // Without a name there is nothing that a status could be attached to; the Gateway's Accepted condition tells of the defect.
+        let Some(name) = name else { continue };
+        let mut listener = empty(gateway, name);
+        listener.reject(Reason::UnsupportedValue, format!("{defect} (value {})", defect.value));
+        listeners.push((index, listener));
+    }
+    listeners.sort_by_key(|(index, _)| *index);
+    let mut found: Vec<Listener<'a>> = Vec::new();
+    for (index, listener) in listeners {
+        match found.iter_mut().find(|other| other.report.owner == listener.report.owner) {
+            // Status has one entry per name, so neither can be told from the other.
+            Some(first) => first.reject(
+                Reason::UnsupportedValue,
+                format!(
+                    "spec.listeners[{index}].name: {} is the name of another listener too; give each its own",
+                    listener.report.owner.section
+                ),
+            ),
+            None => found.push(listener),
+        }
+    }
+    found
+}
+
+fn empty<'a>(gateway: &StoredGateway, name: &str) -> Listener<'a> {
+    Listener {
+        report: ListenerReport {
+            owner: ListenerOwner { parent: ListenerParent::Gateway, key: gateway.meta.key.clone(), section: name.to_owned() },
+            supported_kinds: Vec::new(),
+            rejected: None,
+            conflicted: false,
+            unresolved: None,
+            unprogrammable: None,
+            overlapping: None,
+        },
+        spec: None,
+        protocol: None,
+        hostname: None,
+        certificates: Vec::new(),
+    }
+}
+
+fn readable<'a>(world: &World, gateway: &StoredGateway, spec: &GatewaySpec, listener: &'a normal::Listener) -> Listener<'a> {
+    let path = format!("spec.listeners[{}]", listener.index);
+    let mut found = Listener { spec: Some(listener), ..empty(gateway, &listener.name) };
+    found.protocol = match listener.protocol.as_str() {
+        "HTTP" => Some(PortProtocol::Http),
+        "HTTPS" => Some(PortProtocol::Https),
+        "TLS" => Some(PortProtocol::Tls),
+        "TCP" => Some(PortProtocol::Tcp),
+        "UDP" => Some(PortProtocol::Udp),
+        _ => None,
+    };
+    if !matches!(found.protocol, Some(PortProtocol::Http | PortProtocol::Https)) {
+        let message = format!("{path}.protocol: {} is not served; use HTTP or HTTPS", listener.protocol);
+        found.reject(Reason::UnsupportedProtocol, message);
+    }
+    if let Some(text) = &listener.hostname {
+        match Hostname::new(text) {
+            Ok(hostname) => found.hostname = Some(hostname),
+            Err(error) => found.reject(Reason::UnsupportedValue, format!("{path}.hostname: {error}")),
+        }
+    }
+    kinds(&mut found, listener, &path);
+    if let FromNamespaces::Selector(selector) = &listener.allowed_routes.from
+        && let Some(problem) = selector.problem()
+    {
+        found.reject(Reason::UnsupportedValue, format!("{path}.allowedRoutes.namespaces.selector: {problem}"));
+    }
+    // Experimental channel; the generated types do not have it, and to serve without it would let in whom it is to keep out.
+    let filters = gateway.raw.pointer(&format!("/spec/listeners/{}/filters", listener.index));
+    if filters.is_some_and(|filters| !filters.is_null()) {
+        found.reject(Reason::UnsupportedValue, format!("{path}.filters: filters of listeners are not served; put them into the routes"));
+    }
+    match found.protocol {
+        Some(PortProtocol::Https) => https(&mut found, world, gateway, spec, listener, &path),
+        Some(PortProtocol::Http) if listener.tls.is_some() => {
+            found.reject(
+                Reason::UnsupportedValue,
+                format!("{path}.tls: an HTTP listener has no TLS; remove it, or make the protocol HTTPS"),
+            );
+        }
+        _ => {}
+    }
+    found
+}
+
+/// Which kinds of routes may attach: those that its protocol has here, narrowed by `allowedRoutes.kinds`.
+fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
+    let served: &[RouteKind] = match found.protocol {
+        Some(PortProtocol::Http | PortProtocol::Https) => &[RouteKind::Http],
+        _ => &[],
+    };
+    if listener.allowed_routes.kinds.is_empty() {
+        found.report.supported_kinds = served.to_vec();
+        return;
+    }
+    let mut unknown = Vec::new();
+    for (index, kind) in listener.allowed_routes.kinds.iter().enumerate() {
+        match served.iter().find(|it| kind.known().is_some_and(|known| known == crate::world::kind_of_route(**it))) {
+            Some(kind) if !found.report.supported_kinds.contains(kind) => found.report.supported_kinds.push(*kind),
+            Some(_) => {}
+            None => unknown.push(format!(
+                "{path}.allowedRoutes.kinds[{index}]: kind {} of group {:?} is not served by {} listeners; name {} or nothing",
+                kind.kind,
+                kind.group,
+                listener.protocol,
+                Kind::HttpRoute
+            )),
+        }
+    }
+    if !unknown.is_empty() && !served.is_empty() {
+        found.report.unresolved = Some(Fault::new(Reason::InvalidRouteKinds, join(unknown)));
+    }
+}
+
+fn https(found: &mut Listener<'_>, world: &World, gateway: &StoredGateway, spec: &GatewaySpec, listener: &normal::Listener, path: &str) {
+    if spec.client_validation_on(listener.port).is_some() {
+        // Serving without the check would let in whom the author wants out.
+        let message = format!(
+            "spec.tls.frontend: certificates of clients cannot be checked yet, and port {} is not served without the check; remove it for this port",
+            listener.port
+        );
+        found.reject(Reason::UnsupportedValue, message);
+    }
+    let Some(tls) = &listener.tls else {
+        let message = format!("{path}.tls is missing: an HTTPS listener needs certificateRefs");
+        found.report.unprogrammable = Some(Fault::new(Reason::InvalidTLSConfig, message));
+        return;
+    };
+    if tls.mode == Mode::Passthrough {
+        found.reject(
+            Reason::UnsupportedValue,
+            format!("{path}.tls.mode: TLS of an HTTPS listener ends at the load balancer; use Terminate"),
+        );
+        return;
+    }
+    let mut faults = Vec::new();
+    for (index, reference) in tls.certificate_refs.iter().enumerate() {
+        let path = format!("{path}.tls.certificateRefs[{index}]");
+        match certificate::resolve(world, &gateway.meta.key.namespace, &path, reference) {
+            Ok(certificate) => found.certificates.push(certificate),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if let Some(first) = faults.first() {
+        let reason = match first.reason {
+            Problem::Invalid => Reason::InvalidCertificateRef,
+            Problem::NotPermitted => Reason::RefNotPermitted,
+        };
+        // One condition has room for one reason: certificates come before kinds, since without them nothing listens.
+        found.report.unresolved = Some(Fault::new(reason, join(faults.into_iter().map(|fault| fault.message))));
+    }
+    if found.certificates.is_empty() {
+        let (reason, message) = match &found.report.unresolved {
+            Some(fault) if !tls.certificate_refs.is_empty() => (Reason::Invalid, fault.message.clone()),
+            _ => (Reason::InvalidTLSConfig, format!("{path}.tls.certificateRefs is empty: an HTTPS listener needs a certificate")),
+        };
+        found.report.unprogrammable = Some(Fault::new(reason, message));
+    }
+}

@@ -1,0 +1,65 @@
+//! The cloud settings of a class and of a Gateway.
+
+use crate::World;
+use crate::report::Fault;
+use crate::world::object::{ClassSpec, Stored, StoredGateway};
+use crate::world::reference::profile_of;
+use portico_crds::condition::GatewayReason;
+use portico_crds::v1alpha1::{EffectiveProfile, LoadBalancerProfileSpec, merge};
+use portico_crds::{NamespacedName, ObjectRef};
+
+/// The profile of a class, or what is wrong with its `parametersRef`.
+pub(super) fn of_class(world: &World, class: &Stored<ClassSpec>) -> Result<LoadBalancerProfileSpec, String> {
+    let Some(spec) = &class.spec else { return Err(format!("the class cannot be read: {}", class.unreadable())) };
+    let Some(reference) = &spec.parameters else { return Ok(LoadBalancerProfileSpec::default()) };
+    let Some(key) = profile_of(reference, "") else { return Err(unknown_kind("spec.parametersRef", reference)) };
+    if key.namespace.is_empty() {
+        return Err(format!("spec.parametersRef.namespace is missing: LoadBalancerProfile {} lives in a namespace; name it", key.name));
+    }
+    let profile = find(world, "spec.parametersRef", &key)?;
+    merge(&profile, None).map_err(|error| format!("spec.parametersRef: LoadBalancerProfile {key}: {error}"))?;
+    Ok(profile)
+}
+
+/// The settings of a Gateway: those of its class with what it may override.
+pub(super) fn of_gateway(
+    world: &World,
+    gateway: &StoredGateway,
+    class: &LoadBalancerProfileSpec,
+) -> Result<EffectiveProfile, Fault<GatewayReason>> {
+    const FIELD: &str = "spec.infrastructure.parametersRef";
+    let own = match gateway.spec.as_ref().and_then(|spec| spec.parameters_ref.as_ref()) {
+        None => Ok(None),
+        Some(reference) => match profile_of(reference, &gateway.meta.key.namespace) {
+            None => Err(unknown_kind(FIELD, reference)),
+            Some(key) => find(world, FIELD, &key).map(|profile| Some((key, profile))),
+        },
+    };
+    let settled = own.and_then(|own| {
+        merge(class, own.as_ref().map(|(_, profile)| profile)).map_err(|error| match &own {
+            Some((key, _)) => format!(
+                "{FIELD}: LoadBalancerProfile {key}: {error}. Remove the setting, or ask the owners of GatewayClass {} to allow it",
+                gateway.class()
+            ),
+            None => error.to_string(),
+        })
+    });
+    settled.map_err(|message| Fault::new(GatewayReason::InvalidParameters, message))
+}
+
+fn find(world: &World, field: &str, key: &NamespacedName) -> Result<LoadBalancerProfileSpec, String> {
+    let Some(profile) = world.profiles.get(key) else {
+        return Err(format!("{field}: LoadBalancerProfile {key} does not exist; create it, or correct the reference"));
+    };
+    match &profile.spec {
+        Some(spec) if profile.defects.is_empty() => Ok(spec.clone()),
+        _ => Err(format!("{field}: LoadBalancerProfile {key} cannot be read: {}", profile.unreadable())),
+    }
+}
+
+fn unknown_kind(field: &str, reference: &ObjectRef) -> String {
+    format!(
+        "{field}: kind {} of group {:?} is not known here; refer to a LoadBalancerProfile of group portico.dev",
+        reference.kind, reference.group
+    )
+}

@@ -1,0 +1,274 @@
+//! The event layer: what an event changes, and whom that concerns.
+//!
+//! Every change is looked at twice, through the indexes as they were before and as they are after it; the impact is both together. So what an
+//! object referred to hears of it as well as what it refers to now.
+
+use super::object;
+use super::{Event, Impact, UnitState, World, one, reference, route_kind};
+use portico_crds::normal::{FromNamespaces, Grant};
+use portico_crds::{CONTROLLER_NAME, GATEWAY_GROUP, Kind, NamespacedName};
+use portico_providers::{RouteId, UnitId};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl World {
+    /// Takes an event in and says whom it concerns. What means nothing to anybody (labels of a route, a status, managedFields, an object of a
+    /// kind that is not read) has an empty impact.
+    pub fn apply(&mut self, event: Event) -> Impact {
+        let (kind, key, object) = match event {
+            Event::Upsert { kind, object } => (kind, object::Meta::of(&object).key, Some(object)),
+            Event::Delete { kind, key } => (kind, key, None),
+        };
+        if let Some(kind) = route_kind(kind) {
+            return self.apply_route(RouteId { kind, key }, object);
+        }
+        match kind {
+            Kind::GatewayClass => self.apply_class(key.name, object),
+            Kind::Gateway => self.apply_gateway(key, object),
+            Kind::LoadBalancerProfile => self.apply_profile(key, object),
+            Kind::ReferenceGrant => self.apply_grant(key, object.as_deref().and_then(object::grant)),
+            Kind::Namespace => self.apply_namespace(key.name, object.as_deref().map(object::labels)),
+            Kind::Service => {
+                let new = object.as_deref().map(object::service);
+                if !replace(&mut self.services, &key, new) {
+                    return Impact::default();
+                }
+                let routes: Vec<_> = self.services_of.sources(&key).cloned().collect();
+                self.units_of_routes(routes.iter())
+            }
+            Kind::EndpointSlice => self.apply_slice(&key, object.as_deref().and_then(object::slice)),
+            Kind::Secret => {
+                let new = object.as_deref().map(object::secret);
+                let changed = replace(&mut self.secrets, &key, new);
+                Impact { units: if changed { self.live(self.secrets_of.sources(&key)) } else { BTreeSet::new() }, ..Impact::default() }
+            }
+            Kind::CustomResourceDefinition => self.apply_crd(&key.name, object.as_deref()),
+            _ => Impact::default(),
+        }
+    }
+
+    fn apply_route(&mut self, id: RouteId, new: Option<Arc<Value>>) -> Impact {
+        let unchanged = match (self.routes.get_mut(&id), &new) {
+            (None, None) => true,
+            (Some(old), Some(raw)) if old.stored.means_the_same(raw) => {
+                old.stored.raw = raw.clone();
+                true
+            }
+            _ => false,
+        };
+        if unchanged {
+            return Impact::default();
+        }
+        let mut impact = self.units_of_routes(std::iter::once(&id));
+        let before: BTreeSet<_> = self.served_parents(&id).cloned().collect();
+        let route = new.map(|raw| object::route(id.kind, raw));
+        let targets =
+            |of: fn(&RouteId, &object::StoredRoute) -> BTreeSet<NamespacedName>| route.as_ref().map(|it| of(&id, it)).unwrap_or_default();
+        self.gateways_of.set(&id, targets(reference::gateways));
+        self.services_of.set(&id, targets(reference::services));
+        self.route_crossings.set(&id, route.as_ref().map(|it| reference::route_crossings(&id, it)).unwrap_or_default());
+        self.namespace_of.set(&id, one(route.as_ref().map(|_| id.key.namespace.clone())));
+        replace_raw(&mut self.routes, &id, route);
+        let after: BTreeSet<_> = self.served_parents(&id).cloned().collect();
+        if self.routes.contains_key(&id) && !before.is_subset(&after) {
+            impact.routes.insert(id.clone());
+        }
+        impact.merge(self.units_of_routes(std::iter::once(&id)));
+        impact
+    }
+
+    fn apply_gateway(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
+        let unchanged = match (self.gateways.get_mut(&key), &new) {
+            (None, None) => true,
+            (Some(old), Some(raw)) if old.means_the_same(raw) => {
+                old.raw = raw.clone();
+                true
+            }
+            _ => false,
+        };
+        if unchanged {
+            return Impact::default();
+        }
+        let unit = UnitId::Gateway(key.clone());
+        let before = (self.unit_state(&unit), self.our_class(&key));
+        let gateway = new.map(object::gateway);
+        self.class_of.set(&key, one(gateway.as_ref().map(|it| it.class().to_owned())));
+        self.secrets_of.set(&key, gateway.as_ref().map(reference::secrets).unwrap_or_default());
+        self.gateway_crossings.set(&key, gateway.as_ref().map(reference::gateway_crossings).unwrap_or_default());
+        let parameters = gateway.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.parameters_ref.as_ref());
+        self.profile_of_gateway.set(&key, one(parameters.and_then(|it| reference::profile_of(it, &key.namespace))));
+        replace_raw(&mut self.gateways, &key, gateway);
+        let after = (self.unit_state(&unit), self.our_class(&key));
+
+        let mut impact = Impact::default();
+        if before.0 != UnitState::Absent || after.0 != UnitState::Absent {
+            impact.units.insert(unit);
+        }
+        if before.1 != after.1 {
+            impact.classes.extend(before.1.into_iter().chain(after.1));
+        }
+        impact.routes = self.orphans(&key, before.0, after.0);
+        impact
+    }
+
+    fn apply_class(&mut self, name: String, new: Option<Arc<Value>>) -> Impact {
+        let unchanged = match (self.classes.get_mut(&name), &new) {
+            (None, None) => true,
+            (Some(old), Some(raw)) if old.means_the_same(raw) => {
+                old.raw = raw.clone();
+                true
+            }
+            _ => false,
+        };
+        if unchanged {
+            return Impact::default();
+        }
+        let gateways: Vec<NamespacedName> = self.class_of.sources(&name).cloned().collect();
+        let states = |world: &Self| -> Vec<_> { gateways.iter().map(|key| world.unit_state(&UnitId::Gateway(key.clone()))).collect() };
+        let (before, was_ours) = (states(self), self.is_ours(&name));
+        let class = new.map(object::class);
+        let parameters = class.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.parameters.as_ref());
+        self.profile_of_class.set(&name, one(parameters.and_then(|it| reference::profile_of(it, ""))));
+        replace_raw(&mut self.classes, &name, class);
+        let (after, is_ours) = (states(self), self.is_ours(&name));
+
+        let mut impact = Impact::default();
+        for (key, (before, after)) in gateways.iter().zip(before.into_iter().zip(after)) {
+            if before != UnitState::Absent || after != UnitState::Absent {
+                impact.units.insert(UnitId::Gateway(key.clone()));
+            }
+            impact.routes.extend(self.orphans(key, before, after));
+        }
+        if was_ours || is_ours {
+            impact.classes.insert(name);
+        }
+        impact
+    }
+
+    fn apply_profile(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
+        let unchanged = match (self.profiles.get_mut(&key), &new) {
+            (None, None) => true,
+            (Some(old), Some(raw)) if old.raw.get("spec") == raw.get("spec") => {
+                old.meta = object::Meta::of(raw);
+                old.raw = raw.clone();
+                true
+            }
+            _ => false,
+        };
+        if unchanged {
+            return Impact::default();
+        }
+        replace_raw(&mut self.profiles, &key, new.map(object::profile));
+        let mut impact = Impact { units: self.live(self.profile_of_gateway.sources(&key)), ..Impact::default() };
+        for class in self.profile_of_class.sources(&key).filter(|class| self.is_ours(class)) {
+            impact.classes.insert(class.clone());
+            impact.units.extend(self.live(self.class_of.sources(class)));
+        }
+        impact
+    }
+
+    fn apply_grant(&mut self, key: NamespacedName, new: Option<Grant>) -> Impact {
+        let old = self.grants.get(&key).cloned();
+        if !replace(&mut self.grants, &key, new.clone()) {
+            return Impact::default();
+        }
+        let lets = |kind: Kind, namespace: &str| {
+            let mut from = old.iter().chain(&new).flat_map(|grant| &grant.from);
+            from.any(|from| from.group == GATEWAY_GROUP && from.kind == kind.name() && from.namespace == namespace)
+        };
+        let routes = self.route_crossings.sources(&key.namespace).filter(|id| lets(super::kind_of_route(id.kind), &id.key.namespace));
+        let mut impact = self.units_of_routes(routes);
+        let gateways = self.gateway_crossings.sources(&key.namespace).filter(|gateway| lets(Kind::Gateway, &gateway.namespace));
+        impact.units.extend(self.live(gateways));
+        impact
+    }
+
+    fn apply_namespace(&mut self, name: String, new: Option<BTreeMap<String, String>>) -> Impact {
+        let old = self.labels(&name).clone();
+        match new {
+            Some(labels) => drop(self.namespaces.insert(name.clone(), labels)),
+            None => drop(self.namespaces.remove(&name)),
+        }
+        let new = self.labels(&name);
+        if old == *new {
+            return Impact::default();
+        }
+        let selects = |gateway: &&NamespacedName| {
+            let spec = self.gateways.get(*gateway).and_then(|it| it.spec.as_ref());
+            spec.into_iter().flat_map(|spec| &spec.listeners).any(|listener| match &listener.allowed_routes.from {
+                FromNamespaces::Selector(selector) => selector.matches(&old) != selector.matches(new),
+                FromNamespaces::All | FromNamespaces::Same | FromNamespaces::None => false,
+            })
+        };
+        let gateways: BTreeSet<_> = self.namespace_of.sources(&name).flat_map(|route| self.gateways_of.targets(route)).collect();
+        Impact { units: self.live(gateways.into_iter().filter(selects)), ..Impact::default() }
+    }
+
+    fn apply_slice(&mut self, key: &NamespacedName, new: Option<object::Slice>) -> Impact {
+        let before = self.service_of_slice.targets(key).cloned().collect::<Vec<_>>();
+        let service = new.as_ref().map(|slice| slice.service.clone());
+        if !replace(&mut self.slices, key, new) {
+            return Impact::default();
+        }
+        self.service_of_slice.set(key, one(service.clone()));
+        Impact { services: before.into_iter().chain(service).collect(), ..Impact::default() }
+    }
+
+    fn apply_crd(&mut self, name: &str, new: Option<&Value>) -> Impact {
+        if name != "gatewayclasses.gateway.networking.k8s.io" {
+            return Impact::default();
+        }
+        let version = new.map(|crd| {
+            let version = crd.pointer("/metadata/annotations/gateway.networking.k8s.io~1bundle-version");
+            version.and_then(Value::as_str).unwrap_or_default().to_owned()
+        });
+        if self.bundle_version == version {
+            return Impact::default();
+        }
+        self.bundle_version = version;
+        Impact { classes: self.classes().map(str::to_owned).collect(), ..Impact::default() }
+    }
+
+    fn is_ours(&self, class: &str) -> bool {
+        self.classes.get(class).is_some_and(|class| class.controller() == CONTROLLER_NAME)
+    }
+
+    /// The class of a Gateway, if it is ours.
+    fn our_class(&self, gateway: &NamespacedName) -> Option<String> {
+        self.class_of.targets(gateway).find(|class| self.is_ours(class)).cloned()
+    }
+
+    /// Those of the Gateways that are units.
+    fn live<'a>(&self, gateways: impl Iterator<Item = &'a NamespacedName>) -> BTreeSet<UnitId> {
+        gateways.cloned().map(UnitId::Gateway).filter(|unit| self.unit_state(unit) != UnitState::Absent).collect()
+    }
+
+    /// The units that routes name as parents.
+    fn units_of_routes<'a>(&self, routes: impl Iterator<Item = &'a RouteId>) -> Impact {
+        Impact { units: self.live(routes.flat_map(|route| self.gateways_of.targets(route))), ..Impact::default() }
+    }
+
+    /// The routes of a Gateway whose entries nobody owns any more, after it stopped being served.
+    fn orphans(&self, gateway: &NamespacedName, before: UnitState, after: UnitState) -> BTreeSet<RouteId> {
+        let served = |state| matches!(state, UnitState::Live | UnitState::Held);
+        if served(before) && !served(after) { self.gateways_of.sources(gateway).cloned().collect() } else { BTreeSet::new() }
+    }
+}
+
+/// Puts a value in or takes it out; says whether anything changed.
+fn replace<K: Ord + Clone, V: PartialEq>(store: &mut BTreeMap<K, V>, key: &K, new: Option<V>) -> bool {
+    if store.get(key) == new.as_ref() {
+        return false;
+    }
+    replace_raw(store, key, new);
+    true
+}
+
+/// The same without looking whether anything changes.
+fn replace_raw<K: Ord + Clone, V>(store: &mut BTreeMap<K, V>, key: &K, new: Option<V>) {
+    match new {
+        Some(value) => drop(store.insert(key.clone(), value)),
+        None => drop(store.remove(key)),
+    }
+}

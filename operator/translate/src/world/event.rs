@@ -1,0 +1,67 @@
+//! What happens to the world, and whom it concerns.
+
+use portico_crds::{Kind, NamespacedName};
+use portico_providers::{RouteId, UnitId};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Something was seen. The old value is what the world holds.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An object is there, new or changed or the same as before.
+    Upsert {
+        /// Its kind.
+        kind: Kind,
+        /// The object as the API server gave it.
+        object: Arc<Value>,
+    },
+    /// An object is gone.
+    Delete {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace (empty for cluster-scoped kinds) and name.
+        key: NamespacedName,
+    },
+}
+
+/// What an event can affect; nothing outside of it can come out differently than before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Impact {
+    /// Units to pass again.
+    pub units: BTreeSet<UnitId>,
+    /// GatewayClasses to report on again.
+    pub classes: BTreeSet<String>,
+    /// Services whose endpoints changed.
+    pub services: BTreeSet<NamespacedName>,
+    /// Routes that have, or may have, status entries of ours for parents that are none any more: see [`crate::route_cleanup`].
+    pub routes: BTreeSet<RouteId>,
+}
+
+impl Impact {
+    /// Whether nothing is affected.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.classes.is_empty() && self.services.is_empty() && self.routes.is_empty()
+    }
+
+    /// Adds another impact to this one.
+    pub fn merge(&mut self, other: Self) {
+        self.units.extend(other.units);
+        self.classes.extend(other.classes);
+        self.services.extend(other.services);
+        self.routes.extend(other.routes);
+    }
+}
+
+/// Where a unit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnitState {
+    /// There is no such Gateway, or it is none of ours and nothing of ours hangs on it.
+    Absent,
+    /// To be served.
+    Live,
+    /// It carries our finalizer, and its GatewayClass is not there: what exists in the cloud stays as it is until somebody decides.
+    Held,
+    /// Its load balancer is to go, then our finalizer: it is being deleted, or its class now belongs to another controller.
+    Deleting,
+}
