@@ -76,7 +76,7 @@ impl Control {
 
     /// Carries a call out: faults first, then the operation under the lock, then the data plane is brought in step.
     pub async fn call(&self, service: Service, name: &str, input: Input) -> Outcome {
-        let request_id = lock(&self.state).ids.request();
+        let request_id = self.request_id();
         let parameters = input.leaves().into_iter().collect();
         let found = service.operation(name);
         let kind = found.as_ref().map_or(Kind::Read, |operation| operation.kind);
@@ -194,6 +194,11 @@ impl Control {
                 () = stop.cancelled() => return,
             }
         }
+    }
+
+    /// A new request id.
+    pub fn request_id(&self) -> String {
+        lock(&self.state).ids.request()
     }
 
     /// Looks at the state at this moment.

@@ -95,13 +95,15 @@ async fn call(control: &Control, head: &http::request::Parts, body: &str) -> Res
     let signed = signature::service(&head.headers, head.uri.query());
     // POST carries the parameters in its body, GET in its query.
     let form = if head.method == Method::GET || body.is_empty() { head.uri.query().unwrap_or_default() } else { body };
+    let json = head.headers.contains_key("x-amz-target");
+    let refuse = |service: Service, error: &ApiError| Ok(write(service, "", &control.request_id(), Err(error)));
     let (service, operation) = match identify(signed.as_deref(), &head.headers, form) {
         Ok(found) => found,
-        Err(error) => return Ok(write(Service::Elb, "", "", Err(&error))),
+        Err(error) => return refuse(if json { Service::Tagging } else { Service::Elb }, &error),
     };
     if signed.is_none() {
         let error = ApiError::with_status("MissingAuthenticationToken", "Request is missing Authentication Token", 403);
-        return Ok(write(service, &operation, "00000000-0000-0000-0000-000000000000", Err(&error)));
+        return refuse(service, &error);
     }
     let input = match service.protocol() {
         Protocol::Json => json::parse(body),
@@ -109,7 +111,7 @@ async fn call(control: &Control, head: &http::request::Parts, body: &str) -> Res
     };
     let input = match input {
         Ok(input) => input,
-        Err(error) => return Ok(write(service, &operation, "00000000-0000-0000-0000-000000000000", Err(&error))),
+        Err(error) => return refuse(service, &error),
     };
     let outcome = control.call(service, &operation, input).await;
     if outcome.lose_response {

@@ -1,0 +1,205 @@
+"""What the tests share: clients, a world of resources with names of its own, and rows of tables."""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ENDPOINT = os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").rstrip("/")
+REGION = os.environ.get("AWS_REGION", "us-east-1")
+
+
+def client(service, attempts=1):
+    """A client without retries of its own, so that every error is seen."""
+    return boto3.client(
+        service,
+        endpoint_url=ENDPOINT,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, parameter_validation=False),
+    )
+
+
+def admin(path, method="GET", body=None):
+    """A call of the admin API; answers with status and JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{ENDPOINT}/_cloud/{path}", data=data, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def eventually(check, what, seconds=20):
+    """Polls until the check holds; states that follow from time or probes have no other sign."""
+    end = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not in {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+class Fails:
+    """The expectation that a call fails with a code, and with these words in its message."""
+
+    def __init__(self, code, words=""):
+        self.code, self.words = code, words
+
+    def __repr__(self):
+        return f"{self.code} {self.words!r}"
+
+
+def run(row, world):
+    """Runs one row: its call, and then either a check of the result or the expected error."""
+    _, call, expected = row
+    if isinstance(expected, Fails):
+        try:
+            result = call(world)
+        except ClientError as error:
+            found = error.response["Error"]
+            assert found["Code"] == expected.code, found
+            assert expected.words in found["Message"], found
+            assert error.response["ResponseMetadata"]["RequestId"], "an error has a request id"
+            return
+        raise AssertionError(f"expected {expected}, got {result}")
+    result = call(world)
+    assert expected(result), f"unexpected: {result}"
+
+
+def ids(rows):
+    return [row[0] for row in rows]
+
+
+def anything(_):
+    """The check of a call that only has to succeed."""
+    return True
+
+
+FIXED = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
+HTTP80 = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+
+
+def path(*values):
+    return [{"Field": "path-pattern", "PathPatternConfig": {"Values": list(values)}}]
+
+
+def regex(*values):
+    return [{"Field": "path-pattern", "PathPatternConfig": {"RegexValues": list(values)}}]
+
+
+def forward(*arns):
+    groups = [{"TargetGroupArn": arn, "Weight": 1} for arn in arns]
+    return [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
+
+
+class World:
+    """Resources that many rows look at, and helpers to make more. All names are this run's own."""
+
+    def __init__(self):
+        self.prefix = "t" + uuid.uuid4().hex[:8]
+        self.count = 0
+        self.elb, self.ec2 = client("elbv2"), client("ec2")
+        self.sts, self.tagging = client("sts"), client("resourcegroupstaggingapi")
+        public = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/elb"]}])["Subnets"]
+        self.public = sorted(public, key=lambda subnet: subnet["AvailabilityZone"])
+        private = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/internal-elb"]}])["Subnets"]
+        self.private = sorted(private, key=lambda subnet: subnet["AvailabilityZone"])
+        self.vpc = self.public[0]["VpcId"]
+        self.two = [subnet["SubnetId"] for subnet in self.public[:2]]
+        self.sg = self.group()
+        self.lb = self.balancer()
+        self.listener = self.new_listener(80)
+        self.tg = self.new_group()
+        self.used = self.new_group()
+        self.rule = self.new_rule(100, actions=forward(self.used))
+        self.next_port, self.next_priority = 2000, 1000
+
+    def name(self):
+        self.count += 1
+        return f"{self.prefix}-{self.count}"
+
+    def port(self):
+        self.next_port += 1
+        return self.next_port
+
+    def priority(self):
+        self.next_priority += 1
+        return self.next_priority
+
+    def group(self, **more):
+        return self.ec2.create_security_group(GroupName=self.name(), Description="test", VpcId=self.vpc, **more)["GroupId"]
+
+    def create_balancer(self, **more):
+        arguments = {"Name": self.name(), "Subnets": self.two, "SecurityGroups": [self.sg]} | more
+        arguments = {key: value for key, value in arguments.items() if value is not None}
+        return self.elb.create_load_balancer(**arguments)["LoadBalancers"][0]
+
+    def balancer(self, **more):
+        return self.create_balancer(**more)["LoadBalancerArn"]
+
+    def create_listener(self, port=None, actions=None, balancer=None, **more):
+        arguments = {"Protocol": "HTTP", "Port": port or self.port(), "DefaultActions": actions or FIXED} | more
+        return self.elb.create_listener(LoadBalancerArn=balancer or self.lb, **arguments)["Listeners"][0]
+
+    def new_listener(self, port=None, actions=None, balancer=None):
+        return self.create_listener(port, actions, balancer)["ListenerArn"]
+
+    def create_rule(self, priority=None, conditions=None, actions=None, listener=None, **more):
+        return self.elb.create_rule(
+            ListenerArn=listener or self.listener,
+            Priority=priority or self.priority(),
+            Conditions=conditions or path("/x"),
+            Actions=actions or FIXED,
+            **more,
+        )["Rules"][0]
+
+    def new_rule(self, priority=None, **more):
+        return self.create_rule(priority, **more)["RuleArn"]
+
+    def create_group(self, **more):
+        arguments = {"Name": self.name(), "Protocol": "HTTP", "Port": 8080, "VpcId": self.vpc, "TargetType": "ip"} | more
+        arguments = {key: value for key, value in arguments.items() if value is not None}
+        return self.elb.create_target_group(**arguments)["TargetGroups"][0]
+
+    def new_group(self, **more):
+        return self.create_group(**more)["TargetGroupArn"]
+
+    def health(self, group, **more):
+        found = self.elb.describe_target_health(TargetGroupArn=group, **more)["TargetHealthDescriptions"]
+        return {(h["Target"]["Id"], h["Target"]["Port"]): h["TargetHealth"] for h in found}
+
+    def rules(self, listener):
+        return {r["RuleArn"]: r["Priority"] for r in self.elb.describe_rules(ListenerArn=listener)["Rules"]}
+
+    def close(self):
+        """Removes all that this run has made, in the order in which AWS lets go."""
+        mine = lambda name: name.startswith(self.prefix)
+        for page in self.elb.get_paginator("describe_load_balancers").paginate():
+            for found in filter(lambda b: mine(b["LoadBalancerName"]), page["LoadBalancers"]):
+                off = [{"Key": "deletion_protection.enabled", "Value": "false"}]
+                self.elb.modify_load_balancer_attributes(LoadBalancerArn=found["LoadBalancerArn"], Attributes=off)
+                self.elb.delete_load_balancer(LoadBalancerArn=found["LoadBalancerArn"])
+        for page in self.elb.get_paginator("describe_target_groups").paginate():
+            for found in filter(lambda g: mine(g["TargetGroupName"]), page["TargetGroups"]):
+                self.elb.delete_target_group(TargetGroupArn=found["TargetGroupArn"])
+        groups = self.ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [self.prefix + "-*"]}])["SecurityGroups"]
+        for found in groups:
+            for direction, revoke in (
+                ("IpPermissions", self.ec2.revoke_security_group_ingress),
+                ("IpPermissionsEgress", self.ec2.revoke_security_group_egress),
+            ):
+                if found[direction]:
+                    revoke(GroupId=found["GroupId"], IpPermissions=found[direction])
+        for found in groups:
+            self.ec2.delete_security_group(GroupId=found["GroupId"])

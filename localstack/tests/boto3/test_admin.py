@@ -1,0 +1,142 @@
+"""The admin API: counts, log, faults, state, addresses."""
+
+import time
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, HTTPClientError
+
+from cloud import admin, client, eventually
+
+
+@pytest.fixture(autouse=True)
+def no_faults():
+    admin("faults", "DELETE")
+    yield
+    admin("faults", "DELETE")
+
+
+def inject(**fault):
+    status, found = admin("faults", "POST", [fault])
+    assert status == 200, found
+    return found
+
+
+def calls(**difference):
+    return admin("calls")[1]["operations"]
+
+
+def test_calls_are_counted_by_operation(world):
+    before = admin("calls")[1]
+    world.elb.describe_load_balancers()
+    world.new_group()
+    with pytest.raises(ClientError):
+        world.elb.describe_load_balancers(Names=["absent"])
+    after = admin("calls")[1]
+    name = "elasticloadbalancing.DescribeLoadBalancers"
+    assert after["operations"][name] - before["operations"].get(name, 0) == 2
+    assert (after["reads"] - before["reads"], after["mutations"] - before["mutations"], after["total"] - before["total"]) == (2, 1, 3)
+    assert after["errors"][name] - before["errors"].get(name, 0) == 1
+
+
+def test_counts_can_be_reset(world):
+    world.elb.describe_load_balancers()
+    assert admin("calls?reset=1")[1]["total"] > 0
+    assert admin("calls")[1]["total"] == 0
+    world.elb.describe_load_balancers()
+    assert admin("reset", "POST", "calls")[0] == 200
+    assert admin("calls")[1]["total"] == 0
+
+
+def test_only_known_resets(world):
+    assert admin("reset", "POST", "everything")[0] == 400
+
+
+def test_the_log_shows_parameters_and_outcomes(world):
+    name = world.name()
+    world.new_group(Name=name)
+    with pytest.raises(ClientError):
+        world.new_group(Name=name, Port=9)
+    first, second = admin("log?last=2")[1]
+    assert (first["operation"], first["outcome"], first["mutation"], first["parameters"]["Name"]) == ("CreateTargetGroup", "ok", True, name)
+    assert (second["outcome"], second["number"] - first["number"]) == ("DuplicateTargetGroupName", 1)
+
+
+def test_the_nth_call_is_throttled_and_changes_nothing(world):
+    inject(operation="CreateTargetGroup", kind="throttle", nth=2)
+    world.new_group()
+    name = world.name()
+    with pytest.raises(ClientError) as caught:
+        world.new_group(Name=name)
+    assert (caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]) == ("Throttling", "Rate exceeded")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    with pytest.raises(ClientError):
+        world.elb.describe_target_groups(Names=[name])
+    world.new_group(Name=name)
+
+
+def test_a_client_that_retries_gets_through_throttling(world):
+    inject(operation="DescribeTargetGroups", kind="throttle", remaining=2)
+    client("elbv2", attempts=4).describe_target_groups()
+    assert admin("faults")[1][0]["happened"] == 2
+
+
+def test_server_errors(world):
+    inject(operation="elasticloadbalancing", kind={"error": {"code": "ServiceUnavailable", "status": 503, "message": "busy"}}, remaining=1)
+    with pytest.raises(ClientError) as caught:
+        world.elb.describe_account_limits()
+    assert caught.value.response["Error"]["Code"] == "ServiceUnavailable"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
+def test_a_lost_response_has_changed_the_state(world):
+    name = world.name()
+    inject(operation="CreateTargetGroup", kind="lost_response", remaining=1)
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError, HTTPClientError)):
+        world.new_group(Name=name)
+    assert len(world.elb.describe_target_groups(Names=[name])["TargetGroups"]) == 1
+    assert next(call for call in reversed(admin("log?last=9")[1]) if call["operation"] == "CreateTargetGroup")["outcome"] == "lost"
+
+
+def test_a_delay_delays(world):
+    inject(operation="DescribeAccountLimits", kind={"delay": {"ms": 300}}, remaining=1)
+    start = time.monotonic()
+    world.elb.describe_account_limits()
+    assert time.monotonic() - start >= 0.3
+
+
+def test_ec2_throttles_in_its_own_words(world):
+    inject(operation="ec2", kind="throttle", remaining=1)
+    with pytest.raises(ClientError) as caught:
+        world.ec2.describe_vpcs()
+    assert caught.value.response["Error"]["Code"] == "RequestLimitExceeded"
+
+
+def test_misspelt_faults_are_refused(world):
+    for wrong in ({"operation": "*", "kind": "throtle"}, {"kind": "throttle", "rates": 1}, {"operation": "*"}):
+        assert admin("faults", "POST", [wrong])[0] == 400, wrong
+    assert admin("faults")[1] == []
+
+
+def test_names_lead_to_addresses(world):
+    found = world.elb.describe_load_balancers(LoadBalancerArns=[world.lb])["LoadBalancers"][0]
+    status, answer = admin("dns?name=" + found["DNSName"].upper() + ".")
+    assert status == 200 and len(answer["addresses"]) == 1
+    assert admin("dns?name=absent.example.com")[0] == 404
+
+
+def test_listeners_tell_where_they_listen(world):
+    rows = eventually(lambda: [row for row in admin("listeners")[1] if row["listener"] == world.listener], "the listener is there")
+    assert (rows[0]["load_balancer"], rows[0]["port"]) == (world.lb, 80)
+    assert ("bound" in rows[0]) != ("error" in rows[0])
+
+
+def test_the_state_is_stable(world):
+    first, second = admin("state")[1], admin("state")[1]
+    assert first == second
+    assert world.lb in [balancer["arn"] for balancer in first["load_balancers"]]
+
+
+def test_health_and_unknown_paths():
+    assert admin("health") == (200, {"status": "ready"})
+    assert admin("absent")[0] == 404
+    assert admin("calls", "DELETE")[0] == 405
