@@ -8,6 +8,7 @@ mod bench;
 mod cost;
 mod deletion;
 mod gateway;
+mod lifecycle;
 mod manifest;
 mod pods;
 mod routing;
@@ -71,6 +72,10 @@ const TESTS: &[Test] = tests![
     Pods pods::of_an_unknown_image_say_so,
     Pods pods::reach_the_api_server,
     Pods pods::are_endpoints_of_their_service,
+    Pods lifecycle::runs_init_containers_and_sidecars_in_order,
+    Pods lifecycle::restarts_what_fails,
+    Pods lifecycle::drains_before_it_ends,
+    Pods lifecycle::completes_a_job,
     Operator gateway::becomes_a_load_balancer_that_serves,
     Operator gateway::answers_soon_after_apply,
     Operator routing::follows_paths_hostnames_and_headers,

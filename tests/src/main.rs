@@ -19,7 +19,6 @@ mod daemon;
 mod dns;
 mod doctor;
 mod e2e;
-mod exchange;
 mod exec;
 mod init;
 mod kubelet;

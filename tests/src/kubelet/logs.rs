@@ -11,16 +11,22 @@ use tokio::sync::{mpsc, watch};
 /// The longest line that is kept whole; a longer one is continued on the next.
 const LINE_LIMIT: u64 = 256 * 1024;
 
+/// Size in bytes at which a log is put aside and a new one begun; one log that was put aside is kept. (Kubernetes: 10 MiB, 5 files.)
+const SIZE_LIMIT: u64 = 32 * 1024 * 1024;
+
 /// The log of one run of a container.
 #[derive(Debug)]
 pub struct Log {
     /// The file. Every line is `TIME STREAM F TEXT`.
     pub path: PathBuf,
+    size_limit: u64,
     state: watch::Sender<State>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
+    /// How often the file was put aside.
+    turns: u64,
     length: u64,
     closed: bool,
 }
@@ -28,11 +34,15 @@ struct State {
 impl Log {
     /// Makes the file.
     pub async fn create(path: PathBuf) -> std::io::Result<Self> {
+        Self::with_limit(path, SIZE_LIMIT).await
+    }
+
+    async fn with_limit(path: PathBuf, size_limit: u64) -> std::io::Result<Self> {
         if let Some(folder) = path.parent() {
             tokio::fs::create_dir_all(folder).await?;
         }
         tokio::fs::File::create(&path).await?;
-        Ok(Self { path, state: watch::Sender::new(State { length: 0, closed: false }) })
+        Ok(Self { path, size_limit, state: watch::Sender::new(State { turns: 0, length: 0, closed: false }) })
     }
 
     /// Writes both output streams of a container until both end.
@@ -51,6 +61,11 @@ impl Log {
                 file.write_all(&batch).await?;
                 file.flush().await?;
                 self.state.send_modify(|state| state.length += batch.len() as u64);
+                if self.state.borrow().length >= self.size_limit {
+                    tokio::fs::rename(&self.path, self.path.with_extension("log.1")).await?;
+                    file = tokio::fs::File::create(&self.path).await?;
+                    self.state.send_modify(|state| (state.turns, state.length) = (state.turns + 1, 0));
+                }
             }
             Ok(())
         };
@@ -74,17 +89,23 @@ impl Log {
         if out.send(filter.select(&buffer, query.tail_lines)).await.is_err() || !query.follow {
             return Ok(());
         }
-        let mut position = first.length;
-        let mut now = first;
+        let (mut position, mut now, mut turns) = (first.length, first, first.turns);
         loop {
-            if now.length > position {
+            // What was put aside is read to its end through the open file; of what came between, nothing is left.
+            let length = if now.turns == turns { now.length } else { u64::MAX };
+            if length > position {
                 buffer.clear();
                 file.seek(std::io::SeekFrom::Start(position)).await?;
-                (&mut file).take(now.length - position).read_to_end(&mut buffer).await?;
-                position = now.length;
+                (&mut file).take(length - position).read_to_end(&mut buffer).await?;
+                position = length;
                 if out.send(filter.select(&buffer, None)).await.is_err() {
                     return Ok(());
                 }
+            }
+            if now.turns != turns {
+                (turns, position) = (now.turns, 0);
+                file = tokio::fs::File::open(&self.path).await?;
+                continue;
             }
             if now.closed || filter.is_full() {
                 return Ok(());
@@ -221,10 +242,13 @@ impl<'a> Filter<'a> {
     }
 }
 
+/// Namespace, pod and container.
+type ContainerKey = (String, String, String);
+
 /// The logs of every container that ran, by namespace, pod and container.
 #[derive(Debug, Clone, Default)]
 pub struct Logs {
-    runs: Arc<Mutex<HashMap<(String, String, String), Runs>>>,
+    runs: Arc<Mutex<HashMap<ContainerKey, Runs>>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -323,5 +347,33 @@ mod tests {
         }
         reader.await.unwrap().unwrap();
         assert_eq!(seen, "hello\nworld\nno newline at the end\n");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_has_grown_is_put_aside_and_its_follower_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::with_limit(folder.path().join("0.log"), 100).await.unwrap();
+        let (sender, mut pieces) = mpsc::channel::<Vec<u8>>(64);
+        let query = Query { follow: true, ..Query::default() };
+        let (mut ours, theirs) = tokio::io::duplex(64);
+        let talk = async {
+            let mut seen = String::new();
+            for number in 0..20 {
+                let line = format!("line {number}\n");
+                ours.write_all(line.as_bytes()).await.unwrap();
+                while !seen.ends_with(&line) {
+                    seen.push_str(std::str::from_utf8(&pieces.recv().await.unwrap()).unwrap());
+                }
+            }
+            drop(ours);
+            log.close();
+            seen
+        };
+        let (seen, written, read) = tokio::join!(talk, log.write(theirs, tokio::io::empty()), log.read(&query, sender));
+        written.unwrap();
+        read.unwrap();
+        assert_eq!(seen.lines().count(), 20, "{seen}");
+        assert!(folder.path().join("0.log.1").exists());
+        assert!(std::fs::metadata(&log.path).unwrap().len() < 200);
     }
 }

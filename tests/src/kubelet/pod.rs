@@ -164,7 +164,12 @@ impl PodTask {
         let folder = Arc::new(PodFolder::new(&self.context, &pod, pod_ip.unwrap_or(Ipv4Addr::LOCALHOST)));
         board.update(|facts| facts.pod_ip = pod_ip);
         if let Err(error) = folder.write_host_files(&self.context, &pod) {
-            self.context.warn(&pod, "FailedCreatePodSandBox", "Starting", &format!("host files: {error}"));
+            self.context.warn(
+                &pod,
+                "FailedCreatePodSandBox",
+                "Starting",
+                &format!("writing {}: {error}", folder.root.join("etc").display()),
+            );
         }
         let mut keeper = VolumeKeeper::new(Arc::clone(&self.context), self.pod.clone(), Arc::clone(&folder));
         let prepared = tokio::select! {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-
-use crate::exchange::exchange;
 
 /// First pause between two looks at a container that has not passed yet.
 ///
@@ -160,17 +160,33 @@ pub async fn http_get(action: &HTTPGetAction, container: &Container, pod_ip: IpA
         request = request.header(&header.name, &header.value);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-    let answer = if action.scheme.as_deref() == Some("HTTPS") {
+    let status = if action.scheme.as_deref() == Some("HTTPS") {
         let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
         let connector = tokio_rustls::TlsConnector::from(unverified_tls()?);
         let stream = connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
-        exchange(stream, request, 0).await?
+        send(stream, request).await?
     } else {
-        exchange(stream, request, 0).await?
+        send(stream, request).await?
     };
-    match answer.0.as_u16() {
+    match status.as_u16() {
         200..=399 => Ok(()),
         code => Err(format!("HTTP probe failed with statuscode: {code}")),
+    }
+}
+
+async fn send<S>(stream: S, request: http::Request<Empty<Bytes>>) -> Result<http::StatusCode, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    // The connection is driven beside the request. Where it ends first, the answer is still to be taken, or says why there is none.
+    let drive = async {
+        let _ = connection.await;
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    tokio::select! {
+        answer = sender.send_request(request) => answer.map(|response| response.status()).map_err(|error| error.to_string()),
+        never = drive => match never {},
     }
 }
 

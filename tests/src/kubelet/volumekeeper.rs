@@ -101,7 +101,10 @@ impl VolumeKeeper {
                     self.folder.add_volume(name, prepared);
                     self.written.insert(name.clone(), content);
                 }
-                Err(error) => missing.push(format!("MountVolume.SetUp failed for volume \"{name}\" : {error}")),
+                Err(error) => {
+                    let folder = self.folder.volume_folder(name);
+                    missing.push(format!("MountVolume.SetUp failed for volume \"{name}\" : {}: {error}", folder.display()));
+                }
             }
         }
         if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }

@@ -332,7 +332,7 @@ mod tests {
         ]}});
         let wishes = token_wishes(&pod(json!([volume.clone()])));
         let expected = TokenWish { volume: "api".into(), path: "token".into(), audience: None, expiration_seconds: 3607 };
-        assert_eq!(wishes, [expected.clone()]);
+        assert_eq!(wishes, std::slice::from_ref(&expected));
         let lookup = Fixed::default().config_map("shop", "kube-root-ca.crt", &[("ca.crt", "CA")]);
         assert!(resolve(volume.clone(), &lookup, &Tokens::new()).is_err(), "no token yet");
         let files = resolve(volume, &lookup, &Tokens::from([(expected, "T".to_owned())])).unwrap();
