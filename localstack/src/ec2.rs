@@ -56,6 +56,10 @@ pub struct Ec2 {
     pub network_interfaces: BTreeMap<String, NetworkInterface>,
     /// Instances: the nodes.
     pub instances: BTreeMap<String, Instance>,
+    /// Counts changes that may change who reaches whom, other than those of load balancers' interfaces.
+    pub changes: u64,
+    /// Counts changes of load balancers' interfaces.
+    pub interface_changes: u64,
 }
 
 impl Ec2 {
@@ -128,7 +132,11 @@ pub fn operation(name: &str) -> Option<Operation> {
 
 /// Runs an operation: EC2 spells the errors of parameters in its own way, and every operation has a dry run.
 pub fn run(operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
-    (operation.run)(state, input).map_err(|error| match error.code.as_ref() {
+    let answer = (operation.run)(state, input);
+    if operation.kind == Kind::Write {
+        state.ec2.changes += 1;
+    }
+    answer.map_err(|error| match error.code.as_ref() {
         "ValidationError" => match error.message.strip_prefix("Unknown parameter: ") {
             Some(path) => ApiError::new("UnknownParameter", format!("The parameter {} is not recognized", path.trim_matches('\''))),
             None => ApiError::parameter_value(error.message),

@@ -62,13 +62,15 @@ pub struct Elb {
     pub events: BTreeSet<(Timestamp, Event)>,
     /// Where load balancers listen.
     pub addresses: Addresses,
+    /// Counts changes; what changes takes it as its revision.
+    pub changes: u64,
 }
 
 impl Elb {
     /// No load balancers yet.
     pub fn new(pool: AddressPool) -> Self {
         let addresses = Addresses { cidr: pool.cidr, next: 0, used: BTreeSet::new() };
-        Self { load_balancers: BTreeMap::new(), target_groups: BTreeMap::new(), events: BTreeSet::new(), addresses }
+        Self { load_balancers: BTreeMap::new(), target_groups: BTreeMap::new(), events: BTreeSet::new(), addresses, changes: 0 }
     }
 
     /// Does what was due. Returns whether anything changed.
@@ -77,7 +79,7 @@ impl Elb {
         while self.events.first().is_some_and(|(at, _)| *at <= now) {
             match self.events.pop_first() {
                 Some((_, Event::Drained(group, key))) => {
-                    if let Some(group) = self.target_groups.get_mut(&group) {
+                    if let Ok(group) = self.target_group_mut(&group) {
                         group.finish_draining(&key, now);
                     }
                 }
@@ -103,7 +105,11 @@ impl Elb {
     /// The load balancer with this ARN, to change it.
     pub fn load_balancer_mut(&mut self, arn: &str) -> Answer<&mut LoadBalancer> {
         self.load_balancer(arn)?;
-        self.load_balancers.get_mut(arn).ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))
+        self.changes += 1;
+        let balancer = self.load_balancers.get_mut(arn);
+        let balancer = balancer.ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))?;
+        balancer.revision = self.changes;
+        Ok(balancer)
     }
 
     /// The listener with this ARN, with its load balancer.
@@ -118,9 +124,9 @@ impl Elb {
     /// The listener with this ARN, to change it.
     pub fn listener_mut(&mut self, arn: &str) -> Answer<&mut Listener> {
         self.listener(arn)?;
-        self.load_balancers
-            .get_mut(&arn::load_balancer_of(arn))
-            .and_then(|owner| owner.listeners.get_mut(arn))
+        self.load_balancer_mut(&arn::load_balancer_of(arn))?
+            .listeners
+            .get_mut(arn)
             .ok_or_else(|| ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found")))
     }
 
@@ -146,7 +152,10 @@ impl Elb {
     /// The target group with this ARN, to change it.
     pub fn target_group_mut(&mut self, arn: &str) -> Answer<&mut TargetGroup> {
         arn::check(arn, arn::Kind::TargetGroup)?;
-        self.target_groups.get_mut(arn).ok_or_else(target_group_not_found)
+        self.changes += 1;
+        let group = self.target_groups.get_mut(arn).ok_or_else(target_group_not_found)?;
+        group.revision = self.changes;
+        Ok(group)
     }
 }
 

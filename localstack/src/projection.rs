@@ -1,6 +1,6 @@
 //! The control plane's state as the data plane's configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,18 +32,62 @@ pub fn target_id(key: &TargetKey) -> TargetId {
 
 /// All that is to be served now.
 pub fn project(state: &State) -> DataPlaneConfig {
-    let network = Network::new(&state.ec2);
-    let active = state.elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now);
-    let target_groups: BTreeMap<TargetGroupId, Arc<plane::TargetGroup>> = state
-        .elb
-        .target_groups
-        .values()
-        .map(|group| (target_group_id(&group.arn), Arc::new(target_group(state, &network, group))))
-        .collect();
-    DataPlaneConfig {
-        revision: state.revision,
-        load_balancers: active.map(|balancer| Arc::new(load_balancer(state, &network, balancer))).collect(),
-        target_groups,
+    Projector::default().project(state)
+}
+
+/// What a projected object depends on: its own revision, that of the load balancer that uses it, and the network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Basis {
+    own: u64,
+    user: u64,
+    network: u64,
+    /// `None`: load balancers' interfaces do not matter.
+    interfaces: Option<u64>,
+}
+
+/// Projects again and again, and does only what has changed, so that a change costs as much as it changes.
+#[derive(Debug, Default)]
+pub struct Projector {
+    load_balancers: HashMap<String, (Basis, Arc<plane::LoadBalancer>)>,
+    target_groups: HashMap<String, (Basis, Arc<plane::TargetGroup>)>,
+}
+
+impl Projector {
+    /// All that is to be served now.
+    pub fn project(&mut self, state: &State) -> DataPlaneConfig {
+        let network = Network::new(&state.ec2);
+        let (elb, ec2) = (&state.elb, &state.ec2);
+        let basis = |own: u64, user: u64, interfaces: bool| Basis {
+            own,
+            user,
+            network: ec2.changes,
+            interfaces: interfaces.then_some(ec2.interface_changes),
+        };
+        self.load_balancers.retain(|arn, _| elb.load_balancers.contains_key(arn));
+        self.target_groups.retain(|arn, _| elb.target_groups.contains_key(arn));
+        let mut load_balancers = Vec::new();
+        for balancer in elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now) {
+            let now = basis(balancer.revision, 0, network.depends_on_members(balancer));
+            let made = match self.load_balancers.get(&balancer.arn) {
+                Some((then, made)) if *then == now => made.clone(),
+                _ => Arc::new(load_balancer(state, &network, balancer)),
+            };
+            self.load_balancers.insert(balancer.arn.clone(), (now, made.clone()));
+            load_balancers.push(made);
+        }
+        let mut target_groups = BTreeMap::new();
+        for group in elb.target_groups.values() {
+            let user = group.load_balancers.iter().find_map(|arn| elb.load_balancers.get(arn));
+            let foreign = group.targets.values().any(|target| !network.is_instances(target.address));
+            let now = basis(group.revision, user.map_or(0, |balancer| balancer.revision), foreign);
+            let made = match self.target_groups.get(&group.arn) {
+                Some((then, made)) if *then == now => made.clone(),
+                _ => Arc::new(target_group(state, &network, group)),
+            };
+            self.target_groups.insert(group.arn.clone(), (now, made.clone()));
+            target_groups.insert(target_group_id(&group.arn), made);
+        }
+        DataPlaneConfig { revision: state.revision, load_balancers, target_groups }
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::dataplane::config::{IngressRule, Reachability};
 use crate::ec2::Ec2;
-use crate::ec2::network_interface::NetworkInterface;
+use crate::ec2::network_interface::{Attachment, NetworkInterface};
 use crate::ec2::permission::{Peer, Permission};
 use crate::elb::load_balancer::LoadBalancer;
 
@@ -22,14 +22,22 @@ pub struct Network<'a> {
     ec2: &'a Ec2,
     by_address: HashMap<IpAddr, &'a NetworkInterface>,
     with_prefixes: Vec<&'a NetworkInterface>,
+    sources: HashMap<&'a str, Vec<IpAddr>>,
 }
 
 impl<'a> Network<'a> {
     /// Indexes the interfaces.
     pub fn new(ec2: &'a Ec2) -> Self {
         let present = || ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none());
+        let mut sources: HashMap<&str, Vec<IpAddr>> = HashMap::new();
+        for interface in present() {
+            if let Attachment::LoadBalancer(arn) = &interface.attachment {
+                sources.entry(arn).or_default().push(interface.address);
+            }
+        }
         Self {
             ec2,
+            sources,
             by_address: present().map(|interface| (interface.address, interface)).collect(),
             with_prefixes: present().filter(|interface| !interface.prefixes.is_empty()).collect(),
         }
@@ -38,6 +46,11 @@ impl<'a> Network<'a> {
     fn interface(&self, address: IpAddr) -> Option<&'a NetworkInterface> {
         let prefixed = || self.with_prefixes.iter().find(|interface| interface.holds(address)).copied();
         self.by_address.get(&address).copied().or_else(prefixed)
+    }
+
+    /// Whether an instance's interface holds this address, so that load balancers' interfaces do not matter for it.
+    pub fn is_instances(&self, address: IpAddr) -> bool {
+        self.interface(address).is_some_and(|interface| matches!(interface.attachment, Attachment::Instance { .. }))
     }
 
     fn permissions(&self, groups: &'a [String], egress: bool) -> impl Iterator<Item = &'a Permission> {
@@ -58,12 +71,17 @@ impl<'a> Network<'a> {
             None => outside,
             Some(interface) => {
                 let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers_tcp(port)).collect();
-                let mut sources = self.ec2.interfaces_of_load_balancer(&balancer.arn).map(|source| source.address).peekable();
+                let sources = self.sources.get(balancer.arn.as_str()).map(Vec::as_slice).unwrap_or_default();
                 open.iter().any(|permission| names(permission, &balancer.security_groups))
-                    || sources.peek().is_some() && sources.all(|source| open.iter().any(|permission| permission.holds(source)))
+                    || !sources.is_empty() && sources.iter().all(|source| open.iter().any(|permission| permission.holds(*source)))
             }
         };
         if out && within { Reachability::Allowed } else { Reachability::Blocked }
+    }
+
+    /// Whether who may connect to a load balancer depends on the interfaces of a security group.
+    pub fn depends_on_members(&self, balancer: &'a LoadBalancer) -> bool {
+        self.permissions(&balancer.security_groups, false).any(|permission| matches!(permission.peer, Peer::Group(_)))
     }
 
     /// Who may connect to a load balancer. A group as a source stands for the addresses of its interfaces.

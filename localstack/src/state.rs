@@ -54,3 +54,6 @@ impl State {
         [self.elb.next_event(self.now), self.ec2.next_event()].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,22 +310,19 @@ impl Ec2 {
             tags: Tags::new(),
         };
         let id = interface.id.clone();
+        self.interface_changes += 1;
         self.network_interfaces.insert(id.clone(), interface);
         Ok(id)
     }
 
     /// Removes an interface and frees its address.
     pub fn remove_interface(&mut self, id: &str) {
+        self.interface_changes += 1;
         if let Some(interface) = self.network_interfaces.remove(id)
             && let Some(subnet) = self.subnets.get_mut(&interface.subnet)
         {
             subnet.used.remove(&interface.address);
         }
-    }
-
-    /// The interface that packets for an address arrive at.
-    pub fn interface_of(&self, vpc: &str, address: IpAddr) -> Option<&NetworkInterface> {
-        self.network_interfaces.values().find(|interface| interface.vpc == vpc && interface.gone_at.is_none() && interface.holds(address))
     }
 
     /// The interfaces of a load balancer that still exists.

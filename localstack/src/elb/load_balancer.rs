@@ -50,6 +50,8 @@ pub struct LoadBalancer {
     pub listeners: BTreeMap<String, Listener>,
     /// The target groups that its actions name (an index of its listeners and rules).
     pub target_groups: BTreeSet<String>,
+    /// Changes whenever something of it may have changed.
+    pub revision: u64,
 }
 
 impl LoadBalancer {
@@ -192,6 +194,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         tags,
         listeners: BTreeMap::new(),
         target_groups: BTreeSet::new(),
+        revision: 0,
     };
     if active_at > state.now {
         state.elb.events.insert((active_at, Event::Active(arn.clone())));

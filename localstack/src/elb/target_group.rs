@@ -44,6 +44,8 @@ pub struct TargetGroup {
     pub load_balancers: BTreeSet<String>,
     /// Until when it still counts as used after its last use has gone.
     pub released: Option<Timestamp>,
+    /// Changes whenever something of it may have changed.
+    pub revision: u64,
 }
 
 fn serialize_targets<S: serde::Serializer>(targets: &BTreeMap<TargetKey, Target>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -140,6 +142,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         targets: BTreeMap::new(),
         load_balancers: BTreeSet::new(),
         released: None,
+        revision: 0,
     };
     if let Some(existing) = state.elb.target_groups.values().find(|other| other.name == group.name) {
         if existing.same_settings(&group) {

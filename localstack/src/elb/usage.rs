@@ -11,18 +11,18 @@ use crate::state::State;
 impl State {
     /// Brings the index of used target groups up to date after the listeners or rules of a load balancer changed.
     pub fn reindex(&mut self, arn: &str) {
-        let Some(balancer) = self.elb.load_balancers.get_mut(arn) else { return };
+        let Ok(balancer) = self.elb.load_balancer_mut(arn) else { return };
         let used = used_by(balancer);
         let before = std::mem::replace(&mut balancer.target_groups, used.clone());
         for group in used.difference(&before) {
-            if let Some(group) = self.elb.target_groups.get_mut(group) {
+            if let Ok(group) = self.elb.target_group_mut(group) {
                 group.load_balancers.insert(arn.to_string());
                 group.released = None;
             }
         }
         let released = clock::after(self.now, self.config.times.target_group_delete_lag);
         for group in before.difference(&used) {
-            if let Some(group) = self.elb.target_groups.get_mut(group) {
+            if let Ok(group) = self.elb.target_group_mut(group) {
                 group.load_balancers.remove(arn);
                 group.released = Some(released);
             }

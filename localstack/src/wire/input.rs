@@ -209,7 +209,6 @@ fn lower_camel(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::wire::query;
 
     #[test]
