@@ -11,36 +11,67 @@ use tokio::process::Command;
 
 use crate::assets::{self, workspace_dir};
 use crate::lab::{self, Lab};
-use crate::progress::{Step, bad};
+use crate::progress::{self, bad};
 use crate::{cloud, e2e, exec, logs};
 use summary::Count;
 
 /// Arguments of `lab test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Also what takes longer than CI may: licences and sources of the dependencies, and clippy.
+    /// Also what takes longer than CI may: clippy, and licences and sources of the dependencies.
     #[arg(long)]
     full: bool,
+    /// Only this step; may be given several times.
+    #[arg(long, value_enum, value_name = "STEP")]
+    only: Vec<Step>,
     /// Only tests whose name contains this; steps without named tests are left out.
     filter: Option<String>,
+}
+
+/// The steps, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Step {
+    /// cargo fmt --check.
+    Format,
+    /// cargo clippy (with --full).
+    Clippy,
+    /// cargo deny (with --full).
+    Deny,
+    /// cargo test: unit tests, goldens, properties, the crate graph.
+    Unit,
+    /// That an interrupted lab leaves nothing behind.
+    Interrupt,
+    /// boto3 against a cloud of its own.
+    Boto3,
+    /// The end-to-end tests.
+    E2e,
+}
+
+impl Options {
+    fn wants(&self, step: Step) -> bool {
+        let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
+        let long = matches!(step, Step::Clippy | Step::Deny);
+        if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
+    }
 }
 
 /// Runs every test; the exit code is 1 if any failed.
 pub async fn run(options: &Options) -> Result<u8> {
     let logs = logs::create("test")?;
     let workspace = workspace_dir()?;
-    let filter = options.filter.as_deref();
     let mut total = Count::default();
 
-    if filter.is_none() {
+    if options.wants(Step::Format) {
         let mut fmt = cargo(&workspace);
         fmt.args(["fmt", "--all", "--check"]);
         total += whole("formatting", fmt, &logs).await?;
     }
-    if options.full && filter.is_none() {
+    if options.wants(Step::Clippy) {
         let mut clippy = cargo(&workspace);
         clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
         total += whole("clippy", clippy, &logs).await?;
+    }
+    if options.wants(Step::Deny) {
         let mut deny = cargo(&workspace);
         deny.args(["deny", "check", "bans", "licenses", "sources"]);
         total += if exec::on_path("cargo-deny") {
@@ -50,14 +81,17 @@ pub async fn run(options: &Options) -> Result<u8> {
             Count::failed()
         };
     }
-    let mut unit = cargo(&workspace);
-    unit.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
-    total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
-
-    if filter.is_none() || filter.is_some_and(|filter| "interrupted lab".contains(filter)) {
+    if options.wants(Step::Unit) {
+        let mut unit = cargo(&workspace);
+        unit.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter);
+        total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
+    }
+    if options.wants(Step::Interrupt) {
         total += interrupt::run(&logs).await?;
     }
-    total += in_a_lab(filter, &workspace, &logs).await?;
+    if options.wants(Step::Boto3) || options.wants(Step::E2e) {
+        total += in_a_lab(options, &workspace, &logs).await?;
+    }
 
     if total.failed > 0 {
         anstream::println!("details: {}", logs.display());
@@ -67,14 +101,20 @@ pub async fn run(options: &Options) -> Result<u8> {
 }
 
 /// The tests that need a lab: boto3 against a cloud of its own, and the end-to-end tests.
-async fn in_a_lab(filter: Option<&str>, workspace: &Path, logs: &Path) -> Result<Count> {
+async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Count> {
     let boto3 = workspace.join("localstack/tests/boto3");
     let requirements = boto3.join("requirements.txt");
     let python = if requirements.is_file() { Some(assets::python(&requirements)?) } else { None };
-    let options = lab::Options { name: format!("test-{}", std::process::id()), cloud: true, operator: true, logs: Some(logs.join("lab")) };
+    let filter = options.filter.as_deref();
+    let setup = lab::Options {
+        name: format!("test-{}", std::process::id()),
+        cloud: true,
+        operator: options.wants(Step::E2e),
+        logs: Some(logs.join("lab")),
+    };
     std::fs::create_dir_all(logs.join("lab")).context("cannot make the lab's log folder")?;
-    let step = Step::start("a lab for the tests", "");
-    let lab = match Lab::up(&options).await {
+    let step = progress::Step::start("a lab for the tests", "");
+    let lab = match Lab::up(&setup).await {
         Ok(lab) => lab,
         Err(error) => {
             drop(step);
@@ -85,19 +125,21 @@ async fn in_a_lab(filter: Option<&str>, workspace: &Path, logs: &Path) -> Result
     step.done();
     let mut total = Count::default();
     match python {
+        _ if !options.wants(Step::Boto3) => {}
         Some(python) => total += boto3_tests(&lab, &python, &boto3, filter, logs).await?,
         None => {
             bad(&format!("boto3 tests: no {}", requirements.display()));
             total += Count::failed();
         }
     }
-    let own = std::env::current_exe().context("cannot find our own program")?;
-    let mut argv = vec![own.display().to_string(), "e2e".to_owned()];
-    argv.extend(filter.map(str::to_owned));
-    let mut command = lab.command(&argv)?;
-    command.env(e2e::DETAILS_VARIABLE, logs);
-    // These print a line per test themselves.
-    total += shown("end-to-end tests", command, &logs.join("e2e.log")).await?;
+    if options.wants(Step::E2e) {
+        let own = std::env::current_exe().context("cannot find our own program")?;
+        let mut argv = vec![own.display().to_string(), "e2e".to_owned()];
+        argv.extend(filter.map(str::to_owned));
+        let mut command = lab.command(&argv)?;
+        command.env(e2e::DETAILS_VARIABLE, logs);
+        total += shown("end-to-end tests", command, &logs.join("e2e.log")).await?;
+    }
     lab.down().await?;
     Ok(total)
 }
@@ -139,7 +181,7 @@ fn cargo(workspace: &Path) -> Command {
 
 /// Runs a command that is one test by itself.
 async fn whole(name: &str, command: Command, logs: &Path) -> Result<Count> {
-    let step = Step::start(name, "");
+    let step = progress::Step::start(name, "");
     let (well, log) = logged(name, command, logs).await?;
     if well {
         step.done();
@@ -153,7 +195,7 @@ async fn whole(name: &str, command: Command, logs: &Path) -> Result<Count> {
 
 /// Runs a command that counts its own tests, and reads its summary.
 async fn counted(name: &str, command: Command, logs: &Path, read: fn(&str) -> Count) -> Result<Count> {
-    let step = Step::start(name, "");
+    let step = progress::Step::start(name, "");
     let (well, log) = logged(name, command, logs).await?;
     let text = std::fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let mut count = read(&text);
