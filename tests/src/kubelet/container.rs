@@ -76,8 +76,15 @@ impl ContainerTask {
     /// Runs the container until it has ended for good. Returns its last exit; none if it never ran.
     pub async fn supervise(self) -> Option<Exit> {
         let mut backoff = Backoff::default();
-        let mut restarts = 0;
-        let mut last = None;
+        let (mut restarts, mut last) = (0, None);
+        // It ran before in a sandbox that was lost.
+        if let Some(status) = self.board.container(self.role, &self.name).filter(|status| status.container_id.is_some()) {
+            last = status.state.and_then(|state| state.terminated).map(|end| Exit { code: end.exit_code, signal: end.signal });
+            if last.is_some_and(|exit| !self.restarts_after(exit)) {
+                return last;
+            }
+            restarts = status.restart_count + 1;
+        }
         loop {
             let prepared = tokio::select! {
                 prepared = self.prepare_patiently(restarts) => prepared,

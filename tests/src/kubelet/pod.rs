@@ -150,12 +150,28 @@ impl PodTask {
         }
     }
 
-    /// Runs the pod's containers until none is left, then takes its namespaces away.
+    /// Runs the pod's containers until none is left, in a new sandbox if the first one is lost.
     async fn live(&self, board: &Arc<Board>) {
-        let sandbox = tokio::select! {
-            sandbox = self.make_sandbox() => Arc::new(sandbox),
-            _ = self.stop.ordered() => return,
-        };
+        loop {
+            let sandbox = tokio::select! {
+                sandbox = self.make_sandbox() => Arc::new(sandbox),
+                _ = self.stop.ordered() => return,
+            };
+            let is_lost = tokio::select! {
+                () = self.live_in(&sandbox, board) => false,
+                () = sandbox.lost() => true,
+            };
+            sandbox.destroy().await;
+            if !is_lost || self.stop.standing().is_some() {
+                return;
+            }
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.context.warn(&self.pod.borrow().clone(), "SandboxChanged", "Starting", message);
+            board.update(|facts| facts.lose_sandbox(Timestamp::now()));
+        }
+    }
+
+    async fn live_in(&self, sandbox: &Arc<Sandbox>, board: &Arc<Board>) {
         let pod = self.pod.borrow().clone();
         let pod_ip = sandbox.address().or(match self.context.config.node_address {
             IpAddr::V4(address) => Some(address),
@@ -164,26 +180,19 @@ impl PodTask {
         let folder = Arc::new(PodFolder::new(&self.context, &pod, pod_ip.unwrap_or(Ipv4Addr::LOCALHOST)));
         board.update(|facts| facts.pod_ip = pod_ip);
         if let Err(error) = folder.write_host_files(&self.context, &pod) {
-            self.context.warn(
-                &pod,
-                "FailedCreatePodSandBox",
-                "Starting",
-                &format!("writing {}: {error}", folder.root.join("etc").display()),
-            );
+            let message = format!("writing {}: {error}", folder.root.join("etc").display());
+            self.context.warn(&pod, "FailedCreatePodSandBox", "Starting", &message);
         }
         let mut keeper = VolumeKeeper::new(Arc::clone(&self.context), self.pod.clone(), Arc::clone(&folder));
-        let prepared = tokio::select! {
-            () = keeper.prepare() => true,
-            _ = self.stop.ordered() => false,
-        };
-        if prepared {
-            tokio::select! {
-                () = self.run_containers(board, &sandbox, &folder) => {}
-                never = keeper.renew() => match never {},
-                () = self.watch_deadline(board) => {}
-            }
+        tokio::select! {
+            () = keeper.prepare() => {}
+            _ = self.stop.ordered() => return,
         }
-        sandbox.destroy().await;
+        tokio::select! {
+            () = self.run_containers(board, sandbox, &folder) => {}
+            never = keeper.renew() => match never {},
+            () = self.watch_deadline(board) => {}
+        }
     }
 
     async fn make_sandbox(&self) -> Sandbox {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::init::INIT_COMMAND;
 use super::network::{self, Network, NetworkError, PodAddress};
@@ -42,6 +43,7 @@ pub struct Sandbox {
     waiters: SharedWaiters,
     address: Option<PodAddress>,
     execs: AtomicU64,
+    lost: CancellationToken,
 }
 
 /// A process that runs in a sandbox.
@@ -90,15 +92,21 @@ impl Sandbox {
             network::connect(pid, address.address, bridge, network).await?;
         }
         let waiters = SharedWaiters::default();
-        tokio::spawn(listen(reports, Arc::clone(&waiters)));
+        let lost = CancellationToken::new();
+        tokio::spawn(listen(reports, Arc::clone(&waiters), lost.clone()));
         let (sender, queue) = mpsc::unbounded_channel();
         tokio::spawn(speak(requests, queue));
-        Ok(Self { child: tokio::sync::Mutex::new(child), requests: sender, waiters, address, execs: AtomicU64::new(0) })
+        Ok(Self { child: tokio::sync::Mutex::new(child), requests: sender, waiters, address, execs: AtomicU64::new(0), lost })
     }
 
     /// The pod's own address, if it has one.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.address.as_ref().map(|address| address.address)
+    }
+
+    /// Waits until the init process is gone, and with it every process of the pod.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
     }
 
     /// Starts a container. The error is what a user reads on the pod.
@@ -188,7 +196,7 @@ async fn speak(mut pipe: ChildStdin, mut queue: mpsc::UnboundedReceiver<Vec<u8>>
     }
 }
 
-async fn listen(mut reports: tokio::io::Lines<BufReader<ChildStdout>>, waiters: SharedWaiters) {
+async fn listen(mut reports: tokio::io::Lines<BufReader<ChildStdout>>, waiters: SharedWaiters, lost: CancellationToken) {
     while let Ok(Some(line)) = reports.next_line().await {
         let mut waiters = lock(&waiters);
         match serde_json::from_str(&line) {
@@ -212,6 +220,7 @@ async fn listen(mut reports: tokio::io::Lines<BufReader<ChildStdout>>, waiters: 
             Err(error) => tracing::warn!(%error, line, "undecodable report of a pod's init process"),
         }
     }
+    lost.cancel();
     // Whoever still waits learns that the pod is gone.
     let mut waiters = lock(&waiters);
     waiters.started.clear();

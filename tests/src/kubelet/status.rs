@@ -46,6 +46,26 @@ pub struct Facts {
     conditions: Vec<PodCondition>,
 }
 
+impl Facts {
+    /// Notes that the pod's namespaces are gone, and what ran in them was killed.
+    pub fn lose_sandbox(&mut self, now: Timestamp) {
+        self.pod_ip = None;
+        for status in self.init.iter_mut().chain(&mut self.main) {
+            let Some(run) = status.state.as_ref().and_then(|state| state.running.clone()) else { continue };
+            status.state = Some(terminated(ContainerStateTerminated {
+                exit_code: 137,
+                signal: Some(9),
+                reason: Some("Error".to_owned()),
+                message: Some("the pod's sandbox was lost".to_owned()),
+                started_at: run.started_at,
+                finished_at: Some(Time(now)),
+                container_id: status.container_id.clone(),
+            }));
+            (status.ready, status.started) = (false, Some(false));
+        }
+    }
+}
+
 /// The facts of one pod, shared by its tasks, with a signal at every change.
 #[derive(Debug)]
 pub struct Board {
