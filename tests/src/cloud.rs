@@ -31,6 +31,9 @@ pub fn environment(url: &str) -> Vec<(String, String)> {
         ("AWS_SECRET_ACCESS_KEY", "lab"),
         // There is no metadata service: an SDK must not wait for one.
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        // Whatever the caller has configured is meant for the real AWS.
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

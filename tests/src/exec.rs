@@ -13,8 +13,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::netns::Privilege;
 use crate::session::{Running, Session};
 
-/// Proxies that the caller may have set: in the lab there is no way to them.
-const PROXIES: [&str; 8] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+/// What the caller may have set and what means nothing in the lab: proxies, to which there is no way, and AWS credentials.
+const FOREIGN: [&str; 10] = [
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+];
 
 /// A command that runs in the lab's namespaces, in the caller's folder, and that dies with the caller.
 pub fn command(privilege: Privilege, lab: &Running, session: &Session, argv: &[String]) -> Result<Command> {
@@ -33,8 +44,8 @@ pub fn command(privilege: Privilege, lab: &Running, session: &Session, argv: &[S
         .args(argv)
         .envs(&session.env)
         .env("PATH", std::env::join_paths(paths).context("PATH")?);
-    for proxy in PROXIES {
-        command.env_remove(proxy);
+    for name in FOREIGN {
+        command.env_remove(name);
     }
     Ok(command)
 }

@@ -15,8 +15,9 @@ use crate::assets::Assets;
 use crate::controlplane::{ControlPlane, Kubectl};
 use crate::daemon::{Daemon, End, Ends};
 use crate::node::Node;
+use crate::progress::Step;
 use crate::session::Session;
-use crate::{cloud, controlplane, logs, netns, operator, progress};
+use crate::{cloud, controlplane, logs, netns, operator};
 
 /// How long the operator and the cloud may take to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -119,24 +120,26 @@ async fn serve(name: &str, setup: &Setup, stop: &CancellationToken) -> Result<()
 }
 
 async fn start(name: &str, setup: &Setup, ends: &Ends) -> Result<Lab> {
-    let began = Instant::now();
     let assets = &setup.assets;
+    let step = Step::start(if setup.cloud { "control plane and cloud" } else { "control plane" }, "");
     let (plane, cloud) = tokio::try_join!(ControlPlane::start(assets, &setup.logs, ends), async {
         match &setup.portico {
             Some(portico) if setup.cloud => Ok(Some(cloud::start(portico, &setup.logs, ends).await?)),
             _ => Ok(None),
         }
     })?;
-    progress::good(&format!("control plane{} {}", if cloud.is_some() { " and cloud" } else { "" }, after(began)));
+    step.done();
 
+    let step = Step::start("node and CRDs", "");
     let kubectl = Kubectl { program: assets.kubectl.clone(), kubeconfig: plane.admin.clone() };
     let (node, ()) = tokio::try_join!(Node::start(&plane, assets, setup.cloud, ends), install(setup, &kubectl))?;
-    progress::good(&format!("node and CRDs {}", after(began)));
+    step.done();
 
     let operator = match &setup.portico {
         Some(portico) if setup.operator => {
+            let step = Step::start("operator", "");
             let operator = operator::start(portico, &plane, &kubectl, &setup.logs, ends).await?;
-            progress::good(&format!("operator {}", after(began)));
+            step.done();
             Some(operator)
         }
         _ => None,
@@ -146,10 +149,6 @@ async fn start(name: &str, setup: &Setup, ends: &Ends) -> Result<Lab> {
     session.publish()?;
     tell(&Event::Ready(Box::new(session)));
     Ok(Lab { plane, node, cloud, operator })
-}
-
-fn after(began: Instant) -> String {
-    format!("ready after {}", progress::human(began.elapsed()))
 }
 
 /// Installs the CRDs, and what the operator needs of a platform team: its rights, a class and the class's profile.

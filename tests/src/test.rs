@@ -113,16 +113,13 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
         logs: Some(logs.join("lab")),
     };
     std::fs::create_dir_all(logs.join("lab")).context("cannot make the lab's log folder")?;
-    let step = progress::Step::start("a lab for the tests", "");
     let lab = match Lab::up(&setup).await {
         Ok(lab) => lab,
         Err(error) => {
-            drop(step);
             bad(&format!("{error:#}"));
             return Ok(Count::failed());
         }
     };
-    step.done();
     let mut total = Count::default();
     match python {
         _ if !options.wants(Step::Boto3) => {}
