@@ -2,9 +2,9 @@
 //!
 //! It is a function of a [`config::DataPlaneConfig`], swapped as a whole between two requests. It knows nothing of AWS calls.
 //!
-//! The way of one request: a [socket] accepts it, the client's stream keeps its idle timeout, [service] checks its head and asks the
-//! [routing] table for its rule, transforms rewrite it, and it is answered by a [page] or a target: [target] picks one, [connection] lends a
-//! connection, [proxy] passes the messages. Health checks run beside it in [probe] and publish on the [health] board.
+//! The way of one request: a `socket` accepts it, the client's stream keeps its idle timeout, `service` checks its head and asks the
+//! `routing` table for its rule, transforms rewrite it, and it is answered by a `page` or a target: `target` picks one, `connection` lends a
+//! connection, `proxy` passes the messages. Health checks run beside it in `probe` and publish on the `health` board.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use portico_cloud::dataplane::config::{DataPlaneOptions, ProtocolVersion, Reachability, TargetProtocol, Timing};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use super::harness::{Backend, Client, Reply, World, fixed, forward, get, group, path, raw_backend, rule, soon};
+use super::harness::{Backend, Client, Reply, World, fixed, forward, get, group, path, raw_backend, read_head, rule, soon};
 
 /// A port on which nothing listens.
 async fn nowhere() -> SocketAddr {
@@ -160,6 +160,34 @@ async fn what_takes_longer_than_the_idle_timeout() {
     let mut client = Client::connect(at).await;
     assert_eq!(client.get("h", "/fixed").await.status, 200);
     assert!(client.is_closed().await);
+    world.plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let timing = Timing { idle_scale: 0.002, ..Timing::default() };
+    let mut world = World::with(DataPlaneOptions { timing, ..DataPlaneOptions::default() });
+    world.groups = vec![group("a", &[listener.local_addr().unwrap()])];
+    world.groups[0].health_check.enabled = false;
+    let at = world.serve(vec![], forward(&[("a", 1)])).await;
+    let mut client = Client::connect(at).await;
+    client.stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let (mut target, _) = soon(listener.accept()).await.unwrap();
+    soon(read_head(&mut target)).await;
+    // More than all buffers on the way take.
+    let length = 256 * 1024 * 1024;
+    target.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes()).await.unwrap();
+    let chunk = vec![0; 1024 * 1024];
+    let cut_off = soon(async {
+        for _ in 0..256 {
+            if target.write_all(&chunk).await.is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(cut_off.await);
     world.plane.shutdown().await;
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::harness::{Backend, Client, World, fixed, forward, group, raw_backend, read_head, soon};
+use super::harness::{Backend, Client, World, fixed, forward, group, read_head, soon};
 
 #[tokio::test]
 async fn bodies_pass_in_every_framing() {
@@ -136,17 +136,26 @@ async fn connections_to_targets_are_shared() {
 }
 
 #[tokio::test]
-async fn a_target_that_closes_after_each_response_costs_no_request() {
-    let address = raw_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+async fn a_pooled_connection_that_its_target_closed_costs_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     let mut world = World::new();
     world.groups = vec![group("g", &[address])];
     world.groups[0].health_check.enabled = false;
     let at = world.serve(vec![], forward(&[("g", 1)])).await;
     let mut client = Client::connect(at).await;
-    for index in 0..50 {
-        let reply = client.get("h", "/").await;
-        // A request that was on the wire when the target closed may fail on AWS too; then it says so.
-        assert!(reply.status == 200 || reply.status == 502, "{index}: {reply:?}");
+    let mut earlier = None;
+    for _ in 0..10 {
+        // Nothing else runs between these two: the load balancer meets the request first, and the end of its connection when it sends.
+        let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        assert_eq!(client.stream.try_write(request).unwrap(), request.len());
+        drop(earlier.take());
+        let (mut target, _) = soon(listener.accept()).await.unwrap();
+        soon(read_head(&mut target)).await;
+        target.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        let reply = client.reply(false).await.unwrap();
+        assert_eq!((reply.status, reply.body.as_str()), (200, "ok"));
+        earlier = Some(target);
     }
     world.plane.shutdown().await;
 }
