@@ -5,6 +5,7 @@
 //! * [`diff()`]: the calls ([`operation::Operation`]) that lead from one to the other.
 //! * [`supported`]: which features of the Gateway API are served, and which are claimed.
 
+mod assumed;
 mod compile;
 mod diff;
 pub mod limit;
