@@ -25,6 +25,8 @@ pub struct CloudConfig {
     pub times: Times,
     /// The account's limits.
     pub quotas: Quotas,
+    /// How many calls of ELBv2 per second are answered. `None`: any number.
+    pub rates: Option<Rates>,
     /// The CIDRs of the default VPC; the first one is its primary CIDR, which holds the zones' own subnets.
     pub vpc_cidrs: Vec<IpNet>,
     /// The zones' letters: `a` of `us-east-1` is `us-east-1a`.
@@ -53,6 +55,7 @@ impl Default for CloudConfig {
             port_fallback: PortFallback::default(),
             times: Times::default(),
             quotas: Quotas::default(),
+            rates: None,
             vpc_cidrs: vec![cidr([10, 0, 0, 0], 16), cidr([198, 18, 0, 0], 15), cidr([127, 0, 0, 0], 8)],
             zones: vec!['a', 'b', 'c'],
             pod_networks: vec![
@@ -155,6 +158,39 @@ pub enum Reregistration {
     Accept,
 }
 
+/// A token bucket: so many calls at once, and so many more per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Tokens in the full bucket.
+    pub burst: f64,
+    /// Tokens that come back per second.
+    pub refill: f64,
+}
+
+/// Token buckets of ELBv2 calls. AWS documents only that of Describe calls (40, 10 per second); [`Rates::default`] assumes the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Calls that change nothing.
+    pub reads: Rate,
+    /// Calls that change something, registrations excepted.
+    pub mutations: Rate,
+    /// RegisterTargets and DeregisterTargets.
+    pub registrations: Rate,
+    /// All calls together.
+    pub all: Rate,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            reads: Rate { burst: 40.0, refill: 10.0 },
+            mutations: Rate { burst: 20.0, refill: 3.0 },
+            registrations: Rate { burst: 20.0, refill: 4.0 },
+            all: Rate { burst: 80.0, refill: 20.0 },
+        }
+    }
+}
+
 /// Limits of the account and region. Sources: AWS "Quotas for your Application Load Balancers" and, for EC2, "Amazon VPC quotas".
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Quotas {
@@ -188,8 +224,6 @@ pub struct Quotas {
     pub security_groups: usize,
     /// AWS: 60 inbound and 60 outbound rules per security group, adjustable.
     pub rules_per_security_group: usize,
-    /// AWS: 50 tags per resource, fixed.
-    pub tags_per_resource: usize,
 }
 
 impl Default for Quotas {
@@ -210,7 +244,6 @@ impl Default for Quotas {
             security_groups_per_interface: 5,
             security_groups: 2500,
             rules_per_security_group: 60,
-            tags_per_resource: 50,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The control plane: carries calls out on the state and keeps the data plane in step.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use crate::dataplane::config::{DataPlaneOptions, Timing};
 use crate::error::{Answer, ApiError, CloudError};
 use crate::fault::{Effect, Faults};
 use crate::integrity;
-use crate::log::{Call, CallLog, is_mutation};
+use crate::log::{Call, CallLog};
 use crate::operation::{Kind, Operation};
 use crate::projection::Projector;
 use crate::service::Service;
 use crate::state::State;
+use crate::throttle::Throttle;
 use crate::wire::{Input, Record};
 
 /// How long a mutation waits for the data plane before it answers, if changes propagate at once.
@@ -30,6 +30,7 @@ pub struct Control {
     state: Mutex<State>,
     log: Mutex<CallLog>,
     faults: Mutex<Faults>,
+    throttle: Mutex<Throttle>,
     clock: Clock,
     config: CloudConfig,
     plane: DataPlane,
@@ -72,6 +73,7 @@ impl Control {
             state: Mutex::new(state),
             log: Mutex::new(CallLog::new(config.log_capacity)),
             faults: Mutex::new(Faults::new(config.seed)),
+            throttle: Mutex::new(Throttle::new(config.rates, clock.now())),
             clock,
             config,
             plane,
@@ -90,7 +92,8 @@ impl Control {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let answer = match (error, found) {
+        let throttled = lock(&self.throttle).admit(service, name, kind, self.clock.now()).err();
+        let answer = match (error.or(throttled), found) {
             (Some(error), _) => Err(error),
             (None, Err(error)) => Err(error),
             (None, Ok(operation)) => {
@@ -101,7 +104,22 @@ impl Control {
                 answer
             }
         };
-        self.record(service, name, kind, parameters, &request_id, &answer, lose_response);
+        let (outcome, message) = match &answer {
+            Ok(_) if lose_response => ("lost".to_string(), None),
+            Ok(_) => ("ok".into(), None),
+            Err(error) => (error.code.to_string(), Some(error.message.clone())),
+        };
+        self.record(Call {
+            number: 0,
+            at: self.clock.now(),
+            service: service.signing_name().into(),
+            operation: name.into(),
+            mutation: kind == Kind::Write,
+            parameters,
+            outcome,
+            message,
+            request_id: request_id.clone(),
+        });
         Outcome { answer, request_id, lose_response }
     }
 
@@ -124,38 +142,15 @@ impl Control {
         answer
     }
 
-    fn record(
-        &self,
-        service: Service,
-        operation: &str,
-        kind: Kind,
-        parameters: BTreeMap<String, String>,
-        request_id: &str,
-        answer: &Answer<Record>,
-        lost: bool,
-    ) {
-        let (outcome, message) = match answer {
-            Ok(_) if lost => ("lost".to_string(), None),
-            Ok(_) => ("ok".into(), None),
-            Err(error) => (error.code.to_string(), Some(error.message.clone())),
-        };
-        let name = service.signing_name();
-        match (&message, kind) {
-            (Some(message), _) => tracing::info!(target: "portico_cloud::calls", "{name}.{operation}: {outcome}: {message}"),
-            (None, Kind::Write) => tracing::info!(target: "portico_cloud::calls", "{name}.{operation}: {outcome}"),
-            (None, Kind::Read) => tracing::debug!(target: "portico_cloud::calls", "{name}.{operation}: {outcome}"),
+    /// Puts a call into the log, and a line about it into the program's own.
+    fn record(&self, call: Call) {
+        let line = format!("{}.{} {}: {}", call.service, call.operation, call.subject(), call.outcome);
+        match &call.message {
+            Some(message) => tracing::info!(target: "portico_cloud::calls", "{line}: {message}"),
+            None if call.mutation => tracing::info!(target: "portico_cloud::calls", "{line}"),
+            None => tracing::debug!(target: "portico_cloud::calls", "{line}"),
         }
-        lock(&self.log).record(Call {
-            number: 0,
-            at: self.clock.now(),
-            service: name.into(),
-            operation: operation.into(),
-            mutation: is_mutation(kind),
-            parameters,
-            outcome,
-            message,
-            request_id: request_id.into(),
-        });
+        lock(&self.log).record(call);
     }
 
     /// Waits until the data plane serves the latest revision, for a while.

@@ -38,9 +38,10 @@ pub mod state;
 pub mod sts;
 pub mod tag;
 pub mod tagging;
+pub mod throttle;
 pub mod wire;
 
-pub use config::{AddressPool, CloudConfig, PodNetwork, PortFallback, Quotas, Reregistration, Times};
+pub use config::{AddressPool, CloudConfig, PodNetwork, PortFallback, Quotas, Rate, Rates, Reregistration, Times};
 pub use error::CloudError;
 
 /// A running cloud. Several can run in one process: there is no global state.

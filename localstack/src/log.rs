@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::operation::Kind;
-
 /// One call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Call {
@@ -29,6 +27,16 @@ pub struct Call {
     pub message: Option<String>,
     /// The id that the caller got.
     pub request_id: String,
+}
+
+impl Call {
+    /// What the call is about: a name or id among its parameters, for people.
+    pub fn subject(&self) -> &str {
+        const NAMES: [&str; 8] =
+            ["Name", "GroupName", "RuleArn", "ListenerArn", "LoadBalancerArn", "TargetGroupArn", "GroupId", "ResourceArns.member.1"];
+        let found = NAMES.iter().find_map(|name| self.parameters.get(*name));
+        found.map_or("", |text| text.rsplit_once(':').map_or(text.as_str(), |(_, tail)| tail))
+    }
 }
 
 /// Counts of calls.
@@ -96,9 +104,4 @@ impl CallLog {
         self.counts = Counts::default();
         self.calls.clear();
     }
-}
-
-/// Whether a kind of operation counts as a mutation.
-pub fn is_mutation(kind: Kind) -> bool {
-    kind == Kind::Write
 }

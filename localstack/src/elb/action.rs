@@ -57,6 +57,11 @@ impl Action {
         }
     }
 
+    /// Whether it keeps clients with their target group.
+    pub fn is_sticky(&self) -> bool {
+        matches!(&self.kind, ActionKind::Forward(forward) if forward.stickiness.0)
+    }
+
     /// The action as describing calls show it: a forward in both forms, unset members with their defaults.
     pub fn record(&self) -> Record {
         let record = match &self.kind {

@@ -80,6 +80,13 @@ impl State {
                     "When configuring a rule with multiple target groups, none of them can have stickiness of type 'app_cookie' enabled",
                 ));
             }
+            let sticky =
+                |arn: &&String| self.elb.target_groups.get(*arn).is_some_and(|group| group.attribute("stickiness.enabled") == "true");
+            if groups.len() > 1 && groups.iter().any(sticky) && !action.is_sticky() {
+                return Err(ApiError::validation(
+                    "You must enable target group stickiness in an action with multiple target groups if one of them has stickiness enabled",
+                ));
+            }
         }
         Ok(())
     }

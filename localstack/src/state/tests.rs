@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use proptest::prelude::*;
-
 use super::State;
 use crate::clock;
 use crate::config::{CloudConfig, Quotas, Reregistration, Times};
-use crate::dataplane::config::Reachability;
 use crate::dataplane::health::HealthBoard;
 use crate::elb::target_health;
 use crate::error::Answer;
@@ -16,6 +12,10 @@ use crate::integrity;
 use crate::projection;
 use crate::service::Service;
 use crate::wire::{Output, Record, query};
+use jiff::Timestamp;
+
+mod property;
+mod reach;
 
 const FIXED: &str = "DefaultActions.member.1.Type=fixed-response&DefaultActions.member.1.FixedResponseConfig.StatusCode=404";
 
@@ -224,94 +224,6 @@ fn a_draining_target_registered_again() {
     }
 }
 
-/// The reachability of the only target.
-fn reach(fixture: &Fixture) -> Reachability {
-    projection::project(&fixture.state).target_groups.values().next().unwrap().targets[0].reachability
-}
-
-#[test]
-fn security_groups_decide_what_a_balancer_reaches() {
-    // Which of the two rules towards the node's group, from the balancer's group or from its addresses, over which ports.
-    let own = "&IpPermissions.1.Groups.1.GroupId=LB";
-    let rows = [
-        ("none", None, Reachability::Blocked),
-        ("from the group", Some(format!("8080&IpPermissions.1.ToPort=8080{own}")), Reachability::Allowed),
-        ("a range", Some(format!("8000&IpPermissions.1.ToPort=9000{own}")), Reachability::Allowed),
-        ("another port", Some(format!("80&IpPermissions.1.ToPort=80{own}")), Reachability::Blocked),
-        (
-            "from everywhere",
-            Some("8080&IpPermissions.1.ToPort=8080&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0".into()),
-            Reachability::Allowed,
-        ),
-        (
-            "from both zones",
-            Some("8080&IpPermissions.1.ToPort=8080&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/16".into()),
-            Reachability::Allowed,
-        ),
-        (
-            "from one zone",
-            Some("8080&IpPermissions.1.ToPort=8080&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/20".into()),
-            Reachability::Blocked,
-        ),
-        (
-            "from elsewhere",
-            Some("8080&IpPermissions.1.ToPort=8080&IpPermissions.1.IpRanges.1.CidrIp=192.0.2.0/24".into()),
-            Reachability::Blocked,
-        ),
-    ];
-    for (name, rule, expected) in rows {
-        let mut fixture = Fixture::new(CloudConfig::default());
-        let balancer = fixture.balancer("web", "ab");
-        let (listener, group) = (fixture.listener(&balancer, 80), fixture.target_group("g"));
-        fixture.forward(&listener, 1, &group).unwrap();
-        fixture.elb("RegisterTargets", &format!("TargetGroupArn={group}&Targets.member.1.Id=198.19.0.77")).unwrap();
-        let (nodes, own) = (fixture.group("nodes"), fixture.group("default"));
-        if let Some(rule) = rule {
-            let ports = rule.replace("LB", &own);
-            let call = format!("GroupId={nodes}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort={ports}");
-            fixture.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &call).unwrap();
-        }
-        assert_eq!(reach(&fixture), expected, "{name}");
-        // Without a way out nothing is reached.
-        let out = format!("GroupId={own}&IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0");
-        fixture.call(Service::Ec2, "RevokeSecurityGroupEgress", &out).unwrap();
-        assert_eq!(reach(&fixture), Reachability::Blocked, "{name}, no way out");
-    }
-}
-
-#[test]
-fn an_address_that_no_interface_holds_is_never_reached() {
-    for (address, zone, expected) in
-        [("10.0.0.99", "", Reachability::Blocked), ("192.168.0.9", "&Targets.member.1.AvailabilityZone=all", Reachability::Allowed)]
-    {
-        let mut fixture = Fixture::new(CloudConfig { open_nodes: true, ..CloudConfig::default() });
-        let balancer = fixture.balancer("web", "ab");
-        let (listener, group) = (fixture.listener(&balancer, 80), fixture.target_group("g"));
-        fixture.forward(&listener, 1, &group).unwrap();
-        fixture.elb("RegisterTargets", &format!("TargetGroupArn={group}&Targets.member.1.Id={address}{zone}")).unwrap();
-        assert_eq!(reach(&fixture), expected, "{address}");
-    }
-}
-
-#[test]
-fn who_reaches_a_balancer_follows_from_its_groups() {
-    let mut fixture = Fixture::new(CloudConfig::default());
-    fixture.balancer("web", "ab");
-    let own = fixture.group("default");
-    let ingress = |fixture: &Fixture| projection::project(&fixture.state).load_balancers[0].ingress.clone();
-    // The default group lets in its own members only: the balancer's two interfaces.
-    assert_eq!(ingress(&fixture).len(), 2);
-    let call = format!(
-        "GroupId={own}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort=80&IpPermissions.1.ToPort=81&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0"
-    );
-    fixture.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &call).unwrap();
-    let open: Vec<_> = ingress(&fixture).into_iter().filter(|rule| rule.source.prefix_len() == 0).collect();
-    assert_eq!((open.len(), open[0].from_port, open[0].to_port), (1, 80, 81));
-    let udp = call.replace("tcp", "udp");
-    fixture.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &udp).unwrap();
-    assert_eq!(ingress(&fixture).len(), 3, "UDP opens nothing");
-}
-
 #[test]
 fn quotas_come_from_the_configuration() {
     let quotas =
@@ -350,77 +262,4 @@ fn the_same_seed_gives_the_same_ids() {
         fixture.balancer("web", "ab")
     };
     assert_eq!(dump(1), dump(2));
-}
-
-/// Addresses of a pod, of nobody, and of the load balancers' own interfaces.
-fn address(n: u8) -> String {
-    ["198.19.0.7", "10.0.0.4", "10.0.0.99", "10.0.16.5"][usize::from(n)].to_string()
-}
-
-/// A call of the random test, as numbers that are turned into names of things that may or may not exist.
-fn step() -> impl Strategy<Value = (u8, u8, u8)> {
-    (0_u8..15, 0_u8..4, 0_u8..4)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever is called in whatever order: every call succeeds or fails cleanly, and the state holds together after each.
-    #[test]
-    fn the_state_holds_together(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut fixture = Fixture::new(times(Times { network_interface_lag: Duration::from_secs(3), ..Times::default() }));
-        let (mut balancers, mut listeners, mut rules, mut groups) = (vec![], vec![], vec![], vec![]);
-        let mut projector = projection::Projector::default();
-        let pick = |list: &[String], n: u8| list.get(usize::from(n) % list.len().max(1)).cloned().unwrap_or_else(|| "none".into());
-        for (kind, a, b) in steps {
-            let (balancer, listener) = (pick(&balancers, a), pick(&listeners, a));
-            let (rule, group) = (pick(&rules, a), pick(&groups, b));
-            match kind {
-                0 => {
-                    let subnets = fixture.subnets("ab");
-                    let call = format!("Name=b{a}&Subnets.member.1={}&Subnets.member.2={}", subnets[0], subnets[1]);
-                    balancers.extend(fixture.elb("CreateLoadBalancer", &call).ok().map(|answer| text(&answer, &["LoadBalancers", "LoadBalancerArn"])));
-                }
-                1 if balancer != "none" => {
-                    let port = 80 + u16::from(b);
-                    let call = format!("LoadBalancerArn={balancer}&Protocol=HTTP&Port={port}&{FIXED}");
-                    listeners.extend(fixture.elb("CreateListener", &call).ok().map(|answer| text(&answer, &["Listeners", "ListenerArn"])));
-                }
-                2 => groups.push(fixture.target_group(&format!("g{a}"))),
-                3 | 4 => rules.extend(fixture.forward(&listener, u32::from(b) + 1, &group).ok()),
-                5 => drop(fixture.elb("DeleteRule", &format!("RuleArn={rule}"))),
-                6 => drop(fixture.elb("DeleteListener", &format!("ListenerArn={listener}"))),
-                7 => drop(fixture.elb("DeleteTargetGroup", &format!("TargetGroupArn={group}"))),
-                8 => drop(fixture.elb("DeleteLoadBalancer", &format!("LoadBalancerArn={balancer}"))),
-                9 => drop(fixture.elb("RegisterTargets", &format!("TargetGroupArn={group}&Targets.member.1.Id={}", address(a)))),
-                10 => drop(fixture.elb("DeregisterTargets", &format!("TargetGroupArn={group}&Targets.member.1.Id={}", address(a)))),
-                11 => {
-                    let subnets = fixture.subnets(["ab", "bc", "ac", "abc"][usize::from(b)]);
-                    let subnets: Vec<String> = subnets.iter().enumerate().map(|(n, id)| format!("Subnets.member.{}={id}", n + 1)).collect();
-                    drop(fixture.elb("SetSubnets", &format!("LoadBalancerArn={balancer}&{}", subnets.join("&"))));
-                }
-                12 => {
-                    let other = pick(&rules, b);
-                    let call = format!(
-                        "RulePriorities.member.1.RuleArn={rule}&RulePriorities.member.1.Priority={}\
-                         &RulePriorities.member.2.RuleArn={other}&RulePriorities.member.2.Priority={}", b + 1, a + 1
-                    );
-                    drop(fixture.elb("SetRulePriorities", &call));
-                }
-                13 => {
-                    let (nodes, port) = (fixture.group("nodes"), 8080 + u16::from(b));
-                    let own = fixture.group("default");
-                    let call = format!(
-                        "GroupId={nodes}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort={port}\
-                         &IpPermissions.1.ToPort={port}&IpPermissions.1.Groups.1.GroupId={own}"
-                    );
-                    let operation = if a < 3 { "AuthorizeSecurityGroupIngress" } else { "RevokeSecurityGroupIngress" };
-                    drop(fixture.call(Service::Ec2, operation, &call));
-                }
-                _ => fixture.wait(Duration::from_secs(a.into())),
-            }
-            // What is projected step by step is what is projected at once.
-            prop_assert_eq!(projector.project(&fixture.state), projection::project(&fixture.state));
-        }
-    }
 }

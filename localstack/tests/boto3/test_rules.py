@@ -169,7 +169,18 @@ CONDITIONS = [
     ("a lower-case method", lambda w: w.create_rule(conditions=[{"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["get"]}}]), Fails("ValidationError")),
 ]
 
+def sticky_group(w, **attributes):
+    arn = w.new_group()
+    wanted = {"stickiness.enabled": "true"} | {"stickiness." + key.replace("__", "."): value for key, value in attributes.items()}
+    pairs = [{"Key": key, "Value": value} for key, value in wanted.items()]
+    w.elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=pairs)
+    return arn
+
+
 ACTIONS = [
+    ("a sticky target group among several", lambda w: action(w, actions=forward(w.used, sticky_group(w))), Fails("ValidationError", "stickiness")),
+    ("an application's cookie among several", lambda w: action(w, actions=forward(w.used, sticky_group(w, type="app_cookie", app_cookie__cookie_name="c"))), Fails("ValidationError", "none of them can have stickiness of type 'app_cookie' enabled")),
+    ("a sticky target group alone", lambda w: action(w, actions=forward(sticky_group(w))), anything),
     ("a forward comes back in both forms", lambda w: action(w, actions=[{"Type": "forward", "TargetGroupArn": w.used}]), lambda r: r["ForwardConfig"]["TargetGroups"] == [{"TargetGroupArn": r["TargetGroupArn"], "Weight": 1}] and r["ForwardConfig"]["TargetGroupStickinessConfig"] == {"Enabled": False}),
     ("weights are kept", lambda w: action(w, actions=weights(w, (w.used, 999), (w.new_group(), 0))), lambda r: [g["Weight"] for g in r["ForwardConfig"]["TargetGroups"]] == [999, 0] and "TargetGroupArn" not in r),
     ("one target group has weight 1", lambda w: action(w, actions=weights(w, (w.used, 70))), lambda r: r["ForwardConfig"]["TargetGroups"][0]["Weight"] == 1),
