@@ -6,13 +6,14 @@ use std::{
 };
 
 use portico_cloud::dataplane::config::Reachability;
+use tokio::io::AsyncWriteExt;
 use tracing::{
     Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
 };
 
-use super::harness::{Backend, Client, World, fixed, forward, group, path, rule};
+use super::harness::{Backend, Client, World, fixed, forward, group, path, rule, soon};
 
 /// Keeps the access log's lines with their fields.
 struct Lines(Arc<Mutex<Vec<String>>>);
@@ -60,7 +61,7 @@ async fn each_request_is_a_line() {
     // that thread may run another test. With two it asks the dispatchers.
     let _second = Dispatch::new(Lines(Arc::default()));
     let _guard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
-    let backend = Backend::start("a").await;
+    let mut backend = Backend::start("a").await;
     let mut world = World::new();
     world.groups = vec![group("g", &[backend.address]), group("blocked", &[backend.address])];
     world.groups[1].targets[0].reachability = Reachability::Blocked;
@@ -71,7 +72,10 @@ async fn each_request_is_a_line() {
     client.get("h.example", "/status/404").await;
     client.get("h.example", "/blocked").await;
     client.send("rubbish\r\n\r\n").await;
-    drop(client);
+    let mut impatient = Client::connect(at).await;
+    impatient.stream.write_all(b"GET /slow/60000 HTTP/1.1\r\nHost: h.example\r\n\r\n").await.unwrap();
+    soon(backend.busy.wait_for(|busy| *busy == 1)).await.unwrap();
+    drop((client, impatient));
     world.plane.shutdown().await;
     let lines = lines.lock().unwrap();
     let expected = [
@@ -79,6 +83,8 @@ async fn each_request_is_a_line() {
         ("127.0.0.1 GET h.example/status/404 404 ".to_owned(), "rule=default-18080 target_group=g"),
         ("127.0.0.1 GET h.example/blocked 504 ".to_owned(), "note=\"connecting to the target timed out\""),
         ("127.0.0.1 sent a request that cannot be read: 400".to_owned(), ""),
+        // The client closed first.
+        ("127.0.0.1 GET h.example/slow/60000 460 0 B in ".to_owned(), "target_group=g"),
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, (start, part)) in lines.iter().zip(&expected) {
