@@ -104,6 +104,8 @@ impl Default for AddressPool {
 /// How long things take. Defaults are near zero, so that tests need not wait; [`Times::realistic`] is closer to AWS.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
+    /// How long every call takes at least.
+    pub latency: Duration,
     /// From CreateLoadBalancer to state `active` (AWS: 2–3 minutes).
     pub provisioning: Duration,
     /// From a change of listeners or rules to its effect on traffic (AWS: up to about 30 s).
@@ -121,6 +123,7 @@ pub struct Times {
 impl Default for Times {
     fn default() -> Self {
         Self {
+            latency: Duration::ZERO,
             provisioning: Duration::ZERO,
             propagation: Duration::ZERO,
             target_group_delete_lag: Duration::ZERO,
@@ -135,6 +138,7 @@ impl Times {
     /// Times as one sees them on AWS.
     pub fn realistic() -> Self {
         Self {
+            latency: Duration::from_millis(80),
             provisioning: Duration::from_secs(150),
             propagation: Duration::from_secs(5),
             target_group_delete_lag: Duration::from_secs(4),

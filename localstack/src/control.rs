@@ -42,6 +42,7 @@ pub struct Control {
 
 /// What a call leads to.
 #[derive(Debug)]
+#[must_use]
 pub struct Outcome {
     /// The answer.
     pub answer: Answer<Record>,
@@ -89,6 +90,7 @@ impl Control {
         let found = service.operation(name);
         let kind = found.as_ref().map_or(Kind::Read, |operation| operation.kind);
         let Effect { delay, error, lose_response } = lock(&self.faults).strike(service.signing_name(), name, kind);
+        let delay = delay + self.config.times.latency;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -164,7 +166,13 @@ impl Control {
     }
 
     /// Keeps the data plane in step until the token is cancelled: applies the latest revision, and lets time do what is due.
+    /// The data plane ends with it.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        self.step(&stop).await;
+        self.plane.shutdown().await;
+    }
+
+    async fn step(&self, stop: &CancellationToken) {
         let mut wanted = self.wanted.subscribe();
         let mut projector = Projector::default();
         loop {

@@ -44,7 +44,8 @@ pub mod wire;
 pub use config::{AddressPool, CloudConfig, PodNetwork, PortFallback, Quotas, Rate, Rates, Reregistration, Times};
 pub use error::CloudError;
 
-/// A running cloud. Several can run in one process: there is no global state.
+/// A running cloud. Several can run in one process: there is no global state. Dropping it ends it without waiting; see
+/// [`Cloud::shutdown`].
 #[derive(Debug)]
 pub struct Cloud {
     address: SocketAddr,
@@ -122,14 +123,18 @@ impl Cloud {
         self.control.with_log(|log| log.counts().clone())
     }
 
-    /// Ends everything: the API, the load balancers, all tasks.
+    /// Ends everything: the API, the load balancers, all tasks. Idle connections end at once, calls in flight within a few seconds.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
-        self.control.plane().shutdown().await;
-        // Idle keep-alive connections end at once; a call in flight may take a moment.
         if tokio::time::timeout(std::time::Duration::from_secs(5), self.tasks.wait()).await.is_err() {
             tracing::warn!(target: "portico_cloud", "calls were still in flight at the end");
         }
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }

@@ -50,7 +50,7 @@ pub struct Counts {
     pub mutations: u64,
     /// Calls by `service.operation`.
     pub operations: BTreeMap<String, u64>,
-    /// Those of them that got an error, by `service.operation`.
+    /// Those of them that got an error or lost their response, by `service.operation`.
     pub errors: BTreeMap<String, u64>,
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{Cloud, CloudConfig, CloudError};
+use crate::{AddressPool, Cloud, CloudConfig, CloudError};
 
 async fn cloud() -> Cloud {
     Cloud::start(CloudConfig { seed: Some(1), ..CloudConfig::default() }).await.unwrap()
@@ -56,6 +56,33 @@ async fn after_its_shutdown_a_cloud_accepts_nothing() {
     cloud.shutdown().await;
     assert!(TcpStream::connect(address).await.is_err());
     drop(idle);
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_the_load_balancers_too() {
+    // Addresses of its own: nobody else may listen there afterwards.
+    let addresses = AddressPool { cidr: "127.77.0.0/16".parse().unwrap() };
+    let cloud = Cloud::start(CloudConfig { addresses, ..CloudConfig::default() }).await.unwrap();
+    let subnets: Vec<String> = {
+        let answer = send(&cloud, "GET /_cloud/state", "").await;
+        let state: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let public = state["subnets"].as_array().unwrap().iter().filter(|subnet| subnet["public"] == json!(true));
+        public.map(|subnet| subnet["id"].as_str().unwrap().to_string()).collect()
+    };
+    let create = format!("Action=CreateLoadBalancer&Name=web&Subnets.member.1={}&Subnets.member.2={}", subnets[0], subnets[1]);
+    assert!(send(&cloud, "POST /", &create).await.starts_with("HTTP/1.1 200"));
+    let balancer = cloud.load_balancers().remove(0);
+    let listener = format!(
+        "Action=CreateListener&LoadBalancerArn={}&Protocol=HTTP&Port=18080\
+         &DefaultActions.member.1.Type=fixed-response&DefaultActions.member.1.FixedResponseConfig.StatusCode=200",
+        balancer.arn
+    );
+    assert!(send(&cloud, "POST /", &listener).await.starts_with("HTTP/1.1 200"));
+    let found = cloud.load_balancer(&balancer.dns_name).unwrap();
+    let port = found.ports[&18080].clone().unwrap();
+    assert!(TcpStream::connect((found.address, port)).await.is_ok());
+    cloud.shutdown().await;
+    assert!(TcpStream::connect((found.address, port)).await.is_err());
 }
 
 #[tokio::test]

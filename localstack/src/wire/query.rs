@@ -3,7 +3,7 @@
 use super::Input;
 
 /// Decodes a form body or query string. `Action`, `Version` and the presigned-URL parameters are no parameters of the operation
-/// and are left out; see [`action`].
+/// and are left out; see [`parameter`].
 pub fn parse(body: &str) -> Input {
     let mut input = Input::new();
     for (key, value) in form_urlencoded::parse(body.as_bytes()) {
