@@ -1,2 +1,46 @@
-//! Portico.
-fn main() {}
+//! The `portico` binary: reads the command line, sets up logs, runs a command, turns errors into one readable line and an exit code.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use portico::cli::{Cli, Command};
+use portico::log::{self, LogFormat};
+use portico::output::{DELETE, explain, styled};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            anstream::eprintln!("{} {}", styled(DELETE, "error:"), explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<bool> {
+    let long_running = matches!(cli.command, Command::Run(_));
+    let format = cli.log_format.unwrap_or(if long_running && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Human });
+    #[cfg(feature = "embedded-cloud")]
+    let talkative = long_running || matches!(cli.command, Command::Cloud(_));
+    #[cfg(not(feature = "embedded-cloud"))]
+    let talkative = long_running;
+    let filter = cli.log.as_deref().unwrap_or(if talkative { "info,aws_config=warn,aws_smithy_runtime=warn" } else { "warn" });
+    log::start(format, filter)?;
+    // Two providers are among the dependencies; which one counts must be said once.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Run(arguments) => portico::run::run(arguments).await.map(|()| true),
+            Command::Plan(arguments) => portico::plan::run(arguments).await.map(|()| true),
+            #[cfg(feature = "embedded-cloud")]
+            Command::Demo(arguments) => portico::demo::run(arguments).await,
+            #[cfg(feature = "embedded-cloud")]
+            Command::Cloud(arguments) => portico::cloud::run(arguments).await.map(|()| true),
+            Command::Crds(arguments) => portico::crds_command::run(&arguments).map(|()| true),
+        }
+    })
+}

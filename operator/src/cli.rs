@@ -1,0 +1,238 @@
+//! The command line. Its help is the first documentation that most people read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::log::LogFormat;
+
+/// Portico turns Gateway API objects into cloud load balancers.
+///
+/// It watches Gateways and routes and keeps an AWS Application Load Balancer for each Gateway of its classes. `portico demo` shows it all
+/// on this machine, without a cluster and without a cloud account.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portico",
+    bin_name = "portico",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 all went well; 1 the command failed, and said why on standard error; 2 the command line is wrong."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines look [default: human on a terminal and in `demo`, `plan`, `cloud`; json otherwise].
+    #[arg(long, global = true, value_enum, env = "PORTICO_LOG_FORMAT", help_heading = "Logs")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: a level (error, warn, info, debug, trace) or directives such as `info,portico=debug`
+    /// [default: info for `run` and `cloud`, warn otherwise].
+    #[arg(long, global = true, value_name = "FILTER", env = "PORTICO_LOG", help_heading = "Logs")]
+    pub log: Option<String>,
+}
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator against a cluster until SIGTERM or Ctrl-C.
+    Run(RunArguments),
+    /// Show what a folder of manifests would make in the cloud, and what it cannot have. Changes nothing.
+    Plan(PlanArguments),
+    /// Serve a folder of manifests from an embedded cloud on this machine: no cluster, no account, no root.
+    #[cfg(feature = "embedded-cloud")]
+    Demo(DemoArguments),
+    /// Run the embedded cloud alone: AWS load balancing endpoints with a data plane, for any AWS client.
+    #[cfg(feature = "embedded-cloud")]
+    Cloud(CloudArguments),
+    /// Print Portico's CustomResourceDefinitions, or the permissions that it needs, as YAML for `kubectl apply -f -`.
+    Crds(CrdsArguments),
+}
+
+/// How to reach AWS.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AwsArguments {
+    /// Region of the load balancers [default: as the AWS SDK finds it: AWS_REGION, the profile, the instance].
+    #[arg(long, value_name = "REGION", env = "AWS_REGION", help_heading = "AWS")]
+    pub aws_region: Option<String>,
+    /// Where the AWS API is, if not at AWS: an emulator, or `portico cloud`.
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL", help_heading = "AWS")]
+    pub aws_endpoint_url: Option<String>,
+    /// VPC of the cluster [default: the VPC of the subnets that a profile names, or the only one in which tagged subnets are found].
+    #[arg(long, value_name = "ID", env = "PORTICO_AWS_VPC", help_heading = "AWS")]
+    pub aws_vpc: Option<String>,
+}
+
+/// Arguments of `portico run`.
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// Kubeconfig file [default: KUBECONFIG, then ~/.kube/config, then the Pod's service account].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one].
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Identity of the cluster in every name and mark in the cloud; never change it [default: the UID of the namespace kube-system].
+    #[arg(long, value_name = "ID", env = "PORTICO_CLUSTER_ID")]
+    pub cluster_id: Option<String>,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9402", env = "PORTICO_LISTEN")]
+    pub listen: SocketAddr,
+    /// How many load balancers are worked on at the same time.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+    /// How long the sweep takes to look at every load balancer once, to find what was changed from outside. 0 switches it off.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub sweep_interval: Duration,
+    /// Run without a Lease. Only for a single replica that never overlaps with another.
+    #[arg(long, help_heading = "Leader election")]
+    pub no_leader_election: bool,
+    /// Namespace of the Lease [default: the namespace of the context or of the Pod].
+    #[arg(long, value_name = "NAME", env = "PORTICO_NAMESPACE", help_heading = "Leader election")]
+    pub lease_namespace: Option<String>,
+    /// Name of the Lease.
+    #[arg(long, value_name = "NAME", default_value = "portico", help_heading = "Leader election")]
+    pub lease_name: String,
+    /// How to reach AWS.
+    #[command(flatten)]
+    pub aws: AwsArguments,
+}
+
+/// Against what a plan is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObservedSource {
+    /// An account that holds nothing yet: no call is made, no credentials are needed.
+    None,
+    /// What the account holds now: reads it, with the credentials that the AWS SDK finds.
+    Cloud,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Arguments of `portico plan`.
+#[derive(Args, Debug)]
+pub struct PlanArguments {
+    /// Folder (its .yaml, .yml and .json files, sub-folders too) or file of manifests; may be given several times.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Against what to compare.
+    #[arg(long, value_enum, default_value_t = ObservedSource::None)]
+    pub observed: ObservedSource,
+    /// How to print the plan.
+    #[arg(short, long, value_enum, default_value_t = OutputFormat::Text)]
+    pub output: OutputFormat,
+    /// Identity of the cluster in names and marks; that of the cluster's `run` when comparing with the cloud.
+    #[arg(long, value_name = "ID", default_value = "from-files", env = "PORTICO_CLUSTER_ID")]
+    pub cluster_id: String,
+    /// How to reach AWS.
+    #[command(flatten)]
+    pub aws: AwsArguments,
+}
+
+/// Arguments of `portico demo`.
+#[cfg(feature = "embedded-cloud")]
+#[derive(Args, Debug)]
+pub struct DemoArguments {
+    /// Folder of manifests [default: the bundled example of two teams].
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Make the printed requests, show the answers and exit: 0 if all were answered as the routes say, 1 otherwise.
+    #[arg(long)]
+    pub once: bool,
+    /// Where load balancers listen: each takes an address of this range, which must be this machine's.
+    #[arg(long, value_name = "CIDR", default_value = "127.1.0.0/16")]
+    pub addresses: String,
+}
+
+/// Arguments of `portico cloud`.
+#[cfg(feature = "embedded-cloud")]
+#[derive(Args, Debug)]
+pub struct CloudArguments {
+    /// Where the API listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4566")]
+    pub listen: SocketAddr,
+    /// Where load balancers listen: each takes an address of this range, which must be this machine's.
+    #[arg(long, value_name = "CIDR", default_value = "127.1.0.0/16")]
+    pub addresses: String,
+    /// Name of the region.
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    pub region: String,
+    /// Number of the account.
+    #[arg(long, value_name = "NUMBER", default_value = "000000000000")]
+    pub account: String,
+    /// Name of the cluster in the tags of subnets and of the nodes' security group.
+    #[arg(long, value_name = "NAME", default_value = "portico")]
+    pub cluster: String,
+    /// A pod network, `CIDR` or `CIDR=ZONE/NODE`; may be given several times [default: 198.19.0.0/16 and 127.0.0.0/8 in zone a].
+    #[arg(long = "pods", value_name = "CIDR")]
+    pub pod_networks: Vec<String>,
+    /// Take about as long as AWS does to provision, to propagate and to delete.
+    #[arg(long)]
+    pub realistic_times: bool,
+    /// Time from CreateLoadBalancer to the state active.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub provisioning: Option<Duration>,
+    /// Seed of every generated id, so that two runs give the same ones.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Arguments of `portico crds`.
+#[derive(Args, Debug)]
+pub struct CrdsArguments {
+    /// Print the ServiceAccount, roles and bindings that `portico run` needs instead, and no more than those.
+    #[arg(long)]
+    pub rbac: bool,
+    /// Namespace of the ServiceAccount and of the Lease.
+    #[arg(long, value_name = "NAME", default_value = "portico-system", requires = "rbac")]
+    pub namespace: String,
+}
+
+/// Reads `300ms`, `30s`, `5m`, `1h` or `0`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as 300ms, 30s, 5m or 1h");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for wrong in ["", "5", "m", "-1s", "1d", "1e9h", "1.2.3s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

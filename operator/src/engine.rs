@@ -1,0 +1,310 @@
+//! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
+
+mod proposal;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use portico_crds::{Kind, NamespacedName};
+use portico_providers::{ClusterId, Leadership, LoadBalancerState, Outcome, Plan, Provider, ProviderError, UnitId};
+use portico_translate::{CLASS_FINALIZER, FINALIZER, Report, UnitState, translate, translate_class};
+use tracing::{debug, info, warn};
+
+use crate::cluster::ClusterError;
+use crate::keeper::SharedWorld;
+use crate::metrics::{Metrics, ResultLabel};
+use crate::objects::Objects;
+use crate::queue::Finish;
+use crate::status::StatusWriter;
+use crate::targets::Targets;
+use crate::witness::{Telling, Witness};
+
+pub use proposal::{Proposal, propose};
+
+/// Makes passes. Passes over different units may run at the same time, passes over one may not: the queue sees to that.
+pub struct Engine<P> {
+    provider: Arc<P>,
+    cluster: ClusterId,
+    world: SharedWorld,
+    objects: Arc<Objects>,
+    leadership: Arc<dyn Leadership>,
+    status: Arc<StatusWriter>,
+    targets: Arc<Targets<P>>,
+    metrics: Arc<Metrics>,
+    witness: Arc<dyn Witness>,
+    stale: Mutex<BTreeSet<UnitId>>,
+}
+
+/// What a pass came to.
+#[derive(Debug)]
+enum Passed {
+    /// The load balancer is as it should be.
+    Done,
+    /// The cloud is still at work.
+    LookAgain(Duration),
+    /// There is nothing to do about this unit.
+    Nothing,
+}
+
+/// Why a pass came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error("Kubernetes: {0}")]
+    Cluster(#[from] ClusterError),
+}
+
+impl PassError {
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Provider(error) => error.class(),
+            Self::Cluster(_) => "kubernetes",
+        }
+    }
+}
+
+/// What an engine works with.
+pub struct EngineParts<P> {
+    /// The cloud.
+    pub provider: Arc<P>,
+    /// The cluster's id.
+    pub cluster: ClusterId,
+    /// The world.
+    pub world: SharedWorld,
+    /// Objects that are written.
+    pub objects: Arc<Objects>,
+    /// Whether this process may change anything.
+    pub leadership: Arc<dyn Leadership>,
+    /// Where statuses go.
+    pub status: Arc<StatusWriter>,
+    /// Where bindings go.
+    pub targets: Arc<Targets<P>>,
+    /// Where passes are counted.
+    pub metrics: Arc<Metrics>,
+    /// Who hears of changes.
+    pub witness: Arc<dyn Witness>,
+}
+
+impl<P: Provider> Engine<P> {
+    /// An engine.
+    pub fn new(parts: EngineParts<P>) -> Self {
+        let EngineParts { provider, cluster, world, objects, leadership, status, targets, metrics, witness } = parts;
+        Self { provider, cluster, world, objects, leadership, status, targets, metrics, witness, stale: Mutex::default() }
+    }
+
+    /// The cloud.
+    pub fn provider(&self) -> &P {
+        &self.provider
+    }
+
+    /// The cluster's id.
+    pub fn cluster(&self) -> &ClusterId {
+        &self.cluster
+    }
+
+    /// The next pass over this unit asks the cloud, whatever the cache says.
+    pub fn mark_stale(&self, unit: UnitId) {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(unit);
+    }
+
+    /// Makes one pass.
+    pub async fn pass(&self, unit: &UnitId) -> Finish {
+        if !self.leadership.is_leader() {
+            return Finish::Done;
+        }
+        let begun = Instant::now();
+        let fresh = self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        let state = self.world.read().unit_state(unit);
+        let passed = match state {
+            UnitState::Live => self.serve(unit, fresh).await,
+            UnitState::Held => Ok(Passed::Nothing),
+            UnitState::Deleting => self.remove(unit).await,
+            UnitState::Absent => self.forget(unit, fresh).await,
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        self.metrics.pass_seconds.observe(seconds);
+        let result = match &passed {
+            Ok(Passed::Nothing) => "nothing",
+            Ok(_) => "ok",
+            Err(error) => error.class(),
+        };
+        self.metrics.passes.get_or_create(&ResultLabel { result: result.to_owned() }).inc();
+        debug!(%unit, ?state, fresh, result, seconds, "pass");
+        match passed {
+            Ok(Passed::Done | Passed::Nothing) => Finish::Done,
+            Ok(Passed::LookAgain(pause)) => {
+                self.mark_stale(unit.clone());
+                Finish::Again(pause)
+            }
+            Err(PassError::Provider(ProviderError::NotLeader)) => Finish::Done,
+            Err(error) => {
+                if fresh {
+                    self.mark_stale(unit.clone());
+                }
+                let again = !matches!(&error, PassError::Provider(error) if !error.is_retryable());
+                warn!(%unit, %error, class = error.class(), again, "the pass failed");
+                // What no repetition can help waits for an event, or for the sweep.
+                if again { Finish::Failed } else { Finish::Done }
+            }
+        }
+    }
+
+    /// Serves a unit.
+    async fn serve(&self, unit: &UnitId, fresh: bool) -> Result<Passed, PassError> {
+        let translation = translate(&self.world.read(), unit);
+        let Some(mut translation) = translation else { return Ok(Passed::Nothing) };
+        let Some(plan) = translation.plan.take() else {
+            // Nobody can say what to serve: what exists stays as it is, and so do its targets.
+            self.say(unit, &translation.report);
+            return Ok(Passed::Nothing);
+        };
+        let mut report = translation.report;
+        let compiled = self.provider.compile(&self.cluster, &plan);
+        report.refuse(&compiled.refusals);
+        self.targets.bind(unit, compiled.bindings);
+        let outcome = self.bring_about(unit, &plan, &compiled.stack, fresh, &report).await;
+        match &outcome {
+            Ok(outcome) => report.finish(outcome),
+            Err(PassError::Provider(error)) => report.fail(error),
+            Err(PassError::Cluster(_)) => {}
+        }
+        self.say(unit, &report);
+        self.targets.made(unit);
+        if fresh {
+            self.targets.recheck(unit);
+        }
+        match outcome?.state {
+            LoadBalancerState::Provisioning { look_again } => Ok(Passed::LookAgain(look_again)),
+            _ => Ok(Passed::Done),
+        }
+    }
+
+    /// Observe, diff, execute.
+    async fn bring_about(&self, unit: &UnitId, plan: &Plan, stack: &P::Stack, fresh: bool, report: &Report) -> Result<Outcome, PassError> {
+        let observed = self.provider.observe(stack, fresh).await?;
+        let changes = self.provider.diff(stack, &observed)?;
+        if !changes.is_empty() {
+            if fresh {
+                self.metrics.drift.inc();
+            }
+            info!(%unit, changes = changes.len(), "changes");
+            // What translation found out need not wait for the cloud.
+            self.say(unit, report);
+            self.hold(plan).await?;
+            self.execute(unit, stack, changes).await?;
+        }
+        let outcome = self.provider.outcome(stack).await?;
+        if outcome.state != LoadBalancerState::Absent {
+            self.hold(plan).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn execute(&self, unit: &UnitId, stack: &P::Stack, changes: Vec<portico_providers::Change<P::Operation>>) -> Result<(), ProviderError> {
+        let made = || self.targets.made(unit);
+        let telling =
+            Telling { unit, provider: self.provider.name(), witness: self.witness.as_ref(), metrics: &self.metrics, made: &made };
+        self.provider.execute(stack, changes, self.leadership.as_ref(), &telling).await
+    }
+
+    /// Puts our finalizer on the Gateways of a plan, before anything exists that would outlive them.
+    async fn hold(&self, plan: &Plan) -> Result<(), ClusterError> {
+        for gateway in &plan.gateways {
+            self.objects.set_finalizer(Kind::Gateway, &gateway.key, FINALIZER, true).await?;
+            if !self.objects.has_finalizer(Kind::Gateway, &gateway.key, FINALIZER) {
+                // It is going, or gone: the event that says so brings the unit back.
+                return Err(ClusterError::Gone);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything of a unit that is to go, and then our finalizer.
+    async fn remove(&self, unit: &UnitId) -> Result<Passed, PassError> {
+        self.targets.bind(unit, Vec::new());
+        if let Some(pause) = self.clear(unit).await? {
+            return Ok(Passed::LookAgain(pause));
+        }
+        if let Some(gateway) = unit.gateway() {
+            self.objects.set_finalizer(Kind::Gateway, gateway, FINALIZER, false).await?;
+        }
+        info!(%unit, "removed");
+        Ok(Passed::Done)
+    }
+
+    /// Deletes whatever the cloud has of a unit. Returns a pause if the cloud is still at it.
+    async fn clear(&self, unit: &UnitId) -> Result<Option<Duration>, PassError> {
+        let stack = self.provider.empty_stack(&self.cluster, unit, None);
+        let observed = self.provider.observe(&stack, true).await?;
+        let changes = self.provider.diff(&stack, &observed)?;
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        self.execute(unit, &stack, changes).await?;
+        // Only a look that finds nothing proves that nothing is left.
+        let observed = self.provider.observe(&stack, true).await?;
+        Ok((!self.provider.diff(&stack, &observed)?.is_empty()).then_some(Duration::from_secs(2)))
+    }
+
+    /// A unit that the world does not know (any more). Only one that the sweep found in the cloud costs anything: it is deleted if the API server
+    /// itself says that there is no such Gateway.
+    async fn forget(&self, unit: &UnitId, orphan: bool) -> Result<Passed, PassError> {
+        self.targets.bind(unit, Vec::new());
+        if !orphan {
+            return Ok(Passed::Nothing);
+        }
+        if let Some(gateway) = unit.gateway()
+            && self.objects.cluster().get(Kind::Gateway, gateway).await?.is_some()
+        {
+            debug!(%unit, "the Gateway is there but not ours to serve; what the cloud has of it stays");
+            return Ok(Passed::Nothing);
+        }
+        warn!(%unit, "the cloud still has a load balancer of a Gateway that is gone; deleting it");
+        self.metrics.orphans.inc();
+        match self.clear(unit).await? {
+            Some(pause) => Ok(Passed::LookAgain(pause)),
+            None => Ok(Passed::Done),
+        }
+    }
+
+    fn say(&self, unit: &UnitId, report: &Report) {
+        let statuses = report.statuses(&self.world.read());
+        self.status.say(&Some(unit.clone()), statuses);
+    }
+
+    /// Reports on a GatewayClass and keeps its finalizer while it has Gateways.
+    pub async fn class(&self, name: &String) -> Finish {
+        if !self.leadership.is_leader() {
+            return Finish::Done;
+        }
+        let key = NamespacedName::new("", name.as_str());
+        let (report, used) = {
+            let world = self.world.read();
+            let report = translate_class(&world, name, &self.provider.supported_features());
+            (report, world.gateways_of_class(name).next().is_some())
+        };
+        let ours = report.is_some();
+        if let Some(report) = report {
+            self.status.say(&None, [((Kind::GatewayClass, key.clone()), report.desired())]);
+        }
+        match self.objects.set_finalizer(Kind::GatewayClass, &key, CLASS_FINALIZER, ours && used).await {
+            Ok(_) => Finish::Done,
+            Err(error) => {
+                warn!(class = name, %error, "the class's finalizer cannot be written; trying again");
+                Finish::Failed
+            }
+        }
+    }
+
+    /// Takes entries of ours off a route whose parents are not ours any more.
+    pub fn clean_route(&self, route: &portico_providers::RouteId) {
+        let world = self.world.read();
+        if let Some(desired) = portico_translate::route_cleanup(&world, route)
+            && let Some(kind) = Kind::ROUTES.into_iter().find(|kind| kind.name() == route.kind.as_str())
+        {
+            self.status.say(&None, [((kind, route.key.clone()), desired)]);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The operator and its commands.
+//!
+//! * [`run`] watches a cluster; [`plan`] and `demo` read files. All three feed the same World and go through the same words: translate, compile,
+//!   observe, diff, execute.
+//! * [`keeper`] keeps the world and says whom events concern; [`operator`] puts the parts together: [`queue`] says when, [`engine`] makes a pass over one
+//!   load balancer, [`targets`] keeps endpoints registered, [`status`] writes what is to be reported, [`sweep`] looks for what was changed from outside,
+//!   [`lease`] says who may.
+
+pub mod cli;
+#[cfg(feature = "embedded-cloud")]
+pub mod cloud;
+pub mod cluster;
+pub mod crds_command;
+#[cfg(feature = "embedded-cloud")]
+pub mod demo;
+pub mod engine;
+pub mod health;
+pub mod keeper;
+pub mod lease;
+pub mod log;
+pub mod manifests;
+pub mod metrics;
+pub mod objects;
+pub mod operator;
+pub mod output;
+pub mod plan;
+pub mod queue;
+pub mod run;
+pub mod shutdown;
+pub mod status;
+pub mod sweep;
+pub mod targets;
+pub mod watch;
+pub mod witness;

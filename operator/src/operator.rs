@@ -1,0 +1,267 @@
+//! Everything that works together, whatever the source of the objects: the queue and the passes, the target loop, the status writer, the sweep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portico_providers::{ClusterId, Leadership, Provider, UnitId};
+use portico_translate::Impact;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Cluster;
+use crate::engine::{Engine, EngineParts};
+use crate::keeper::SharedWorld;
+use crate::metrics::{Metrics, QueueLabel};
+use crate::objects::Objects;
+use crate::queue::{Backoff, Queue};
+use crate::status::StatusWriter;
+use crate::targets::Targets;
+use crate::witness::Witness;
+
+/// The operator, without a source of objects.
+pub struct Operator<P> {
+    world: SharedWorld,
+    engine: Arc<Engine<P>>,
+    targets: Arc<Targets<P>>,
+    status: Arc<StatusWriter>,
+    units: Arc<Queue<UnitId>>,
+    classes: Arc<Queue<String>>,
+    metrics: Arc<Metrics>,
+}
+
+impl<P> Clone for Operator<P> {
+    fn clone(&self) -> Self {
+        Self {
+            world: self.world.clone(),
+            engine: self.engine.clone(),
+            targets: self.targets.clone(),
+            status: self.status.clone(),
+            units: self.units.clone(),
+            classes: self.classes.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+/// What an operator needs.
+pub struct OperatorParts<P> {
+    /// The cloud.
+    pub provider: Arc<P>,
+    /// The cluster's id.
+    pub cluster_id: ClusterId,
+    /// The world, which someone else keeps.
+    pub world: SharedWorld,
+    /// Where Kubernetes objects are written.
+    pub cluster: Arc<dyn Cluster>,
+    /// Whether this process may change anything.
+    pub leadership: Arc<dyn Leadership>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who hears of changes.
+    pub witness: Arc<dyn Witness>,
+}
+
+/// How many passes, targets and statuses are worked on at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Passes.
+    pub units: usize,
+    /// Target sets.
+    pub targets: usize,
+    /// Statuses.
+    pub statuses: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { units: 8, targets: 8, statuses: 4 }
+    }
+}
+
+impl<P: Provider> Operator<P> {
+    /// An operator that does nothing yet.
+    pub fn new(parts: OperatorParts<P>) -> Self {
+        let OperatorParts { provider, cluster_id, world, cluster, leadership, metrics, witness } = parts;
+        let objects = Arc::new(Objects::new(world.clone(), cluster));
+        let status = Arc::new(StatusWriter::new(objects.clone(), leadership.clone(), metrics.clone()));
+        let targets = Arc::new(Targets::new(provider.clone(), world.clone(), leadership.clone(), metrics.clone()));
+        let engine = Arc::new(Engine::new(EngineParts {
+            provider,
+            cluster: cluster_id,
+            world: world.clone(),
+            objects,
+            leadership,
+            status: status.clone(),
+            targets: targets.clone(),
+            metrics: metrics.clone(),
+            witness,
+        }));
+        let queue = || Arc::new(Queue::new(Backoff::default()));
+        Self { world, engine, targets, status, units: queue(), classes: Arc::new(Queue::new(Backoff::default())), metrics }
+    }
+
+    /// The world.
+    pub fn world(&self) -> &SharedWorld {
+        &self.world
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine<P> {
+        &self.engine
+    }
+
+    /// The target loop.
+    pub fn targets(&self) -> &Targets<P> {
+        &self.targets
+    }
+
+    /// Queues what events concern.
+    pub fn concern(&self, impact: Impact) {
+        self.targets.services_changed(&impact.services);
+        for unit in impact.units {
+            self.units.add(unit);
+        }
+        for class in impact.classes {
+            self.classes.add(class);
+        }
+        for route in &impact.routes {
+            self.engine.clean_route(route);
+        }
+        self.gauge();
+    }
+
+    /// Queues everything there is, for a fresh start.
+    pub fn concern_everything(&self) {
+        let impact = crate::keeper::all(&self.world.read());
+        self.concern(impact);
+    }
+
+    /// Looks at a unit afresh, cloud included.
+    pub fn look_afresh(&self, unit: UnitId) {
+        self.engine.mark_stale(unit.clone());
+        self.units.add(unit);
+    }
+
+    /// Brings the gauges up to date.
+    pub fn gauge(&self) {
+        for (queue, depth) in [("units", self.units.len()), ("targets", self.targets.queue().len()), ("statuses", self.status.queue().len())] {
+            let label = QueueLabel { queue: queue.to_owned() };
+            self.metrics.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether nothing is due and nothing is being worked on.
+    pub fn is_settled(&self) -> bool {
+        self.units.is_settled() && self.classes.is_settled() && self.targets.queue().is_settled() && self.status.queue().is_settled()
+    }
+
+    /// Waits until nothing is due, at most for `limit`. Returns whether that came.
+    pub async fn settle(&self, limit: Duration) -> bool {
+        let settled = async {
+            // Events may be under way from a write to its sighting: what was settled must stay so for a moment.
+            let mut still = 0;
+            while still < 3 {
+                still = if self.is_settled() { still + 1 } else { 0 };
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(limit, settled).await.is_ok()
+    }
+
+    /// Works until `stop`: passes and targets end first, then statuses are flushed, so that what was done is also said.
+    pub async fn run(&self, limits: Limits, stop: CancellationToken) {
+        let flush = CancellationToken::new();
+        let tracker = TaskTracker::new();
+        let (units, engine) = (self.units.clone(), self.engine.clone());
+        let passes = work(limits.units, stop.clone(), move || next(units.clone()), {
+            let units = self.units.clone();
+            move |unit: UnitId| {
+                let (engine, units) = (engine.clone(), units.clone());
+                async move {
+                    units.finish(&unit, engine.pass(&unit).await);
+                }
+            }
+        });
+        let (classes, engine) = (self.classes.clone(), self.engine.clone());
+        let class_reports = work(1, stop.clone(), move || next(classes.clone()), {
+            let classes = self.classes.clone();
+            move |class: String| {
+                let (engine, classes) = (engine.clone(), classes.clone());
+                async move {
+                    classes.finish(&class, engine.class(&class).await);
+                }
+            }
+        });
+        let targets = self.targets.clone();
+        let target_syncs = work(limits.targets, stop.clone(), {
+            let targets = targets.clone();
+            move || {
+                let targets = targets.clone();
+                async move { targets.queue().next().await }
+            }
+        }, move |sink| {
+            let targets = targets.clone();
+            async move {
+                    targets.queue().finish(&sink, targets.sync(&sink).await);
+                }
+        });
+        let status = self.status.clone();
+        let status_writes = work(limits.statuses, flush.clone(), {
+            let status = status.clone();
+            move || {
+                let status = status.clone();
+                async move { status.queue().next().await }
+            }
+        }, move |place| {
+            let status = status.clone();
+            async move {
+                    status.queue().finish(&place, status.write(&place).await);
+                }
+        });
+        let writer = tracker.spawn(status_writes);
+        tracker.close();
+        tokio::join!(passes, class_reports, target_syncs);
+        let flushed = async {
+            while !self.status.queue().is_settled() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(5), flushed).await;
+        flush.cancel();
+        let _ = writer.await;
+    }
+}
+
+async fn next<K: Clone + Ord>(queue: Arc<Queue<K>>) -> K {
+    queue.next().await
+}
+
+/// Takes keys as they come and works on up to `limit` at the same time, until `stop`; then waits for those under way.
+async fn work<K, N, H, F, G>(limit: usize, stop: CancellationToken, next: N, handle: H)
+where
+    K: Send + 'static,
+    N: Fn() -> F,
+    F: Future<Output = K> + Send,
+    H: Fn(K) -> G,
+    G: Future<Output = ()> + Send + 'static,
+{
+    let tracker = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(limit.max(1)));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let key = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            key = next() => key,
+        };
+        let work = handle(key);
+        tracker.spawn(async move {
+            work.await;
+            drop(permit);
+        });
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+

@@ -1,0 +1,94 @@
+//! What is wrong with objects: conditions that are not good, and references that lead out of the files.
+
+use std::collections::BTreeSet;
+
+use portico_crds::condition::{ListenerCondition, RouteCondition};
+use portico_crds::{CONTROLLER_NAME, GATEWAY_GROUP, Kind, NamespacedName};
+use portico_translate::{Condition, Report, Truth, World, translate_class};
+use serde_json::Value;
+
+use super::document::Problem;
+use crate::cluster::key_of;
+use crate::manifests::Manifests;
+
+/// Conditions whose being true is bad.
+const NEGATIVE: [&str; 3] = [
+    ListenerCondition::Conflicted.as_str(),
+    ListenerCondition::OverlappingTLSConfig.as_str(),
+    RouteCondition::PartiallyInvalid.as_str(),
+];
+
+fn problem(object: String, condition: &Condition) -> Option<Problem> {
+    let bad = if NEGATIVE.contains(&condition.r#type) { Truth::True } else { Truth::False };
+    (condition.status == bad && !condition.tentative).then(|| Problem {
+        object,
+        condition: format!("{}={} {}", condition.r#type, condition.status.as_str(), condition.reason),
+        message: condition.message.clone(),
+    })
+}
+
+/// What a report says that is not good.
+pub fn of_report(report: &Report) -> BTreeSet<Problem> {
+    let mut problems = BTreeSet::new();
+    for (key, gateway) in &report.gateways {
+        problems.extend(gateway.conditions().iter().filter_map(|condition| problem(format!("Gateway {key}"), condition)));
+        for listener in &gateway.listeners {
+            let conditions = gateway.listener_conditions(&listener.owner.section);
+            problems.extend(conditions.iter().filter_map(|condition| problem(listener.owner.to_string(), condition)));
+        }
+    }
+    for (id, route) in &report.routes {
+        for parent in &route.parents {
+            problems.extend(parent.conditions().iter().filter_map(|condition| problem(id.to_string(), condition)));
+        }
+    }
+    problems
+}
+
+/// What is not good about the classes.
+pub fn of_classes(world: &World) -> BTreeSet<Problem> {
+    let reports = world.classes().filter_map(|name| Some((name, translate_class(world, name, &[])?)));
+    reports.flat_map(|(name, report)| report.conditions.into_iter().filter_map(move |it| problem(format!("GatewayClass {name}"), &it))).collect()
+}
+
+/// References to classes and Gateways that the files do not hold: in a cluster nobody would say anything about them.
+pub fn of_manifests(manifests: &Manifests) -> BTreeSet<Problem> {
+    let classes: BTreeSet<String> = manifests.keys(Kind::GatewayClass).map(|key| key.name).collect();
+    let gateways: BTreeSet<NamespacedName> = manifests.keys(Kind::Gateway).collect();
+    let mut problems = BTreeSet::new();
+    for (kind, object) in &manifests.objects {
+        let key = key_of(object);
+        if *kind == Kind::Gateway {
+            let class = object.pointer("/spec/gatewayClassName").and_then(Value::as_str).unwrap_or_default();
+            if !classes.contains(class) {
+                problems.insert(Problem {
+                    object: format!("{kind} {key}"),
+                    condition: "not planned".to_owned(),
+                    message: format!(
+                        "spec.gatewayClassName: GatewayClass {class} is not among these files, so that nobody can say what serves it; \
+                         add one with spec.controllerName {CONTROLLER_NAME}"
+                    ),
+                });
+            }
+        }
+        if !kind.is_route() {
+            continue;
+        }
+        let parents = object.pointer("/spec/parentRefs").and_then(Value::as_array).into_iter().flatten();
+        for (index, parent) in parents.enumerate() {
+            let text = |field: &str| parent.get(field).and_then(Value::as_str);
+            if text("kind") != Some(Kind::Gateway.name()) || text("group") != Some(GATEWAY_GROUP) {
+                continue;
+            }
+            let gateway = NamespacedName::new(text("namespace").unwrap_or(&key.namespace), text("name").unwrap_or_default());
+            if !gateways.contains(&gateway) {
+                problems.insert(Problem {
+                    object: format!("{kind} {key}"),
+                    condition: "not planned".to_owned(),
+                    message: format!("spec.parentRefs[{index}]: Gateway {gateway} is not among these files"),
+                });
+            }
+        }
+    }
+    problems
+}

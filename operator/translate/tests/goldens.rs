@@ -1,0 +1,112 @@
+//! Golden pairs: `NAME.in.yaml` (Kubernetes manifests, on top of `base.yaml`) and `NAME.out.yaml` (plan and statuses of every unit).
+//!
+//! `UPDATE_EXPECT=1 cargo test -p portico-translate` rewrites the outputs; a person reads the difference.
+
+use expect_test::expect_file;
+use portico_crds::{Kind, NamespacedName, defaulting, manifest};
+use portico_translate::{Event, World, status, translate, translate_class};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+/// The objects of a file as an API server would give them.
+fn objects(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut objects = manifest::read(&path.display().to_string(), &text).unwrap();
+    for object in &mut objects {
+        defaulting::fill(object);
+        let generation = object.pointer_mut("/metadata").and_then(Value::as_object_mut).unwrap().entry("generation");
+        generation.or_insert(json!(1));
+    }
+    objects
+}
+
+fn kind_of(object: &Value) -> Kind {
+    Kind::of_api_version(object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap()).unwrap()
+}
+
+fn world<'a>(objects: impl Iterator<Item = &'a Value>) -> World {
+    let mut world = World::new();
+    for object in objects {
+        world.apply(Event::Upsert { kind: kind_of(object), object: Arc::new(object.clone()) });
+    }
+    world
+}
+
+/// Times are the writer's, not the translation's.
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("lastTransitionTime");
+            map.values_mut().for_each(without_times);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}
+
+fn merged(world: &World, kind: Kind, key: &NamespacedName, desired: &status::Desired) -> Value {
+    let mut status = status::merge(world.raw(kind, key).unwrap(), desired, "2026-01-01T00:00:00Z").unwrap_or(Value::Null);
+    without_times(&mut status);
+    status
+}
+
+fn output(world: &World, classes: &[String]) -> Value {
+    let mut statuses = Map::new();
+    let mut plans = Vec::new();
+    for class in classes {
+        if let Some(report) = translate_class(world, class, &["HTTPRoute", "Gateway"]) {
+            let key = NamespacedName::new("", class.as_str());
+            statuses.insert(format!("GatewayClass {class}"), merged(world, Kind::GatewayClass, &key, &report.desired()));
+        }
+    }
+    for unit in world.units() {
+        let Some(translation) = translate(world, &unit) else { continue };
+        let mut plan = serde_json::to_value(&translation.plan).unwrap();
+        // The settings fill a page; most goldens have those of a class without a profile.
+        let default = serde_json::to_value(portico_crds::v1alpha1::EffectiveProfile::default()).unwrap();
+        if plan.get("profile") == Some(&default) {
+            plan["profile"] = json!("(default)");
+        }
+        plans.push(plan);
+        for ((kind, key), desired) in translation.report.statuses(world) {
+            statuses.insert(format!("{kind} {key}"), merged(world, kind, &key, &desired));
+        }
+    }
+    json!({"plans": plans, "statuses": statuses})
+}
+
+#[test]
+fn every_pair_agrees() {
+    let base = objects(&folder().join("base.yaml"));
+    let mut inputs: Vec<_> = glob::glob(folder().join("*.in.yaml").to_str().unwrap()).unwrap().map(Result::unwrap).collect();
+    inputs.sort();
+    assert!(inputs.len() >= 35, "{} pairs", inputs.len());
+    for input in inputs {
+        let all: Vec<Value> = base.iter().cloned().chain(objects(&input)).collect();
+        let classes: Vec<String> = all[base.len()..]
+            .iter()
+            .filter(|object| kind_of(object) == Kind::GatewayClass)
+            .map(|object| object["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        let forward = output(&world(all.iter()), &classes);
+        let backward = output(&world(all.iter().rev()), &classes);
+        assert_eq!(forward, backward, "{}: the order of objects matters", input.display());
+        let text = manifest::write(&[forward]).unwrap();
+        let expected = input.to_str().unwrap().replace(".in.yaml", ".out.yaml");
+        expect_file![expected].assert_eq(&text);
+    }
+}
+
+/// Every output belongs to an input, so that none outlives its reason.
+#[test]
+fn no_output_is_orphaned() {
+    for output in glob::glob(folder().join("*.out.yaml").to_str().unwrap()).unwrap().map(Result::unwrap) {
+        let input = output.to_str().unwrap().replace(".out.yaml", ".in.yaml");
+        assert!(Path::new(&input).exists(), "{}", output.display());
+    }
+}
