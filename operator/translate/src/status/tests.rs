@@ -95,7 +95,8 @@ fn entries_of_other_units_stay_and_orphans_go() {
 fn a_newer_generation_is_never_written_over() {
     let raw = json!({"status": {"parents": [ours("web", json!([condition("Accepted", "False", 3)]))]}});
     assert_eq!(merge(&raw, &desired(&["web"], &[]), NOW), None);
-    let gateway = json!({"status": {"addresses": [{"type": "IPAddress", "value": "192.0.2.1"}], "conditions": [condition("Accepted", "False", 3)]}});
+    let gateway =
+        json!({"status": {"addresses": [{"type": "IPAddress", "value": "192.0.2.1"}], "conditions": [condition("Accepted", "False", 3)]}});
     assert_eq!(merge(&gateway, &object(vec![Condition::yes(GatewayCondition::Accepted, GatewayReason::Accepted, "ok")]), NOW), None);
 }
 
