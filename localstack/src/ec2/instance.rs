@@ -30,6 +30,9 @@ pub struct Instance {
     pub tags: Tags,
 }
 
+/// What an interface does not show as a part of its instance.
+const IN_INSTANCES: &[&str] = &["availabilityZone", "instanceId", "instanceOwnerId", "requesterId", "requesterManaged", "tagSet"];
+
 impl Resource for Instance {
     const FILTERS: &'static [&'static str] = &[
         "instance-id",
@@ -89,7 +92,7 @@ impl Resource for Instance {
             .maybe("subnetId", primary.map(|interface| &interface.subnet))
             .maybe("vpcId", primary.map(|interface| &interface.vpc))
             .list("groupSet", primary.map(|interface| interface.group_records(ec2)).unwrap_or_default())
-            .list("networkInterfaceSet", interfaces.iter().map(|interface| interface.record(ec2, filters)))
+            .list("networkInterfaceSet", interfaces.iter().map(|interface| interface.record(ec2, filters).without(IN_INSTANCES)))
             .with("tagSet", tag::lower(&self.tags));
         Record::new()
             .with("reservationId", &self.reservation)

@@ -195,7 +195,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let mut group = SecurityGroup::new(id.clone(), &vpc_id, &state.config.account, name, description, tags.clone());
     group.add(rule, Permission::all(true, anywhere()), None, Tags::new());
     state.ec2.security_groups.insert(id.clone(), group);
-    Ok(Record::new().with("return", true).with("groupId", id).with("tagSet", tag::lower(&tags)))
+    Ok(Record::new().with("groupId", id).with("tagSet", tag::lower(&tags)))
 }
 
 /// DeleteSecurityGroup: refused while an interface or a rule of another group refers to it.

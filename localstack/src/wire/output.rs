@@ -51,10 +51,15 @@ impl Record {
         self.with(name, Output::List(items.into_iter().map(Into::into).collect()))
     }
 
-    /// Adds a list unless it is empty.
-    pub fn list_unless_empty<T: Into<Output>>(self, name: &'static str, items: impl IntoIterator<Item = T>) -> Self {
-        let items: Vec<Output> = items.into_iter().map(Into::into).collect();
-        if items.is_empty() { self } else { self.with(name, Output::List(items)) }
+    /// Leaves members out, at any depth of records.
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.members.retain(|(name, _)| !names.contains(&name.as_ref()));
+        for (_, value) in &mut self.members {
+            if let Output::Record(record) = value {
+                *record = std::mem::take(record).without(names);
+            }
+        }
+        self
     }
 }
 

@@ -11,13 +11,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import model
+
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").rstrip("/")
 REGION = os.environ.get("AWS_REGION", "us-east-1")
 
 
 def client(service, attempts=1):
     """A client without retries of its own, so that every error is seen."""
-    return boto3.client(
+    made = boto3.client(
         service,
         endpoint_url=ENDPOINT,
         region_name=REGION,
@@ -25,6 +27,7 @@ def client(service, attempts=1):
         aws_secret_access_key="test",
         config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, parameter_validation=False),
     )
+    return model.watch(made)
 
 
 def admin(path, method="GET", body=None):

@@ -1,7 +1,8 @@
-"""One world for the whole run; afterwards nothing of it is left, and the cloud's state holds together."""
+"""One world for the whole run; afterwards nothing of it is left, the cloud's state holds together, and its answers fit the model."""
 
 import pytest
 
+import model
 from cloud import World, admin
 
 
@@ -12,3 +13,4 @@ def world():
     made.close()
     status, violations = admin("integrity")
     assert (status, violations) == (200, [])
+    assert not model.unknown, "elements that AWS's model does not have: " + ", ".join(sorted(set(model.unknown)))
