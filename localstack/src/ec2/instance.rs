@@ -108,5 +108,6 @@ impl Resource for Instance {
 
 /// DescribeInstances.
 pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    input.flag("IncludeManagedResources")?;
     described::run(input, &state.ec2, state.ec2.instances.values())
 }

@@ -1,6 +1,7 @@
 """The admin API: counts, log, faults, state, addresses."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, HTTPClientError
@@ -19,10 +20,6 @@ def inject(**fault):
     status, found = admin("faults", "POST", [fault])
     assert status == 200, found
     return found
-
-
-def calls(**difference):
-    return admin("calls")[1]["operations"]
 
 
 def test_calls_are_counted_by_operation(world):
@@ -115,6 +112,29 @@ def test_misspelt_faults_are_refused(world):
     for wrong in ({"operation": "*", "kind": "throtle"}, {"kind": "throttle", "rates": 1}, {"operation": "*"}):
         assert admin("faults", "POST", [wrong])[0] == 400, wrong
     assert admin("faults")[1] == []
+
+
+def test_many_callers_at_once(world):
+    """Eight callers make, change and remove rules of one listener; each sees its own, and the state holds together."""
+    listener = world.new_listener()
+
+    def work(caller):
+        elb = client("elbv2")
+        for turn in range(6):
+            priority = 1 + caller * 10 + turn
+            fixed = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}]
+            condition = [{"Field": "path-pattern", "Values": [f"/{caller}/{turn}"]}]
+            made = elb.create_rule(ListenerArn=listener, Priority=priority, Conditions=condition, Actions=fixed)["Rules"][0]["RuleArn"]
+            elb.set_rule_priorities(RulePriorities=[{"RuleArn": made, "Priority": 1000 + priority}])
+            if turn % 2:
+                elb.delete_rule(RuleArn=made)
+        return caller
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(work, range(8))) == list(range(8))
+    left = sorted(int(p) for p in world.rules(listener).values() if p != "default")
+    assert left == sorted(1001 + caller * 10 + turn for caller in range(8) for turn in (0, 2, 4))
+    assert admin("integrity")[1] == []
 
 
 def test_names_lead_to_addresses(world):
