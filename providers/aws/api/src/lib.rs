@@ -1,29 +1,107 @@
 //! AWS, the calls: observe, execute, targets; the only crate that names an AWS SDK type.
+//!
+//! [`Aws`] implements [`portico_providers::Provider`]. What to call is decided in [`portico_aws`]; here is how: reading and writing through a cache, telling
+//! errors apart, and finding out what became of a call whose answer was lost.
 
+mod cache;
+mod convert;
+mod error;
+mod execute;
+mod inventory;
+mod observe;
 mod provider;
+mod read;
+mod region;
+mod targets;
 
 pub use portico_aws::{Observed, Operation, Stack, supported};
+
+use portico_providers::ProviderError;
+use region::Region;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use targets::TargetSets;
 
 /// How to reach AWS. Credentials and endpoints come from where the AWS SDKs look for them (environment, profile, IRSA, EKS Pod Identity, IMDS).
 #[derive(Clone, Debug, Default)]
 pub struct AwsOptions {
     /// Region; absent for the environment's.
     pub region: Option<String>,
-    /// Endpoint of all services, in the place of AWS's own; absent for `AWS_ENDPOINT_URL` or AWS.
+    /// Endpoint of all services, in the place of AWS's own; absent for `AWS_ENDPOINT_URL`, or else AWS.
     pub endpoint: Option<String>,
-    /// VPC in which subnets and security groups are looked for; absent to take that of the subnets found.
+    /// VPC in which subnets are looked for; absent to take that of the subnets found.
     pub vpc: Option<String>,
+    /// The endpoint is an emulator that takes any credentials: made-up ones are used, and none are looked for.
+    pub emulated: bool,
 }
 
-/// Amazon Web Services.
-#[derive(Clone, Debug)]
+/// Amazon Web Services. Cheap to clone; clones share their caches.
+///
+/// What it remembers is true as long as this process alone changes what carries its cluster's marks: connect when the lease is taken, not before.
+#[derive(Clone)]
 pub struct Aws {
-    _options: AwsOptions,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: aws_config::SdkConfig,
+    vpc: Option<String>,
+    regions: Mutex<BTreeMap<String, Arc<Region>>>,
+    target_sets: TargetSets,
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aws").field("region", &self.shared.config.region()).finish_non_exhaustive()
+    }
 }
 
 impl Aws {
-    /// Finds region and credentials. Calls nothing.
-    pub async fn connect(options: AwsOptions) -> Result<Self, portico_providers::ProviderError> {
-        Ok(Self { _options: options })
+    /// Finds region and credentials' source; calls nothing yet.
+    ///
+    /// # Errors
+    /// [`ProviderError::Settings`] if nothing says which region to work in.
+    pub async fn connect(options: AwsOptions) -> Result<Self, ProviderError> {
+        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
+        if let Some(region) = options.region {
+            loader = loader.region(aws_config::Region::new(region));
+        }
+        if let Some(endpoint) = options.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if options.emulated {
+            let made_up = aws_sdk_elasticloadbalancingv2::config::Credentials::new("portico", "portico", None, None, "emulator");
+            loader = loader.credentials_provider(made_up);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            let message = "no AWS region is set: use --aws-region, AWS_REGION or a profile of ~/.aws/config".to_owned();
+            return Err(ProviderError::Settings { message });
+        }
+        let shared = Shared { config, vpc: options.vpc, regions: Mutex::default(), target_sets: TargetSets::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
+
+    /// The region that the operator runs with, where a profile names none.
+    pub fn region(&self) -> &str {
+        self.shared.config.region().map(AsRef::as_ref).unwrap_or_default()
+    }
+
+    /// Clients and caches of a region.
+    fn in_region(&self, name: Option<&str>) -> Arc<Region> {
+        let name = name.unwrap_or_else(|| self.region());
+        let mut regions = lock(&self.shared.regions);
+        regions.entry(name.to_owned()).or_insert_with(|| Arc::new(Region::new(&self.shared.config, name, self.shared.vpc.clone()))).clone()
+    }
+
+    /// Regions that were used so far, at least the operator's own.
+    fn regions(&self) -> Vec<Arc<Region>> {
+        self.in_region(None);
+        lock(&self.shared.regions).values().cloned().collect()
+    }
+}
+
+/// A lock whose holder never panics while holding it; what a panic elsewhere left is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,52 +1,103 @@
-//! The contract.
+//! The contract of every cloud, for AWS.
 
-use crate::{Aws, Observed, Operation, Stack};
+use crate::cache::key;
+use crate::{Aws, Observed, Operation, Stack, lock};
 use async_trait::async_trait;
+use portico_aws::observed::State;
+use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
-    Change, ClusterId, Compiled, Feature, Leadership, Outcome, Plan, Progress, Provider, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetsReport,
-    UnitId,
+    AddressKind, Change, ClusterId, Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Plan, Presence, Progress, Provider,
+    ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetsReport, UnitId,
 };
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-fn unready<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::NotReady { message: "being written".into() })
-}
+/// AWS takes some minutes to build a load balancer.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Provider for Aws {
     type Stack = Stack;
     type Observed = Observed;
     type Operation = Operation;
+
     fn name(&self) -> &'static str {
         "aws"
     }
+
     fn supported_features(&self) -> Vec<Feature> {
         portico_aws::supported::claimed()
     }
+
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
         portico_aws::compile(cluster, plan)
     }
-    fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, _settings: Option<&Plan>) -> Stack {
-        Stack::empty(cluster, unit)
+
+    fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&Plan>) -> Stack {
+        let region = settings.and_then(|plan| {
+            let EffectiveProfile::Aws(settings) = &plan.profile;
+            settings.region.clone()
+        });
+        Stack { region, ..Stack::empty(cluster, unit) }
     }
-    async fn observe(&self, _stack: &Stack, _fresh: bool) -> Result<Observed, ProviderError> {
-        unready()
+
+    async fn observe(&self, stack: &Stack, fresh: bool) -> Result<Observed, ProviderError> {
+        self.observe_unit(stack, fresh).await
     }
+
     fn diff(&self, stack: &Stack, observed: &Observed) -> Result<Vec<Change<Operation>>, ProviderError> {
         portico_aws::diff(stack, observed)
     }
-    async fn execute(&self, _stack: &Stack, _changes: Vec<Change<Operation>>, _leadership: &dyn Leadership, _progress: &dyn Progress<Operation>) -> Result<(), ProviderError> {
-        unready()
+
+    async fn execute(
+        &self,
+        stack: &Stack,
+        changes: Vec<Change<Operation>>,
+        leadership: &dyn Leadership,
+        progress: &dyn Progress<Operation>,
+    ) -> Result<(), ProviderError> {
+        self.execute_changes(stack, changes, leadership, progress).await
     }
-    async fn outcome(&self, _stack: &Stack) -> Result<Outcome, ProviderError> {
-        unready()
+
+    async fn outcome(&self, stack: &Stack) -> Result<Outcome, ProviderError> {
+        let absent = Outcome { state: LoadBalancerState::Absent, addresses: Vec::new() };
+        let Some(wanted) = &stack.load_balancer else { return Ok(absent) };
+        let region = self.in_region(stack.region.as_deref());
+        let key = key(stack);
+        let remembered = lock(&region.units).get(&key).and_then(|state| state.observed.load_balancers.get(&wanted.name)?.present().cloned());
+        let Some(mut there) = remembered else { return Ok(absent) };
+        if there.state == State::Provisioning {
+            // The one thing that changes without us.
+            let Some(now) = region.load_balancer_head(&wanted.name).await? else { return Ok(absent) };
+            there.state = now.state;
+            if let Some(state) = lock(&region.units).get_mut(&key)
+                && let Some(Presence::Present(balancer)) = state.observed.load_balancers.get_mut(&wanted.name)
+            {
+                balancer.state = there.state.clone();
+            }
+        }
+        let state = match there.state {
+            State::Provisioning => LoadBalancerState::Provisioning { look_again: LOOK_AGAIN },
+            State::Active => LoadBalancerState::Active,
+            State::Failed(reason) => LoadBalancerState::Failed(reason),
+        };
+        let addresses = vec![LoadBalancerAddress { kind: AddressKind::Hostname, value: there.dns_name }];
+        Ok(Outcome { state, addresses })
     }
-    async fn sync_targets(&self, _targets: &ServiceTargets, _leadership: &dyn Leadership) -> Result<TargetsReport, ProviderError> {
-        unready()
+
+    async fn sync_targets(&self, targets: &ServiceTargets, leadership: &dyn Leadership) -> Result<TargetsReport, ProviderError> {
+        self.sync(targets, leadership).await
     }
-    async fn target_health(&self, _set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError> {
-        unready()
+
+    async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError> {
+        self.health(set).await
     }
-    async fn owned_units(&self, _cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError> {
-        unready()
+
+    async fn owned_units(&self, cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError> {
+        let mut units = BTreeSet::new();
+        for region in self.regions() {
+            units.extend(region.owned_units(cluster).await?);
+        }
+        Ok(units.into_iter().collect())
     }
 }

@@ -1,0 +1,180 @@
+//! execute: the changes, one call each, in order.
+//!
+//! Every call may be repeated. Where an answer is lost, or AWS fails halfway, nobody knows whether the call was carried out: what it would have made is looked up
+//! first, by name, port, priority or mark, and only if it is not there is the call made again.
+
+mod call;
+mod effect;
+mod find;
+
+use crate::Aws;
+use crate::cache::{UnitState, key};
+use crate::error::{Class, Failure};
+use crate::lock;
+use crate::region::Region;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use effect::Effect;
+use portico_aws::{Operation, Stack};
+use portico_providers::{Change, Leadership, Progress, ProviderError};
+use std::time::Duration;
+
+/// Pauses between tries of one call, all of them together about 20 s: what takes AWS longer (network interfaces of a load balancer that is gone, for example) is
+/// for the unit's next pass.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(4))
+        .with_factor(2.0)
+        .with_max_times(9)
+        .with_jitter()
+        .build()
+}
+
+impl Aws {
+    pub(crate) async fn execute_changes(
+        &self,
+        stack: &Stack,
+        changes: Vec<Change<Operation>>,
+        leadership: &dyn Leadership,
+        progress: &dyn Progress<Operation>,
+    ) -> Result<(), ProviderError> {
+        let region = self.in_region(stack.region.as_deref());
+        let key = key(stack);
+        let Some(mut state) = lock(&region.units).get(&key).cloned() else {
+            return Err(ProviderError::NotReady { message: format!("{} was not observed yet", stack.unit) });
+        };
+        for change in &changes {
+            progress.begin(change);
+            let result = self.make(&region, stack, &change.operation, &mut state, leadership).await;
+            // What is not known for sure is read again before the next pass.
+            state.stale |= matches!(&result, Err(error) if !matches!(error, ProviderError::NotLeader | ProviderError::Throttled { .. } | ProviderError::Denied { .. }));
+            lock(&region.units).insert(key.clone(), state.clone());
+            progress.end(change, result.as_ref().err());
+            result?;
+        }
+        if stack.load_balancer.is_none() {
+            // Nothing is left to remember of a unit that is gone; should it come back, its names are looked up again.
+            let mut units = lock(&region.units);
+            if let Some(state) = units.get_mut(&key) {
+                state.stale = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one call, repeating it where that is safe and worth it, and writes its outcome through.
+    async fn make(
+        &self,
+        region: &Region,
+        stack: &Stack,
+        operation: &Operation,
+        state: &mut UnitState,
+        leadership: &dyn Leadership,
+    ) -> Result<(), ProviderError> {
+        let mut pauses = pauses();
+        // Whether an earlier try may have been carried out.
+        let mut unclear = false;
+        loop {
+            if !leadership.is_leader() {
+                return Err(ProviderError::NotLeader);
+            }
+            let failure = match region.call(operation, state).await {
+                Ok(effect) => return self.write_through(region, operation, effect, state),
+                Err(call::Stopped::Missing(error)) => return Err(error),
+                Err(call::Stopped::Failed(failure)) => failure,
+            };
+            match failure.class() {
+                Class::NotFound if gone_is_done(operation) => return self.write_through(region, operation, Effect::Done, state),
+                Class::Duplicate if there_is_done(operation, &failure) => return self.write_through(region, operation, Effect::Done, state),
+                Class::Duplicate | Class::Invalid if unclear || is_taken(&failure) => match region.find(stack, operation, state).await? {
+                    Some(effect) => return self.write_through(region, operation, effect, state),
+                    None => return Err(conflict(failure)),
+                },
+                Class::Unclear => {
+                    unclear = true;
+                    if let Ok(Some(effect)) = region.find(stack, operation, state).await {
+                        return self.write_through(region, operation, effect, state);
+                    }
+                }
+                Class::Throttled | Class::Soon => {}
+                Class::NotFound if may_appear(&failure) => {}
+                _ => return Err(failure.into()),
+            }
+            let Some(pause) = pauses.next() else { return Err(failure.into()) };
+            tracing::debug!(operation = operation.call(), code = failure.code, ?pause, "the call is tried again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn write_through(&self, region: &Region, operation: &Operation, effect: Effect, state: &mut UnitState) -> Result<(), ProviderError> {
+        effect::apply(operation, effect, state)?;
+        match operation {
+            Operation::CreateTargetGroup { target_group, .. } => {
+                if let Some(group) = state.observed.target_groups.get(&target_group.name).and_then(|group| group.present()) {
+                    self.shared.target_sets.created(&target_group.name, &region.name, &group.arn, &group.vpc);
+                }
+            }
+            Operation::DeleteTargetGroup { target_group } => self.shared.target_sets.forget(target_group),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Deletions of what is not there are done.
+fn gone_is_done(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::DeleteSecurityGroup { .. }
+            | Operation::DeleteTargetGroup { .. }
+            | Operation::DeleteLoadBalancer { .. }
+            | Operation::DeleteListener { .. }
+            | Operation::DeleteRule { .. }
+            | Operation::RevokeBackend { .. }
+            | Operation::RevokeIngress { .. }
+    )
+}
+
+/// A single rule of a security group that is there already is done.
+fn there_is_done(operation: &Operation, failure: &Failure) -> bool {
+    let single = match operation {
+        Operation::AuthorizeBackend { .. } => true,
+        Operation::AuthorizeIngress { rules } => rules.len() == 1,
+        _ => false,
+    };
+    single && failure.code == "InvalidPermission.Duplicate"
+}
+
+/// Another resource has the name, the port or the priority: perhaps it is the one that a lost call made.
+fn is_taken(failure: &Failure) -> bool {
+    failure.class() == Class::Duplicate || failure.code.trim_end_matches("Exception") == "PriorityInUse"
+}
+
+/// AWS shows what was just made to other calls a little later.
+fn may_appear(failure: &Failure) -> bool {
+    matches!(
+        failure.code.trim_end_matches("Exception"),
+        "ListenerNotFound" | "TargetGroupNotFound" | "LoadBalancerNotFound" | "InvalidGroup.NotFound" | "InvalidSecurityGroup" | "CertificateNotFound"
+    )
+}
+
+/// Something is in the way that was not observed: worth another look, unless it is somebody else's name.
+fn conflict(failure: Failure) -> ProviderError {
+    let code = failure.code.trim_end_matches("Exception");
+    if matches!(code, "PriorityInUse" | "DuplicateListener" | "InvalidPermission.Duplicate") {
+        return ProviderError::Transient { operation: failure.operation.to_owned(), message: format!("{}: {}", failure.code, failure.message) };
+    }
+    failure.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_bounded() {
+        let all: Vec<_> = pauses().collect();
+        assert_eq!(all.len(), 9);
+        assert!(all.iter().sum::<Duration>() < Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,115 @@
+//! The inventory: what carries a cluster's marks in a region, by unit. One bulk listing finds what no name leads to: leftovers of a process that was killed.
+
+use crate::error::Failure;
+use crate::read::filter;
+use crate::region::Region;
+use portico_aws::name::PREFIX;
+use portico_crds::NamespacedName;
+use portico_providers::{ClusterId, TagSet, TargetSetId, UnitId, mark};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one cluster owns in a region, by unit as marks write it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inventory {
+    units: BTreeMap<String, Owned>,
+}
+
+/// What one unit owns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owned {
+    pub load_balancers: BTreeSet<String>,
+    pub target_groups: BTreeSet<TargetSetId>,
+    /// Whether it has a security group, which is found by its tags.
+    pub security_group: bool,
+}
+
+impl Region {
+    /// What a unit owns, from the inventory, which is made when it is first needed.
+    pub async fn owned(&self, cluster: &ClusterId, unit: &UnitId) -> Result<Owned, Failure> {
+        let mut inventories = self.inventories.lock().await;
+        if !inventories.contains_key(cluster) {
+            let inventory = self.take_inventory(cluster).await?;
+            inventories.insert(cluster.clone(), inventory);
+        }
+        Ok(inventories.get(cluster).and_then(|inventory| inventory.units.get(&mark::value(&unit.to_string()))).cloned().unwrap_or_default())
+    }
+
+    /// All units that own something, from a new inventory.
+    pub async fn owned_units(&self, cluster: &ClusterId) -> Result<BTreeSet<UnitId>, Failure> {
+        let mut inventories = self.inventories.lock().await;
+        let inventory = self.take_inventory(cluster).await?;
+        let mut units = BTreeSet::new();
+        for text in inventory.units.keys() {
+            match parse(text) {
+                Some(unit) => drop(units.insert(unit)),
+                None => tracing::warn!(unit = text, "the mark of a unit cannot be read back: what carries it is left alone"),
+            }
+        }
+        inventories.insert(cluster.clone(), inventory);
+        Ok(units)
+    }
+
+    /// Lists the account's load balancers, target groups and the cluster's security groups, and reads the tags of those whose name could be ours.
+    async fn take_inventory(&self, cluster: &ClusterId) -> Result<Inventory, Failure> {
+        let mut inventory = Inventory::default();
+        let prefix = format!("{PREFIX}-");
+        let names = self.load_balancer_names(&prefix).await?;
+        let tags = self.tags(&names.values().cloned().collect::<Vec<_>>()).await?;
+        for (name, arn) in names {
+            if let Some(owned) = inventory.of(cluster, tags.get(&arn)) {
+                owned.load_balancers.insert(name);
+            }
+        }
+        let names = self.target_group_names(&prefix).await?;
+        let tags = self.tags(&names.values().cloned().collect::<Vec<_>>()).await?;
+        for (name, arn) in names {
+            if let Some(owned) = inventory.of(cluster, tags.get(&arn)) {
+                owned.target_groups.insert(TargetSetId(name));
+            }
+        }
+        let ours = filter(&format!("tag:{}", mark::CLUSTER), [mark::value(&cluster.0).as_str()]);
+        for group in self.security_groups(vec![ours]).await? {
+            if let Some(owned) = inventory.of(cluster, Some(&crate::convert::read_ec2_tags(group.tags()))) {
+                owned.security_group = true;
+            }
+        }
+        Ok(inventory)
+    }
+}
+
+impl Inventory {
+    fn of(&mut self, cluster: &ClusterId, tags: Option<&TagSet>) -> Option<&mut Owned> {
+        let (owner, unit) = portico_aws::stack::mark_of(tags?)?;
+        (owner == mark::value(&cluster.0)).then(|| self.units.entry(unit.to_owned()).or_default())
+    }
+}
+
+/// Reads a unit's mark back; nothing for one that was too long to be written whole.
+fn parse(text: &str) -> Option<UnitId> {
+    if text.contains('~') {
+        return None;
+    }
+    let mut parts = text.splitn(3, '/');
+    match (parts.next()?, parts.next()?, parts.next()?) {
+        ("gateway", namespace, name) => Some(UnitId::Gateway(NamespacedName::new(namespace, name))),
+        ("sharing", class, group) => Some(UnitId::Sharing { class: class.to_owned(), group: group.to_owned() }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_of_units_are_read_back() {
+        for unit in [
+            UnitId::Gateway(NamespacedName::new("infra", "web")),
+            UnitId::Sharing { class: "portico-alb".into(), group: "edge".into() },
+        ] {
+            assert_eq!(parse(&mark::value(&unit.to_string())), Some(unit));
+        }
+        assert_eq!(parse(&mark::value(&format!("gateway/ns/{}", "x".repeat(300)))), None);
+        assert_eq!(parse("something/else"), None);
+    }
+}

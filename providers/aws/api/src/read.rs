@@ -1,0 +1,274 @@
+//! Reading AWS: one function per thing that can be asked for, with pages and batches within.
+
+use crate::convert;
+use crate::error::{Class, Failure, Named};
+use crate::region::Region;
+use aws_sdk_ec2::types::Filter;
+use aws_sdk_elasticloadbalancingv2::types as sdk;
+use ipnet::IpNet;
+use portico_aws::observed::{Limits, Listener, LoadBalancer, Rule, Subnet, TargetGroup};
+use portico_providers::{Presence, TagSet, TargetSetId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// AWS: resources whose tags one call tells, and names that one call takes.
+const BATCH: usize = 20;
+/// Pages that a listing is followed for: far more than any account's quota allows.
+const PAGES: usize = 1000;
+
+impl Region {
+    /// Whether a load balancer of this name exists, with its tags; without its attributes and listeners.
+    pub async fn load_balancer_head(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
+        let answer = self.elb.describe_load_balancers().names(name).send().await.named("DescribeLoadBalancers");
+        let Some(found) = present(answer)? else { return Ok(None) };
+        let Some(found) = found.load_balancers().first() else { return Ok(None) };
+        let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
+        let tags = self.tags(&[arn.clone()]).await?.remove(&arn).unwrap_or_default();
+        Ok(convert::load_balancer(found, tags))
+    }
+
+    /// A load balancer with all that is known of it.
+    pub async fn load_balancer(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
+        let Some(mut balancer) = self.load_balancer_head(name).await? else { return Ok(None) };
+        balancer.attributes = self.load_balancer_attributes(&balancer.arn).await?;
+        balancer.listeners = Presence::Present(self.listeners(&balancer.arn).await?);
+        Ok(Some(balancer))
+    }
+
+    async fn load_balancer_attributes(&self, arn: &str) -> Result<BTreeMap<String, String>, Failure> {
+        let answer = self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send().await.named("DescribeLoadBalancerAttributes")?;
+        Ok(answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect())
+    }
+
+    /// The listeners of a load balancer with their rules.
+    pub async fn listeners(&self, load_balancer: &str) -> Result<BTreeMap<u16, Listener>, Failure> {
+        let mut listeners = BTreeMap::new();
+        for (port, mut listener) in self.listener_heads(load_balancer).await? {
+            listener.rules = Presence::Present(self.rules(&listener.arn).await?);
+            listeners.insert(port, listener);
+        }
+        Ok(listeners)
+    }
+
+    /// The listeners of a load balancer without their rules.
+    pub async fn listener_heads(&self, load_balancer: &str) -> Result<BTreeMap<u16, Listener>, Failure> {
+        let mut listeners = BTreeMap::new();
+        let mut marker = None;
+        for _ in 0..PAGES {
+            let answer = self.elb.describe_listeners().load_balancer_arn(load_balancer).set_marker(marker).send().await.named("DescribeListeners")?;
+            for found in answer.listeners() {
+                let (Some(arn), Some(port)) = (found.listener_arn(), found.port().and_then(|port| u16::try_from(port).ok())) else { continue };
+                let listener = Listener {
+                    arn: arn.to_owned(),
+                    protocol: convert::listener_protocol(found.protocol()),
+                    default_action: convert::read_action(found.default_actions()),
+                    rules: Presence::Unknown,
+                };
+                listeners.insert(port, listener);
+            }
+            marker = answer.next_marker().map(str::to_owned);
+            if marker.is_none() {
+                break;
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// The rules of a listener but its default one.
+    pub async fn rules(&self, listener: &str) -> Result<BTreeMap<u32, Rule>, Failure> {
+        let mut rules = BTreeMap::new();
+        let mut marker = None;
+        for _ in 0..PAGES {
+            let answer = self.elb.describe_rules().listener_arn(listener).set_marker(marker).send().await.named("DescribeRules")?;
+            for found in answer.rules() {
+                let (Some(arn), Some(priority)) = (found.rule_arn(), found.priority().and_then(|priority| priority.parse().ok())) else { continue };
+                let mut conditions: Vec<_> = found.conditions().iter().map(convert::read_condition).collect();
+                conditions.sort();
+                let mut transforms: Vec<_> = found.transforms().iter().map(convert::read_transform).collect();
+                transforms.sort();
+                rules.insert(priority, Rule { arn: arn.to_owned(), conditions, transforms, action: convert::read_action(found.actions()) });
+            }
+            marker = answer.next_marker().map(str::to_owned);
+            if marker.is_none() {
+                break;
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Target groups by name, with tags and attributes. Those that do not exist are proven absent.
+    pub async fn target_groups(&self, names: &BTreeSet<TargetSetId>) -> Result<BTreeMap<TargetSetId, Presence<TargetGroup>>, Failure> {
+        let mut found = Vec::new();
+        let all: Vec<_> = names.iter().map(|name| name.0.clone()).collect();
+        for batch in all.chunks(BATCH) {
+            // AWS answers a batch only if it knows every name in it.
+            match present(self.elb.describe_target_groups().set_names(Some(batch.to_vec())).send().await.named("DescribeTargetGroups"))? {
+                Some(answer) => found.extend(answer.target_groups().to_vec()),
+                None if batch.len() == 1 => {}
+                None => {
+                    for name in batch {
+                        let answer = self.elb.describe_target_groups().names(name).send().await.named("DescribeTargetGroups");
+                        found.extend(present(answer)?.map(|answer| answer.target_groups().to_vec()).unwrap_or_default());
+                    }
+                }
+            }
+        }
+        let arns: Vec<_> = found.iter().filter_map(|group| group.target_group_arn().map(str::to_owned)).collect();
+        let mut tags = self.tags(&arns).await?;
+        let mut groups: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Presence::Absent)).collect();
+        for group in &found {
+            let tags = tags.remove(group.target_group_arn().unwrap_or_default()).unwrap_or_default();
+            let Some((name, mut group)) = convert::target_group(group, tags) else { continue };
+            let answer =
+                self.elb.describe_target_group_attributes().target_group_arn(&group.arn).send().await.named("DescribeTargetGroupAttributes")?;
+            group.attributes =
+                answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect();
+            groups.insert(name, Presence::Present(group));
+        }
+        Ok(groups)
+    }
+
+    /// Tags by ARN.
+    pub async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, TagSet>, Failure> {
+        let mut tags = BTreeMap::new();
+        for batch in arns.chunks(BATCH) {
+            let answer = self.elb.describe_tags().set_resource_arns(Some(batch.to_vec())).send().await.named("DescribeTags")?;
+            for found in answer.tag_descriptions() {
+                tags.insert(found.resource_arn().unwrap_or_default().to_owned(), convert::read_elb_tags(found.tags()));
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Names and ARNs of all load balancers of the account whose name begins with a prefix.
+    pub async fn load_balancer_names(&self, prefix: &str) -> Result<BTreeMap<String, String>, Failure> {
+        let mut names = BTreeMap::new();
+        let mut marker = None;
+        for _ in 0..PAGES {
+            let answer = self.elb.describe_load_balancers().set_marker(marker).send().await.named("DescribeLoadBalancers")?;
+            let found = answer.load_balancers().iter().filter_map(|b| Some((b.load_balancer_name()?.to_owned(), b.load_balancer_arn()?.to_owned())));
+            names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
+            marker = answer.next_marker().map(str::to_owned);
+            if marker.is_none() {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Names and ARNs of all target groups of the account whose name begins with a prefix.
+    pub async fn target_group_names(&self, prefix: &str) -> Result<BTreeMap<String, String>, Failure> {
+        let mut names = BTreeMap::new();
+        let mut marker = None;
+        for _ in 0..PAGES {
+            let answer = self.elb.describe_target_groups().set_marker(marker).send().await.named("DescribeTargetGroups")?;
+            let found = answer.target_groups().iter().filter_map(|g| Some((g.target_group_name()?.to_owned(), g.target_group_arn()?.to_owned())));
+            names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
+            marker = answer.next_marker().map(str::to_owned);
+            if marker.is_none() {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Security groups that pass all filters.
+    pub async fn security_groups(&self, filters: Vec<Filter>) -> Result<Vec<aws_sdk_ec2::types::SecurityGroup>, Failure> {
+        let mut groups = Vec::new();
+        let mut token = None;
+        for _ in 0..PAGES {
+            let answer = self.ec2.describe_security_groups().set_filters(Some(filters.clone())).set_next_token(token).send().await;
+            let answer = answer.named("DescribeSecurityGroups")?;
+            groups.extend(answer.security_groups().to_vec());
+            token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            if token.is_none() {
+                break;
+            }
+        }
+        Ok(groups)
+    }
+
+    /// All subnets of the region that can be used, from memory if it is young.
+    pub async fn subnets(&self) -> Result<Vec<Subnet>, Failure> {
+        let mut memory = self.subnets.lock().await;
+        if let Some(subnets) = memory.get() {
+            return Ok(subnets);
+        }
+        let mut subnets = Vec::new();
+        let mut token = None;
+        for _ in 0..PAGES {
+            let answer = self.ec2.describe_subnets().filters(filter("state", ["available"])).set_next_token(token).send().await;
+            let answer = answer.named("DescribeSubnets")?;
+            subnets.extend(answer.subnets().iter().filter_map(convert::subnet));
+            token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            if token.is_none() {
+                break;
+            }
+        }
+        subnets.sort_by(|a, b| a.id.cmp(&b.id));
+        memory.set(subnets.clone());
+        Ok(subnets)
+    }
+
+    /// Address ranges of a VPC, from memory if it is young.
+    pub async fn vpc_ranges(&self, vpc: &str) -> Result<Vec<IpNet>, Failure> {
+        let mut memory = self.vpc_ranges.lock().await;
+        let memory = memory.entry(vpc.to_owned()).or_insert_with(Self::no_ranges);
+        if let Some(ranges) = memory.get() {
+            return Ok(ranges);
+        }
+        let answer = self.ec2.describe_vpcs().vpc_ids(vpc).send().await.named("DescribeVpcs")?;
+        let mut ranges: Vec<IpNet> = Vec::new();
+        for found in answer.vpcs() {
+            let ipv4 = found.cidr_block_association_set().iter().filter_map(|range| range.cidr_block());
+            let ipv6 = found.ipv6_cidr_block_association_set().iter().filter_map(|range| range.ipv6_cidr_block());
+            ranges.extend(found.cidr_block().into_iter().chain(ipv4).chain(ipv6).filter_map(|range| range.parse::<IpNet>().ok()));
+        }
+        memory.set(ranges.clone());
+        Ok(ranges)
+    }
+
+    /// The account's limits, from memory if it is young; AWS's defaults where the account does not tell.
+    pub async fn limits(&self) -> Limits {
+        let mut memory = self.limits.lock().await;
+        if let Some(limits) = memory.get() {
+            return limits;
+        }
+        let mut limits = Limits::default();
+        match self.elb.describe_account_limits().send().await.named("DescribeAccountLimits") {
+            Ok(answer) => {
+                for found in answer.limits() {
+                    let Some(max) = found.max().and_then(|max| max.parse().ok()) else { continue };
+                    match found.name().unwrap_or_default() {
+                        "rules-per-application-load-balancer" => limits.rules_per_load_balancer = max,
+                        "listeners-per-application-load-balancer" => limits.listeners_per_load_balancer = max,
+                        "target-groups-per-application-load-balancer" => limits.target_groups_per_load_balancer = max,
+                        _ => {}
+                    }
+                }
+            }
+            Err(failure) => tracing::warn!(region = self.name, error = failure.message, "account limits cannot be read: AWS's defaults are assumed"),
+        }
+        memory.set(limits);
+        limits
+    }
+
+    /// Targets of a target group with their state.
+    pub async fn targets(&self, arn: &str) -> Result<Vec<sdk::TargetHealthDescription>, Failure> {
+        let answer = self.elb.describe_target_health().target_group_arn(arn).send().await.named("DescribeTargetHealth")?;
+        Ok(answer.target_health_descriptions().to_vec())
+    }
+}
+
+/// An EC2 filter.
+pub(crate) fn filter<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.into_iter().map(str::to_owned).collect())).build()
+}
+
+/// An answer, or nothing where AWS says that what was asked for does not exist.
+fn present<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(failure) if failure.class() == Class::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,92 @@
+//! Listeners of the load balancer.
+
+use super::changes::Changes;
+use super::{all_tags, rule, unknown};
+use crate::observed::{self, Observed};
+use crate::operation::Operation;
+use crate::stack::{LoadBalancer, Stack};
+use portico_providers::{Action, Presence, ProviderError, ResourceId};
+use std::collections::BTreeMap;
+
+/// Brings listeners and their rules to where they should be: those of the stack first, then those that go.
+pub(super) fn ensure(
+    stack: &Stack,
+    wanted: &LoadBalancer,
+    existing: Option<&observed::LoadBalancer>,
+    observed: &Observed,
+    changes: &mut Changes,
+) -> Result<(), ProviderError> {
+    let none = BTreeMap::new();
+    let there = match existing.map(|balancer| &balancer.listeners) {
+        None | Some(Presence::Absent) => &none,
+        Some(Presence::Present(listeners)) => listeners,
+        Some(Presence::Unknown) => return Err(unknown("the load balancer's listeners")),
+    };
+    let mut rules = 0;
+    for listener in there.values() {
+        match &listener.rules {
+            Presence::Present(found) => rules += found.len(),
+            Presence::Absent => {}
+            Presence::Unknown => return Err(unknown("a listener's rules")),
+        }
+    }
+    let mut room = i64::from(observed.limits.rules_per_load_balancer) - i64::try_from(rules).unwrap_or(i64::MAX);
+    let gone: Vec<_> = there.keys().copied().filter(|port| !stack.listeners.iter().any(|listener| listener.port == *port)).collect();
+    // AWS: a limited number of listeners; where there is no room for a new one, an old one goes first.
+    let new = stack.listeners.iter().filter(|listener| !there.contains_key(&listener.port)).count();
+    let crowd = (there.len() + new).saturating_sub(observed.limits.listeners_per_load_balancer as usize);
+    // And of rules: those of listeners that go take room, too.
+    let (early, late) = gone.split_at(crowd.min(gone.len()));
+    let late = if room < needed(stack, there) { delete(wanted, late, there, &mut room, changes) } else { late };
+    delete(wanted, early, there, &mut room, changes);
+    let no_rules = BTreeMap::new();
+    for listener in &stack.listeners {
+        let found = there.get(&listener.port);
+        match found {
+            None => {
+                let operation = Operation::CreateListener {
+                    load_balancer: wanted.name.clone(),
+                    port: listener.port,
+                    protocol: listener.protocol.clone(),
+                    default_action: listener.default_action.clone(),
+                    tags: all_tags(stack.marks(&listener.id), &wanted.tags),
+                };
+                changes.push(Action::Create, &listener.id, &[&wanted.id], operation, "not there yet", &listener.sources);
+            }
+            Some(there) if there.protocol.as_ref() != Some(&listener.protocol) || there.default_action != listener.default_action => {
+                let operation = Operation::ModifyListener {
+                    load_balancer: wanted.name.clone(),
+                    port: listener.port,
+                    protocol: listener.protocol.clone(),
+                    default_action: listener.default_action.clone(),
+                };
+                let reason = format!("{} → {}", there.default_action, listener.default_action);
+                changes.push(Action::Update, &listener.id, &[], operation, reason, &listener.sources);
+            }
+            Some(_) => {}
+        }
+        let existing = found.and_then(|there| there.rules.present()).unwrap_or(&no_rules);
+        let compared = rule::compare(listener, existing)?;
+        rule::append(&wanted.name, listener, compared, &mut room, changes);
+    }
+    delete(wanted, late, there, &mut room, changes);
+    Ok(())
+}
+
+/// Rules that are wanted beyond those that are there, at most.
+fn needed(stack: &Stack, there: &BTreeMap<u16, observed::Listener>) -> i64 {
+    let on = |port: &u16| there.get(port).and_then(|listener| listener.rules.present()).map_or(0, BTreeMap::len);
+    let more: usize = stack.listeners.iter().map(|listener| listener.rules.len().saturating_sub(on(&listener.port))).sum();
+    i64::try_from(more).unwrap_or(i64::MAX)
+}
+
+/// Deletes listeners; gives back that nothing of them is left to do.
+fn delete<'a>(wanted: &LoadBalancer, ports: &'a [u16], there: &BTreeMap<u16, observed::Listener>, room: &mut i64, changes: &mut Changes) -> &'a [u16] {
+    for port in ports {
+        let rules = there.get(port).and_then(|listener| listener.rules.present()).map_or(0, BTreeMap::len);
+        *room += i64::try_from(rules).unwrap_or(0);
+        let operation = Operation::DeleteListener { load_balancer: wanted.name.clone(), port: *port };
+        changes.delete(&ResourceId(format!("listener/{port}")), operation, "no Gateway listens on this port any more");
+    }
+    &[]
+}

@@ -1,0 +1,105 @@
+//! The load balancer.
+
+use super::changes::Changes;
+use super::{Place, all_tags, beyond_defaults, describe, foreign, missing, unknown};
+use crate::observed::{self, LOAD_BALANCER_DEFAULTS, Observed, State};
+use crate::operation::Operation;
+use crate::stack::{LoadBalancer, SecurityGroups, Stack};
+use portico_providers::{Action, Presence, ProviderError, ResourceId};
+
+/// Creates the load balancer or brings it to where it should be. Gives what exists of it.
+pub(super) fn ensure<'a>(
+    stack: &Stack,
+    wanted: &LoadBalancer,
+    place: Place,
+    observed: &'a Observed,
+    changes: &mut Changes,
+) -> Result<Option<&'a observed::LoadBalancer>, ProviderError> {
+    let own = ResourceId("security-group".into());
+    let security_groups = match &wanted.security_groups {
+        SecurityGroups::Managed => Vec::new(),
+        SecurityGroups::Ids(ids) => ids.clone(),
+    };
+    let tags = all_tags(stack.marks(&wanted.id), &wanted.tags);
+    let there = match observed.load_balancers.get(&wanted.name) {
+        None | Some(Presence::Unknown) => return Err(unknown("the load balancer")),
+        Some(Presence::Absent) => {
+            let operation = Operation::CreateLoadBalancer {
+                name: wanted.name.clone(),
+                scheme: wanted.scheme,
+                ip_address_type: wanted.ip_address_type,
+                subnets: place.subnets,
+                security_groups,
+                tags,
+            };
+            changes.push(Action::Create, &wanted.id, &[&own], operation, "not there yet", &[]);
+            let attributes = beyond_defaults(&wanted.attributes, LOAD_BALANCER_DEFAULTS);
+            set_attributes(wanted, attributes, "not AWS's defaults".into(), changes);
+            return Ok(None);
+        }
+        Some(Presence::Present(there)) if !stack.owns(&there.tags) => return Err(foreign("load balancer", &wanted.name, &there.tags)),
+        Some(Presence::Present(there)) => there,
+    };
+    let name = || wanted.name.clone();
+    let attributes = missing(&wanted.attributes, &there.attributes);
+    let reason = describe(&attributes, &there.attributes);
+    set_attributes(wanted, attributes, reason, changes);
+    if there.ip_address_type != wanted.ip_address_type {
+        let reason = format!("{} → {}", there.ip_address_type, wanted.ip_address_type);
+        let operation = Operation::SetIpAddressType { load_balancer: name(), ip_address_type: wanted.ip_address_type };
+        changes.push(Action::Update, &wanted.id, &[], operation, reason, &[]);
+    }
+    if there.subnets != place.subnets {
+        let reason = format!("{} → {}", there.subnets.join(", "), place.subnets.join(", "));
+        changes.push(Action::Update, &wanted.id, &[], Operation::SetSubnets { load_balancer: name(), subnets: place.subnets }, reason, &[]);
+    }
+    let current = observed.security_group.present().map(|group| group.id.clone());
+    let mut wanted_groups: Vec<_> = if security_groups.is_empty() { current.into_iter().collect() } else { security_groups.clone() };
+    wanted_groups.sort();
+    if there.security_groups != wanted_groups || wanted_groups.is_empty() {
+        let reason = format!("{} → {}", there.security_groups.join(", "), if security_groups.is_empty() { "its own".into() } else { security_groups.join(", ") });
+        changes.push(Action::Update, &wanted.id, &[&own], Operation::SetSecurityGroups { load_balancer: name(), security_groups }, reason, &[]);
+    }
+    let tags = missing(&tags, &there.tags);
+    if !tags.is_empty() {
+        let reason = describe(&tags, &there.tags);
+        changes.push(Action::Update, &wanted.id, &[], Operation::TagLoadBalancer { load_balancer: name(), tags }, reason, &[]);
+    }
+    Ok(Some(there))
+}
+
+fn set_attributes(wanted: &LoadBalancer, attributes: std::collections::BTreeMap<String, String>, reason: String, changes: &mut Changes) {
+    if attributes.is_empty() {
+        return;
+    }
+    let operation = Operation::ModifyLoadBalancerAttributes { load_balancer: wanted.name.clone(), attributes };
+    changes.push(Action::Update, &wanted.id, &[&wanted.id], operation, reason, &[]);
+}
+
+/// Deletes this unit's load balancers that the stack does not want. Beside a new one, the old one stays until the new one takes traffic; a later pass deletes it.
+pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Changes) {
+    for name in others(stack, observed) {
+        let operation = Operation::DeleteLoadBalancer { load_balancer: name.to_owned() };
+        let reason = if stack.load_balancer.is_some() { "replaced, since a load balancer cannot change its scheme" } else { "its Gateway is gone" };
+        changes.delete(&ResourceId("load-balancer".into()), operation, reason);
+    }
+}
+
+/// This unit's load balancers that stay for now although the stack does not want them, by ARN.
+pub(super) fn staying<'a>(stack: &'a Stack, observed: &'a Observed) -> Vec<&'a str> {
+    let wanted = stack.load_balancer.as_ref().map(|balancer| balancer.name.as_str());
+    let going: Vec<_> = others(stack, observed).collect();
+    let there = observed.load_balancers.iter().filter(|(name, _)| Some(name.as_str()) != wanted && !going.contains(&name.as_str()));
+    there.filter_map(|(_, there)| there.present().map(|there| there.arn.as_str())).collect()
+}
+
+/// Names of the load balancers that go now.
+pub(super) fn others<'a>(stack: &'a Stack, observed: &'a Observed) -> impl Iterator<Item = &'a str> {
+    let wanted = stack.load_balancer.as_ref().map(|balancer| balancer.name.as_str());
+    let active = wanted.is_none_or(|name| observed.load_balancers.get(name).and_then(Presence::present).is_some_and(|there| there.state == State::Active));
+    observed
+        .load_balancers
+        .iter()
+        .filter(move |(name, there)| active && Some(name.as_str()) != wanted && there.present().is_some_and(|there| stack.owns(&there.tags)))
+        .map(|(name, _)| name.as_str())
+}

@@ -1,0 +1,69 @@
+//! Target groups.
+
+use super::changes::Changes;
+use super::{all_tags, beyond_defaults, describe, foreign, load_balancer, missing, unknown};
+use crate::observed::{Observed, TARGET_GROUP_DEFAULTS};
+use crate::operation::Operation;
+use crate::stack::{Stack, TargetGroup};
+use portico_providers::{Action, Presence, ProviderError, ResourceId, TargetSetId};
+use std::collections::BTreeMap;
+
+/// Creates target groups and brings them to where they should be.
+pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mut Changes) -> Result<(), ProviderError> {
+    for group in &stack.target_groups {
+        let tags = all_tags(stack.marks(&group.id), &group.tags);
+        let there = match observed.target_groups.get(&group.name) {
+            None | Some(Presence::Unknown) => return Err(unknown(&format!("target group {}", group.name))),
+            Some(Presence::Absent) => {
+                let operation = Operation::CreateTargetGroup { target_group: Box::new(group.clone()), vpc: vpc.to_owned(), tags };
+                changes.push(Action::Create, &group.id, &[], operation, "not there yet", &group.sources);
+                changes.alias(by_name(&group.name));
+                let attributes = beyond_defaults(&group.attributes, TARGET_GROUP_DEFAULTS);
+                set_attributes(group, attributes, "not AWS's defaults".into(), changes);
+                continue;
+            }
+            Some(Presence::Present(there)) if !stack.owns(&there.tags) => return Err(foreign("target group", &group.name.0, &there.tags)),
+            Some(Presence::Present(there)) => there,
+        };
+        if there.health_check.as_ref() != Some(&group.health_check) {
+            let operation = Operation::ModifyTargetGroup { target_group: group.name.clone(), health_check: group.health_check.clone() };
+            changes.push(Action::Update, &group.id, &[], operation, "another health check", &group.sources);
+        }
+        let attributes = missing(&group.attributes, &there.attributes);
+        let reason = describe(&attributes, &there.attributes);
+        set_attributes(group, attributes, reason, changes);
+        let tags = missing(&tags, &there.tags);
+        if !tags.is_empty() {
+            let reason = describe(&tags, &there.tags);
+            changes.push(Action::Update, &group.id, &[], Operation::TagTargetGroup { target_group: group.name.clone(), tags }, reason, &group.sources);
+        }
+    }
+    Ok(())
+}
+
+/// How rules know a target group.
+pub(super) fn by_name(name: &TargetSetId) -> ResourceId {
+    ResourceId(format!("target-group/name/{name}"))
+}
+
+fn set_attributes(group: &TargetGroup, attributes: BTreeMap<String, String>, reason: String, changes: &mut Changes) {
+    if attributes.is_empty() {
+        return;
+    }
+    let operation = Operation::ModifyTargetGroupAttributes { target_group: group.name.clone(), attributes };
+    changes.push(Action::Update, &group.id, &[&group.id], operation, reason, &group.sources);
+}
+
+/// Deletes this unit's target groups that the stack does not want and that no load balancer still uses that stays for now.
+pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Changes) {
+    let staying = load_balancer::staying(stack, observed);
+    for (name, there) in &observed.target_groups {
+        let Presence::Present(there) = there else { continue };
+        let used = there.load_balancers.iter().any(|arn| staying.contains(&arn.as_str()));
+        if stack.target_group(name).is_some() || used || !stack.owns(&there.tags) {
+            continue;
+        }
+        let id = there.tags.get(portico_providers::mark::RESOURCE).cloned().unwrap_or_else(|| format!("target-group/{name}"));
+        changes.delete(&ResourceId(id), Operation::DeleteTargetGroup { target_group: name.clone() }, "nothing forwards to it any more");
+    }
+}
