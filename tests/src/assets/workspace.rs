@@ -20,7 +20,7 @@ pub fn portico() -> Result<PathBuf> {
     }
     let step = progress::Step::start("building portico", "a first build takes minutes");
     let output = Command::new(cargo())
-        .args(["build", "--quiet", "--package", "portico", "--bin", "portico", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--quiet", "--bin", "portico", "--message-format", "json-render-diagnostics"])
         .current_dir(super::workspace_dir()?)
         .stdin(Stdio::null())
         .output()
