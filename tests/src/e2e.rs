@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::progress::{bad, good, human};
+use crate::progress::{human, verdict};
 use crate::session::Session;
 use bench::{Bench, Case};
 
@@ -109,7 +109,7 @@ async fn run_all(tests: &[&Test]) -> Result<u8> {
     for test in tests {
         if test.needs == Needs::Operator && !bench.session.operator {
             failed += 1;
-            bad(&format!("{}: this lab has no operator", test.name));
+            verdict(false, &format!("{}: this lab has no operator", test.name));
             continue;
         }
         let began = Instant::now();
@@ -117,11 +117,11 @@ async fn run_all(tests: &[&Test]) -> Result<u8> {
             Ok(remark) => {
                 passed += 1;
                 let remark = if remark.is_empty() { remark } else { format!(": {remark}") };
-                good(&format!("{}{remark} ({})", test.name, human(began.elapsed())));
+                verdict(true, &format!("{}{remark} ({})", test.name, human(began.elapsed())));
             }
             Err(error) => {
                 failed += 1;
-                bad(&format!("{} ({}): {error:#}", test.name, human(began.elapsed())));
+                verdict(false, &format!("{} ({}): {error:#}", test.name, human(began.elapsed())));
             }
         }
     }

@@ -28,6 +28,20 @@ pub fn bad(text: &str) {
     anstream::eprintln!("{BAD}✗{BAD:#} {text}");
 }
 
+const PASSED: &str = "✓ ";
+const FAILED: &str = "✗ ";
+
+/// Prints the outcome of a test on standard output: it is what the command is there for, and may be read by [`verdict_of`].
+pub fn verdict(well: bool, text: &str) {
+    let (style, mark) = if well { (GOOD, PASSED) } else { (BAD, FAILED) };
+    anstream::println!("{style}{mark}{style:#}{text}");
+}
+
+/// Reads a line of [`verdict`] that came through a pipe.
+pub fn verdict_of(line: &str) -> Option<(bool, &str)> {
+    line.strip_prefix(PASSED).map(|text| (true, text)).or_else(|| line.strip_prefix(FAILED).map(|text| (false, text)))
+}
+
 /// Prints an error with its chain of causes.
 pub fn error(error: &anyhow::Error) {
     anstream::eprintln!("{BAD}error:{BAD:#} {error:#}");

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::assets::{self, workspace_dir};
 use crate::lab::{self, Lab};
-use crate::progress::{self, bad};
+use crate::progress::{self, bad, verdict, verdict_of};
 use crate::{cloud, e2e, exec, logs};
 use summary::Count;
 
@@ -104,7 +104,6 @@ pub async fn run(options: &Options) -> Result<u8> {
 async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Count> {
     let boto3 = workspace.join("localstack/tests/boto3");
     let requirements = boto3.join("requirements.txt");
-    let python = if requirements.is_file() { Some(assets::python(&requirements)?) } else { None };
     let filter = options.filter.as_deref();
     let setup = lab::Options {
         name: format!("test-{}", std::process::id()),
@@ -121,11 +120,11 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
         }
     };
     let mut total = Count::default();
-    match python {
+    match assets::python(&requirements) {
         _ if !options.wants(Step::Boto3) => {}
-        Some(python) => total += boto3_tests(&lab, &python, &boto3, filter, logs).await?,
-        None => {
-            bad(&format!("boto3 tests: no {}", requirements.display()));
+        Ok(python) => total += boto3_tests(&lab, &python, &boto3, filter, logs).await?,
+        Err(error) => {
+            bad(&format!("boto3 tests: {error:#}"));
             total += Count::failed();
         }
     }
@@ -223,9 +222,10 @@ async fn shown(name: &str, mut command: Command, log: &Path) -> Result<Count> {
     let mut last = String::new();
     while let Some(line) = lines.next_line().await.context("cannot read the tests' output")? {
         file.write_all(format!("{line}\n").as_bytes()).await.context("cannot write the log")?;
-        match summary::own(&line) {
-            Some(_) => last = line,
-            None => anstream::println!("  {line}"),
+        match (summary::own(&line), verdict_of(&line)) {
+            (Some(_), _) => last = line,
+            (None, Some((well, text))) => verdict(well, text),
+            (None, None) => anstream::println!("{line}"),
         }
     }
     file.flush().await.context("cannot write the log")?;
