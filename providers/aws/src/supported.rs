@@ -75,6 +75,19 @@ mod tests {
     /// A claim that goes is a regression for users: the list is a golden.
     #[test]
     fn claims() {
-        expect_test::expect![[r#""#]].assert_eq(&claimed().join("\n"));
+        expect_test::expect![[r#"
+            Gateway
+            GatewayHTTPListenerIsolation
+            HTTPRoute
+            HTTPRouteBackendProtocolWebSocket
+            HTTPRouteDestinationPortMatching
+            HTTPRouteMethodMatching
+            HTTPRouteNamedRouteRule
+            HTTPRouteParentRefPort
+            HTTPRoutePathRedirect
+            HTTPRoutePortRedirect
+            HTTPRouteSchemeRedirect
+            ListenerSet
+            ReferenceGrant"#]].assert_eq(&claimed().join("\n"));
     }
 }

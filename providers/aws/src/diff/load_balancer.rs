@@ -85,12 +85,12 @@ pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Ch
     }
 }
 
-/// This unit's load balancers that stay for now although the stack does not want them, by ARN.
-pub(super) fn staying<'a>(stack: &'a Stack, observed: &'a Observed) -> Vec<&'a str> {
+/// Load balancers that stay for now although the stack does not want them.
+pub(super) fn staying<'a>(stack: &'a Stack, observed: &'a Observed) -> Vec<&'a observed::LoadBalancer> {
     let wanted = stack.load_balancer.as_ref().map(|balancer| balancer.name.as_str());
     let going: Vec<_> = others(stack, observed).collect();
     let there = observed.load_balancers.iter().filter(|(name, _)| Some(name.as_str()) != wanted && !going.contains(&name.as_str()));
-    there.filter_map(|(_, there)| there.present().map(|there| there.arn.as_str())).collect()
+    there.filter_map(|(_, there)| there.present()).collect()
 }
 
 /// Names of the load balancers that go now.

@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::{all_tags, beyond_defaults, describe, foreign, load_balancer, missing, unknown};
-use crate::observed::{Observed, TARGET_GROUP_DEFAULTS};
+use crate::observed::{self, Observed, TARGET_GROUP_DEFAULTS};
 use crate::operation::Operation;
 use crate::stack::{Stack, TargetGroup};
 use portico_providers::{Action, Presence, ProviderError, ResourceId, TargetSetId};
@@ -59,11 +59,18 @@ pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Ch
     let staying = load_balancer::staying(stack, observed);
     for (name, there) in &observed.target_groups {
         let Presence::Present(there) = there else { continue };
-        let used = there.load_balancers.iter().any(|arn| staying.contains(&arn.as_str()));
+        let used = staying.iter().any(|balancer| there.load_balancers.contains(&balancer.arn) || forwards_to(balancer, name));
         if stack.target_group(name).is_some() || used || !stack.owns(&there.tags) {
             continue;
         }
         let id = there.tags.get(portico_providers::mark::RESOURCE).cloned().unwrap_or_else(|| format!("target-group/{name}"));
         changes.delete(&ResourceId(id), Operation::DeleteTargetGroup { target_group: name.clone() }, "nothing forwards to it any more");
     }
+}
+
+/// Whether a rule of a load balancer names a target group. What AWS says of its users may be older than our own calls.
+fn forwards_to(balancer: &observed::LoadBalancer, name: &TargetSetId) -> bool {
+    let listeners = balancer.listeners.present().into_iter().flat_map(BTreeMap::values);
+    let rules = listeners.flat_map(|listener| listener.rules.present().into_iter().flat_map(BTreeMap::values));
+    rules.flat_map(|rule| rule.action.target_groups()).any(|group| group == name)
 }
