@@ -80,7 +80,7 @@ pub(crate) fn target_group(found: &sdk::TargetGroup, tags: TagSet) -> Option<(Ta
     let health_check = target_protocol(found.health_check_protocol()).map(|protocol| HealthCheck {
         protocol,
         port: found.health_check_port().and_then(|port| port.parse().ok()),
-        path: found.health_check_port().unwrap_or("/").to_owned(),
+        path: found.health_check_path().unwrap_or("/").to_owned(),
         matcher: found.matcher().and_then(|m| m.http_code()).unwrap_or("200").to_owned(),
         interval_seconds: number(found.health_check_interval_seconds()),
         timeout_seconds: number(found.health_check_timeout_seconds()),
