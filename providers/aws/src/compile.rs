@@ -13,7 +13,7 @@ mod target_group;
 mod transform;
 
 use crate::name;
-use crate::stack::{IpAddressType, Scheme, Stack, TargetGroup};
+use crate::stack::{IpAddressType, Listener, Scheme, Stack, TargetGroup};
 use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
 use portico_providers::{Binding, ClusterId, Compiled, Plan, Refusal, TagSet, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,7 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
     compiler.tags = compiler.user_tags();
     compiler.refuse_gateway_fields();
     let listeners = compiler.listeners();
+    compiler.forget_unused(&listeners);
     let (security_group, backend_access) = compiler.security_groups(&listeners);
     let load_balancer = compiler.load_balancer(scheme);
     Compiled {
@@ -51,6 +52,15 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
         },
         refusals: compiler.refusals.into_iter().collect(),
         bindings: compiler.bindings.into_values().collect(),
+    }
+}
+
+impl Compiler<'_> {
+    /// Leaves out target groups that only refused rules would have used.
+    fn forget_unused(&mut self, listeners: &[Listener]) {
+        let used: BTreeSet<_> = listeners.iter().flat_map(|listener| &listener.rules).flat_map(|rule| rule.action.target_groups()).collect();
+        self.target_groups.retain(|name, _| used.contains(name));
+        self.bindings.retain(|name, _| used.contains(name));
     }
 }
 

@@ -90,6 +90,10 @@ impl Compiler<'_> {
             spare -= usize::from(keep && *weight == 0);
             keep
         });
+        if let [weight] = weights.values_mut().collect::<Vec<_>>().as_mut_slice() {
+            // AWS: a single target group has the weight 1, whatever was asked for.
+            **weight = 1;
+        }
         let most = weights.values().copied().max().unwrap_or(1);
         let target_groups = weights.into_iter().map(|(target_group, weight)| ForwardTarget { target_group, weight: scale(weight, most) }).collect();
         Ok(RuleAction::Forward(Forward { target_groups }))

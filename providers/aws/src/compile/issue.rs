@@ -13,13 +13,18 @@ pub(super) struct Issue {
     pub remedy: String,
 }
 
+/// A sentence without its full stop: refusals go on after it.
+fn sentence(detail: impl Into<String>) -> String {
+    detail.into().trim_end_matches('.').to_owned()
+}
+
 impl Issue {
     pub fn unsupported(field: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { field: field.into(), cause: RefusalCause::Unsupported { detail: detail.into() }, remedy: remedy.into() }
+        Self { field: field.into(), cause: RefusalCause::Unsupported { detail: sentence(detail) }, remedy: remedy.into() }
     }
 
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { field: field.into(), cause: RefusalCause::Invalid { detail: detail.into() }, remedy: remedy.into() }
+        Self { field: field.into(), cause: RefusalCause::Invalid { detail: sentence(detail) }, remedy: remedy.into() }
     }
 
     pub fn quota(field: impl Into<String>, limit: impl Into<String>, need: usize, have: usize, remedy: impl Into<String>) -> Self {
