@@ -49,10 +49,16 @@ fn without_times(value: &mut Value) {
     }
 }
 
-fn merged(world: &World, kind: Kind, key: &NamespacedName, desired: &status::Desired) -> Value {
-    let mut status = status::merge(world.raw(kind, key).unwrap(), desired, "2026-01-01T00:00:00Z").unwrap_or(Value::Null);
-    without_times(&mut status);
-    status
+/// Merges into the status that an earlier unit has written, as the status writer would.
+fn merged(statuses: &mut Map<String, Value>, world: &World, kind: Kind, key: &NamespacedName, desired: &status::Desired) {
+    let name = format!("{kind} {key}");
+    let mut raw = (**world.raw(kind, key).unwrap()).clone();
+    if let Some(status) = statuses.get(&name) {
+        raw["status"] = status.clone();
+    }
+    if let Some(status) = status::merge(&raw, desired, "2026-01-01T00:00:00Z") {
+        statuses.insert(name, status);
+    }
 }
 
 fn output(world: &World, classes: &[String]) -> Value {
@@ -61,7 +67,7 @@ fn output(world: &World, classes: &[String]) -> Value {
     for class in classes {
         if let Some(report) = translate_class(world, class, &["HTTPRoute", "Gateway"]) {
             let key = NamespacedName::new("", class.as_str());
-            statuses.insert(format!("GatewayClass {class}"), merged(world, Kind::GatewayClass, &key, &report.desired()));
+            merged(&mut statuses, world, Kind::GatewayClass, &key, &report.desired());
         }
     }
     for unit in world.units() {
@@ -74,9 +80,10 @@ fn output(world: &World, classes: &[String]) -> Value {
         }
         plans.push(plan);
         for ((kind, key), desired) in translation.report.statuses(world) {
-            statuses.insert(format!("{kind} {key}"), merged(world, kind, &key, &desired));
+            merged(&mut statuses, world, kind, &key, &desired);
         }
     }
+    statuses.values_mut().for_each(without_times);
     json!({"plans": plans, "statuses": statuses})
 }
 

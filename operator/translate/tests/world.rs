@@ -6,7 +6,7 @@ use portico_translate::{Event, FINALIZER, Impact, UnitState, World};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-fn upsert(world: &mut World, kind: Kind, mut object: Value) -> Impact {
+pub fn upsert(world: &mut World, kind: Kind, mut object: Value) -> Impact {
     object["apiVersion"] = json!(kind.api_version());
     object["kind"] = json!(kind.name());
     world.apply(Event::Upsert { kind, object: Arc::new(object) })
@@ -16,22 +16,22 @@ fn delete(world: &mut World, kind: Kind, namespace: &str, name: &str) -> Impact 
     world.apply(Event::Delete { kind, key: NamespacedName::new(namespace, name) })
 }
 
-fn class(name: &str, controller: &str) -> Value {
+pub fn class(name: &str, controller: &str) -> Value {
     json!({"metadata": {"name": name}, "spec": {"controllerName": controller}})
 }
 
-fn gateway(name: &str, class: &str) -> Value {
+pub fn gateway(name: &str, class: &str) -> Value {
     json!({"metadata": {"name": name, "namespace": "infra"}, "spec": {"gatewayClassName": class, "listeners": [
         {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}}}
     ]}})
 }
 
-fn route(name: &str, gateways: &[&str], service: &str) -> Value {
+pub fn route(name: &str, gateways: &[&str], service: &str) -> Value {
     let parents: Vec<_> = gateways.iter().map(|name| json!({"name": name, "namespace": "infra"})).collect();
     json!({"metadata": {"name": name, "namespace": "apps"}, "spec": {"parentRefs": parents, "rules": [{"backendRefs": [{"name": service, "port": 80}]}]}})
 }
 
-fn service(port: u16) -> Value {
+pub fn service(port: u16) -> Value {
     json!({"metadata": {"name": "web", "namespace": "apps"}, "spec": {"ports": [{"port": port}]}})
 }
 

@@ -166,8 +166,11 @@ impl GatewayReport {
         if let Some(message) = &self.waiting {
             return Condition::pending(Type, Reason::Pending, message.clone());
         }
-        if !self.is_accepted() {
+        if self.rejected.is_some() {
             return Condition::no(Type, Reason::Invalid, "The Gateway is not accepted; its load balancer, if it has one, is left as it is");
+        }
+        if !self.is_accepted() {
+            return Condition::no(Type, Reason::Invalid, "No listener is valid, so that nothing is served; their own conditions say why");
         }
         if !self.listeners.iter().any(ListenerReport::is_served) {
             return Condition::no(Type, Reason::Invalid, "No listener can be served; their own conditions say why");

@@ -68,7 +68,7 @@ impl ParentReport {
             Verdict::Rejected(fault) => Condition::no(Type::Accepted, fault.reason, fault.message.clone()),
             Verdict::Unreadable(message) => Condition::no(Type::Accepted, Reason::UnsupportedValue, message.clone()),
             Verdict::Attached(_) if self.is_accepted() => {
-                let message = if self.notes.is_empty() { "The route is served".to_owned() } else { join(self.notes.iter().cloned()) };
+                let message = if self.notes.is_empty() { "The route is accepted".to_owned() } else { join(self.notes.iter().cloned()) };
                 Condition::yes(Type::Accepted, Reason::Accepted, message)
             }
             Verdict::Attached(_) => {

@@ -50,7 +50,11 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
     let mut listeners = listener::evaluate(world, gateway, spec);
     conflict::mark(&mut listeners);
     let client_certificate = client_certificate(world, gateway, spec, &mut report);
-    let (rules, routes) = routes(world, key, &listeners);
+    let (rules, mut routes) = routes(world, key, &listeners);
+    if report.rejected.is_some() {
+        let note = format!("The route is attached, and Gateway {key} is not accepted itself: nothing changes until it is");
+        routes.values_mut().flat_map(|route| &mut route.parents).for_each(|parent| parent.notes.push(note.clone()));
+    }
     let plan = match (settings, requested) {
         (Ok(profile), Ok(addresses)) => Some(Plan {
             unit: unit.clone(),

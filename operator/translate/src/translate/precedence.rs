@@ -56,3 +56,83 @@ fn constraints(matches: &RuleMatch) -> (bool, Reverse<usize>, Reverse<usize>) {
         Reverse(http.map_or(0, |http| http.query_params.len())),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portico_crds::NamespacedName;
+    use portico_providers::{HeaderMatch, QueryParamMatch, RouteId, RouteKind, RuleId, StringMatch, Timeouts};
+    use proptest::prelude::*;
+
+    fn hostname() -> impl Strategy<Value = Option<Hostname>> {
+        prop::sample::select(vec![None, Some("a.com"), Some("*.com"), Some("b.a.com"), Some("*.a.com"), Some("c.com")])
+            .prop_map(|text| text.map(|text| Hostname::new(text).unwrap()))
+    }
+
+    fn path() -> impl Strategy<Value = PathMatch> {
+        prop::sample::select(vec![
+            PathMatch::Exact("/a".to_owned()),
+            PathMatch::Exact("/longer".to_owned()),
+            PathMatch::Prefix("/".to_owned()),
+            PathMatch::Prefix("/ab".to_owned()),
+            PathMatch::Prefix("/xy".to_owned()),
+            PathMatch::RegularExpression(".*".to_owned()),
+        ])
+    }
+
+    fn candidate() -> impl Strategy<Value = Candidate> {
+        let names = (prop::sample::select(vec!["a", "a-b", "b"]), prop::sample::select(vec!["x", "y"]));
+        let created = prop::sample::select(vec![None, Some("2026-01-01T00:00:00Z"), Some("2026-02-01T00:00:00Z")]);
+        (hostname(), hostname(), path(), 0..3usize, 0..3usize, any::<bool>(), created, names, (0..2u32, 0..2u32)).prop_map(
+            |(written, common, path, headers, params, method, created, (namespace, name), (rule, match_index))| {
+                let value = || StringMatch::Exact("1".to_owned());
+                Candidate {
+                    written,
+                    created: created.map(str::to_owned),
+                    rule: PlanRule {
+                        id: RuleId {
+                            route: RouteId { kind: RouteKind::Http, key: NamespacedName::new(namespace, name) },
+                            rule,
+                            match_index,
+                        },
+                        rank: 0,
+                        name: None,
+                        hostname: common,
+                        matches: RuleMatch::Http(HttpMatch {
+                            path,
+                            headers: (0..headers).map(|n| HeaderMatch { name: n.to_string(), value: value() }).collect(),
+                            query_params: (0..params).map(|n| QueryParamMatch { name: n.to_string(), value: value() }).collect(),
+                            method: method.then(|| "GET".to_owned()),
+                        }),
+                        filters: Vec::new(),
+                        backends: Vec::new(),
+                        timeouts: Timeouts::default(),
+                        retry: None,
+                        session_persistence: None,
+                    },
+                }
+            },
+        )
+    }
+
+    /// What tells rules of one listener apart: no two have the same.
+    fn identity(candidate: &Candidate) -> (RuleId, Option<Hostname>, Option<Hostname>) {
+        (candidate.rule.id.clone(), candidate.written.clone(), candidate.rule.hostname.clone())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_order_is_total(a in candidate(), b in candidate(), c in candidate()) {
+            prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
+            if compare(&a, &b).is_le() && compare(&b, &c).is_le() {
+                prop_assert!(compare(&a, &c).is_le());
+            }
+            if compare(&a, &b).is_eq() {
+                prop_assert_eq!(identity(&a), identity(&b));
+            }
+            prop_assert!(compare(&a, &a).is_eq());
+        }
+    }
+}
