@@ -130,3 +130,25 @@ fn store(kind: &str, version: &str, fingerprint: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     Ok(dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_a_version_with_its_parts() {
+        let flags = stamp("v1.36.3").unwrap();
+        for part in ["gitVersion=v1.36.3", "gitMajor=1", "gitMinor=36"] {
+            assert!(flags.contains(part), "{flags}");
+        }
+        assert!(stamp("latest").is_err());
+    }
+
+    #[test]
+    fn the_pinned_modules_have_the_versions_that_are_promised() {
+        let controlplane = Module::open(crate_dir().join("controlplane")).unwrap();
+        assert_eq!(controlplane.version_of("k8s.io/kubernetes").unwrap(), "v1.36.3");
+        let images = Module::open(crate_dir().join("images")).unwrap();
+        assert_eq!(images.version_of("sigs.k8s.io/gateway-api").unwrap(), "v1.7.0");
+    }
+}

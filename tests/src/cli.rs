@@ -200,3 +200,23 @@ async fn run_in_new(arguments: &Run) -> Result<u8> {
     lab.down().await?;
     code
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_keeps_its_own_flags() {
+        let cli = Cli::try_parse_from(["lab", "run", "--operator", "none", "--", "kubectl", "get", "-A", "--", "x"]).unwrap();
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        assert_eq!(run.argv, ["kubectl", "get", "-A", "--", "x"]);
+        assert_eq!((run.up.operator, run.up.cloud), (Choice::None, Choice::Portico));
+    }
+}

@@ -8,8 +8,10 @@ use anyhow::Result;
 use crate::netns::Privilege;
 use crate::{cache, exec, progress};
 
-/// Free space that the first build wants: Go's caches and Cargo's target folder.
-const DISK_BYTES: u64 = 12 << 30;
+/// Free space that the first build wants: Cargo's target folder (10 GB) and Go's caches (5 GB).
+const FIRST_BUILD_BYTES: u64 = 16 << 30;
+/// Free space that later runs want.
+const LATER_BYTES: u64 = 2 << 30;
 /// The oldest Go that fetches the toolchain that a module asks for.
 const OLDEST_GO: (u32, u32) = (1, 21);
 /// The oldest Rust that the workspace builds with; the same as `rust-version` in Cargo.toml, which a test checks.
@@ -41,7 +43,6 @@ pub fn run() -> Result<u8> {
         version("go", &["version"], OLDEST_GO, "apt-get install golang-go (Debian 12: -t bookworm-backports), or https://go.dev/dl"),
         version("rustc", &["--version"], OLDEST_RUST, "https://rustup.rs, then: rustup update stable"),
         program("cc", "apt-get install build-essential"),
-        program("cmake", "apt-get install cmake"),
         python(),
         namespaces(),
         disk(),
@@ -137,14 +138,17 @@ fn namespaces() -> Finding {
 }
 
 fn disk() -> Finding {
-    let outcome = cache::dir().and_then(|dir| Ok((free_bytes(&dir)?, dir)));
-    let outcome = match outcome {
-        Ok((free, dir)) if free >= DISK_BYTES => Ok(format!("{} GB free at {}", free >> 30, dir.display())),
-        Ok((free, dir)) => Err(Lack {
-            what: format!("{} GB free at {}, the first build wants {}", free >> 30, dir.display(), DISK_BYTES >> 30),
-            remedy: "make room, or set PORTICO_CACHE to a folder on a larger disk",
-            needed: true,
-        }),
+    let outcome = match cache::dir().and_then(|dir| Ok((free_bytes(&dir)?, dir))) {
+        Ok((free, dir)) => {
+            let wanted = if dir.join("controlplane").is_dir() { LATER_BYTES } else { FIRST_BUILD_BYTES };
+            let found = format!("{} GB free at {}", free >> 30, dir.display());
+            if free >= wanted {
+                Ok(found)
+            } else {
+                let what = format!("{found}, but {} are wanted", wanted >> 30);
+                Err(Lack { what, remedy: "make room, or set PORTICO_CACHE to a folder on a larger disk", needed: true })
+            }
+        }
         Err(error) => Err(Lack { what: format!("{error:#}"), remedy: "set PORTICO_CACHE to a folder that can be written", needed: true }),
     };
     Finding { subject: "disk", outcome }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::cache;
 
 /// How many runs' logs are kept.
-const KEPT: usize = 8;
+const KEPT: usize = 16;
 
 /// Makes the folder of a new run, named by time and process id, and removes the oldest ones.
 pub fn create(kind: &str) -> Result<PathBuf> {
