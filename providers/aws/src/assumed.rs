@@ -17,7 +17,9 @@ impl Observed {
             security_group: Presence::Absent,
             backend_groups: Presence::Present(stack.backend_access.iter().flat_map(|access| groups(&access.groups)).collect()),
             target_groups: stack.target_groups.iter().map(|group| (group.name.clone(), Presence::Absent)).collect(),
-            subnets: Presence::Present(balancer.map(|balancer| subnets(&balancer.subnets, balancer.scheme.subnet_role())).unwrap_or_default()),
+            subnets: Presence::Present(
+                balancer.map(|balancer| subnets(&balancer.subnets, balancer.scheme.subnet_role())).unwrap_or_default(),
+            ),
             vpc: Some(VPC.to_owned()),
             limits: crate::observed::Limits::default(),
         }

@@ -58,7 +58,8 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
 impl Compiler<'_> {
     /// Leaves out target groups that only refused rules would have used.
     fn forget_unused(&mut self, listeners: &[Listener]) {
-        let used: BTreeSet<_> = listeners.iter().flat_map(|listener| &listener.rules).flat_map(|rule| rule.action.target_groups()).collect();
+        let used: BTreeSet<_> =
+            listeners.iter().flat_map(|listener| &listener.rules).flat_map(|rule| rule.action.target_groups()).collect();
         self.target_groups.retain(|name, _| used.contains(name));
         self.bindings.retain(|name, _| used.contains(name));
     }

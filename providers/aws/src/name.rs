@@ -81,6 +81,7 @@ mod tests {
         let cluster = ClusterId("cluster".into());
         let unit = UnitId::Gateway(NamespacedName::new("infra", "web"));
         let names = format!("{:?} {}", load_balancers(&cluster, &unit), security_group(&cluster, &unit));
-        expect_test::expect![[r#"["portico-infra-web-jxef3bmyoh", "portico-infra-web-nzdqdnt7ii"] portico-infra-web-btwq4t5vo5"#]].assert_eq(&names);
+        expect_test::expect![[r#"["portico-infra-web-jxef3bmyoh", "portico-infra-web-nzdqdnt7ii"] portico-infra-web-btwq4t5vo5"#]]
+            .assert_eq(&names);
     }
 }

@@ -1,7 +1,10 @@
 //! What exists in AWS for one unit, in the words of the stack: what AWS fills in by itself is already written out, and ARNs of target groups are read as names.
 
 use crate::limit;
-use crate::stack::{Condition, HealthCheck, IngressRule, IpAddressType, ListenerProtocol, RuleAction, Scheme, TargetFamily, TargetProtocol, TargetVersion, Transform};
+use crate::stack::{
+    Condition, HealthCheck, IngressRule, IpAddressType, ListenerProtocol, RuleAction, Scheme, TargetFamily, TargetProtocol, TargetVersion,
+    Transform,
+};
 use portico_providers::{Presence, TagSet, TargetSetId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

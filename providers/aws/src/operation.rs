@@ -268,18 +268,30 @@ impl fmt::Display for Operation {
             Self::TagSecurityGroup { tags } => write!(f, "tag the security group with {}", pairs(tags)),
             Self::DeleteSecurityGroup { id } => write!(f, "delete security group {id}"),
             Self::CreateTargetGroup { target_group: group, .. } => {
-                write!(f, "create target group {} ({} {} {}, port {})", group.name, group.family.as_str(), group.protocol.as_str(), group.version.as_str(), group.port)
+                write!(
+                    f,
+                    "create target group {} ({} {} {}, port {})",
+                    group.name,
+                    group.family.as_str(),
+                    group.protocol.as_str(),
+                    group.version.as_str(),
+                    group.port
+                )
             }
             Self::ModifyTargetGroup { target_group, health_check } => {
                 write!(f, "check the targets of {target_group} by {} every {} s", health_check.path, health_check.interval_seconds)
             }
-            Self::ModifyTargetGroupAttributes { target_group, attributes } => write!(f, "set {} on target group {target_group}", pairs(attributes)),
+            Self::ModifyTargetGroupAttributes { target_group, attributes } => {
+                write!(f, "set {} on target group {target_group}", pairs(attributes))
+            }
             Self::TagTargetGroup { target_group, tags } => write!(f, "tag target group {target_group} with {}", pairs(tags)),
             Self::DeleteTargetGroup { target_group } => write!(f, "delete target group {target_group}"),
             Self::CreateLoadBalancer { name, scheme, ip_address_type, subnets, .. } => {
                 write!(f, "create {scheme} application load balancer {name} ({ip_address_type}) in {}", subnets.join(", "))
             }
-            Self::ModifyLoadBalancerAttributes { load_balancer, attributes } => write!(f, "set {} on load balancer {load_balancer}", pairs(attributes)),
+            Self::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
+                write!(f, "set {} on load balancer {load_balancer}", pairs(attributes))
+            }
             Self::SetIpAddressType { load_balancer, ip_address_type } => write!(f, "make load balancer {load_balancer} {ip_address_type}"),
             Self::SetSubnets { load_balancer, subnets } => write!(f, "move load balancer {load_balancer} to {}", subnets.join(", ")),
             Self::SetSecurityGroups { load_balancer, security_groups } if security_groups.is_empty() => {
@@ -291,7 +303,9 @@ impl fmt::Display for Operation {
             Self::TagLoadBalancer { load_balancer, tags } => write!(f, "tag load balancer {load_balancer} with {}", pairs(tags)),
             Self::DeleteLoadBalancer { load_balancer } => write!(f, "delete load balancer {load_balancer} with its listeners and rules"),
             Self::CreateListener { port, protocol, .. } => write!(f, "listen on port {port} ({protocol})"),
-            Self::ModifyListener { port, protocol, default_action, .. } => write!(f, "make the listener on port {port} speak {protocol}, otherwise {default_action}"),
+            Self::ModifyListener { port, protocol, default_action, .. } => {
+                write!(f, "make the listener on port {port} speak {protocol}, otherwise {default_action}")
+            }
             Self::DeleteListener { port, .. } => write!(f, "stop listening on port {port}"),
             Self::CreateRule { port, priority, conditions, transforms, action, .. } => {
                 write!(f, "on port {port} at priority {priority}, {}: {action}{}", when(conditions), with(transforms))

@@ -22,8 +22,13 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("GatewayFrontendClientCertificateValidationInsecureFallback", Support::Refused("comes with HTTPS listeners")),
     ("GatewayHTTPListenerIsolation", Support::Native),
     ("GatewayHTTPSListenerDetectMisdirectedRequests", Support::Refused("an ALB's rules do not see the TLS server name")),
-    ("GatewayInfrastructurePropagation", Support::Served("labels become AWS tags; the conformance test looks for objects within the cluster")),
+    ("GatewayInfrastructureMetadata", Support::Served("labels become AWS tags; the conformance test looks for objects within the cluster")),
+    ("GatewayListenerFilters", Support::Refused("an ALB's rules belong to routes: put the filters there")),
     ("GatewayPort8080", Support::Served("its conformance tests also redirect from HTTPS to HTTP, which an ALB refuses")),
+    (
+        "GatewayRouteHostnameIntersectionPrecedence",
+        Support::Served("rules keep the plan's order; claimed when the conformance suite has shown it"),
+    ),
     ("GatewayStaticAddresses", Support::Refused("AWS chooses an ALB's addresses: use a DNS record that points to its name")),
     ("GRPCRoute", Support::Refused("comes with HTTPS listeners: an ALB speaks no HTTP/2 in clear text")),
     ("HTTPRoute", Support::Native),
@@ -34,6 +39,7 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("HTTPRouteBackendProtocolWebSocket", Support::Native),
     ("HTTPRouteBackendRequestHeaderModification", Support::Refused("an ALB changes no request headers: let the backend do it")),
     ("HTTPRouteBackendTimeout", Support::Refused("the idle timeout of the LoadBalancerProfile holds for the whole load balancer")),
+    ("HTTPRouteBackendURLRewrite", Support::Served("for the only backend of a rule; its conformance test has several")),
     ("HTTPRouteCORS", Support::Refused("let the backend answer preflight requests")),
     ("HTTPRouteDestinationPortMatching", Support::Native),
     ("HTTPRouteHostRewrite", Support::Served("its conformance test also changes request headers, which an ALB cannot")),
@@ -49,6 +55,8 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("HTTPRouteRequestPercentageMirror", Support::Refused("an ALB does not mirror")),
     ("HTTPRouteRequestTimeout", Support::Refused("the idle timeout of the LoadBalancerProfile holds for the whole load balancer")),
     ("HTTPRouteResponseHeaderModification", Support::Refused("an ALB changes no response headers of single rules: let the backend do it")),
+    ("HTTPRouteRetryCodes", Support::Refused("an ALB does not repeat requests: let clients do it")),
+    ("HTTPRouteRetryConnectionError", Support::Refused("an ALB does not repeat requests: let clients do it")),
     ("HTTPRouteSchemeRedirect", Support::Native),
     ("ListenerSet", Support::Native),
     ("ReferenceGrant", Support::Native),
@@ -88,6 +96,7 @@ mod tests {
             HTTPRoutePortRedirect
             HTTPRouteSchemeRedirect
             ListenerSet
-            ReferenceGrant"#]].assert_eq(&claimed().join("\n"));
+            ReferenceGrant"#]]
+        .assert_eq(&claimed().join("\n"));
     }
 }

@@ -1,7 +1,8 @@
 //! A little model of the cloud: what each operation does to what exists, with AWS's rules about order. It shares no code with the diff.
 
 use portico_aws::observed::{
-    BackendGroup, LOAD_BALANCER_DEFAULTS, Listener, LoadBalancer, Observed, PortRange, Rule, SecurityGroup, State, Subnet, TARGET_GROUP_DEFAULTS, TargetGroup,
+    BackendGroup, LOAD_BALANCER_DEFAULTS, Listener, LoadBalancer, Observed, PortRange, Rule, SecurityGroup, State, Subnet,
+    TARGET_GROUP_DEFAULTS, TargetGroup,
 };
 use portico_aws::operation::Operation;
 use portico_aws::stack::RuleAction;
@@ -51,7 +52,8 @@ impl Cloud {
         observed.security_group = self.own.clone().map_or(Presence::Absent, Presence::Present);
         observed.backend_groups = Presence::Present(vec![self.nodes.clone()]);
         let role = |name: &str| TagSet::from([(format!("kubernetes.io/role/{name}"), "1".to_owned())]);
-        let subnet = |id: &str, zone: &str, tags| Subnet { id: id.into(), vpc: "vpc-1".into(), zone: zone.into(), free_addresses: 100, tags };
+        let subnet =
+            |id: &str, zone: &str, tags| Subnet { id: id.into(), vpc: "vpc-1".into(), zone: zone.into(), free_addresses: 100, tags };
         observed.subnets = Presence::Present(vec![
             subnet("subnet-a", "a", role("elb")),
             subnet("subnet-b", "b", role("elb")),
@@ -125,7 +127,10 @@ impl Cloud {
             Operation::TagSecurityGroup { tags } => self.own.as_mut().unwrap().tags.extend(tags),
             Operation::DeleteSecurityGroup { id } => {
                 assert_eq!(own, Some(id.clone()));
-                assert!(self.nodes.admits_us.is_empty() && self.balancers.values().all(|b| !b.security_groups.contains(&id)), "DependencyViolation");
+                assert!(
+                    self.nodes.admits_us.is_empty() && self.balancers.values().all(|b| !b.security_groups.contains(&id)),
+                    "DependencyViolation"
+                );
                 self.own = None;
             }
             Operation::CreateTargetGroup { target_group: group, vpc, tags } => {
@@ -144,8 +149,12 @@ impl Cloud {
                 };
                 assert!(self.groups.insert(group.name.clone(), made).is_none(), "DuplicateTargetGroupName");
             }
-            Operation::ModifyTargetGroup { target_group, health_check } => self.groups.get_mut(&target_group).unwrap().health_check = Some(health_check),
-            Operation::ModifyTargetGroupAttributes { target_group, attributes } => self.groups.get_mut(&target_group).unwrap().attributes.extend(attributes),
+            Operation::ModifyTargetGroup { target_group, health_check } => {
+                self.groups.get_mut(&target_group).unwrap().health_check = Some(health_check)
+            }
+            Operation::ModifyTargetGroupAttributes { target_group, attributes } => {
+                self.groups.get_mut(&target_group).unwrap().attributes.extend(attributes)
+            }
             Operation::TagTargetGroup { target_group, tags } => self.groups.get_mut(&target_group).unwrap().tags.extend(tags),
             Operation::DeleteTargetGroup { target_group } => {
                 assert!(!self.uses(&target_group), "ResourceInUse: {target_group}");
@@ -168,11 +177,16 @@ impl Cloud {
                 };
                 assert!(self.balancers.insert(name, made).is_none(), "DuplicateLoadBalancerName");
             }
-            Operation::ModifyLoadBalancerAttributes { load_balancer, attributes } => self.balancer(&load_balancer).attributes.extend(attributes),
-            Operation::SetIpAddressType { load_balancer, ip_address_type } => self.balancer(&load_balancer).ip_address_type = ip_address_type,
+            Operation::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
+                self.balancer(&load_balancer).attributes.extend(attributes)
+            }
+            Operation::SetIpAddressType { load_balancer, ip_address_type } => {
+                self.balancer(&load_balancer).ip_address_type = ip_address_type
+            }
             Operation::SetSubnets { load_balancer, subnets } => self.balancer(&load_balancer).subnets = subnets,
             Operation::SetSecurityGroups { load_balancer, security_groups } => {
-                self.balancer(&load_balancer).security_groups = if security_groups.is_empty() { vec![own.unwrap()] } else { security_groups };
+                self.balancer(&load_balancer).security_groups =
+                    if security_groups.is_empty() { vec![own.unwrap()] } else { security_groups };
             }
             Operation::TagLoadBalancer { load_balancer, tags } => self.balancer(&load_balancer).tags.extend(tags),
             Operation::DeleteLoadBalancer { load_balancer } => assert!(self.balancers.remove(&load_balancer).is_some()),

@@ -18,7 +18,12 @@ fn empty() -> Stack {
 fn prefixes(names: &[&str]) -> Stack {
     let mut yaml = String::from("ports:\n  - listeners:\n      - rules:\n");
     for name in names {
-        writeln!(yaml, "          - {{ http: {{ path: {{ prefix: /{name} }} }}, backends: [team-a/{}:80] }}", name.split('/').next().unwrap()).unwrap();
+        writeln!(
+            yaml,
+            "          - {{ http: {{ path: {{ prefix: /{name} }} }}, backends: [team-a/{}:80] }}",
+            name.split('/').next().unwrap()
+        )
+        .unwrap();
     }
     if names.is_empty() { stack("ports: [{ listeners: [{}] }]") } else { stack(&yaml) }
 }
@@ -98,7 +103,9 @@ fn any_reorder_costs_one_call() {
 #[test]
 fn other_weights_modify_the_rule_in_place() {
     let mut cloud = Cloud::new();
-    let weights = |a: u32, b: u32| stack(&format!("ports: [{{ listeners: [{{ rules: [{{ backends: [{a} x team-a/web:80, {b} x team-a/new:80] }}] }}] }}]"));
+    let weights = |a: u32, b: u32| {
+        stack(&format!("ports: [{{ listeners: [{{ rules: [{{ backends: [{a} x team-a/web:80, {b} x team-a/new:80] }}] }}] }}]"))
+    };
     reach(&mut cloud, &weights(90, 10));
     let changes = reach(&mut cloud, &weights(50, 50));
     assert_eq!(calls(&changes), ["ModifyRule"]);
@@ -128,7 +135,10 @@ fn where_a_quota_leaves_no_room_rules_go_before_others_come() {
     let changes = reach(&mut cloud, &prefixes(&["a/4", "a/5", "a/3"]));
     assert_eq!(calls(&changes), ["DeleteRule", "CreateRule", "DeleteRule", "CreateRule"]);
     let error = diff(&prefixes(&["a/1", "a/2", "a/3", "a/4"]), &cloud.observe(&empty())).unwrap_err();
-    assert!(matches!(&error, ProviderError::Limit { message, .. } if message.contains("4 rules are needed, the account allows 3")), "{error}");
+    assert!(
+        matches!(&error, ProviderError::Limit { message, .. } if message.contains("4 rules are needed, the account allows 3")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -142,7 +152,9 @@ fn ports_come_and_go_with_their_rules_in_the_security_group() {
 #[test]
 fn another_scheme_is_built_beside_the_old_one_which_goes_when_the_new_one_serves() {
     let mut cloud = Cloud::new();
-    let with = |scheme: &str| stack(&format!("profile: {{ scheme: {scheme} }}\nports: [{{ listeners: [{{ rules: [{{ backends: [team-a/web:80] }}] }}] }}]"));
+    let with = |scheme: &str| {
+        stack(&format!("profile: {{ scheme: {scheme} }}\nports: [{{ listeners: [{{ rules: [{{ backends: [team-a/web:80] }}] }}] }}]"))
+    };
     reach(&mut cloud, &with("internet-facing"));
     let wanted = with("internal");
     for change in diff(&wanted, &cloud.observe(&wanted)).unwrap() {

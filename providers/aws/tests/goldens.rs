@@ -46,9 +46,8 @@ fn shown(compiled: Compiled<Stack>, whole: bool) -> Value {
         group.remove("healthCheck");
         group.remove("attributes");
     }
-    let refusals: Vec<_> = compiled.refusals.iter().map(|refusal| {
-        json!({ "subject": refusal.subject, "says": refusal.to_string() })
-    }).collect();
+    let refusals: Vec<_> =
+        compiled.refusals.iter().map(|refusal| json!({ "subject": refusal.subject, "says": refusal.to_string() })).collect();
     json!({ "stack": stack, "refusals": refusals, "bindings": compiled.bindings })
 }
 

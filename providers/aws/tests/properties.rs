@@ -24,7 +24,8 @@ fn stack(ports: &[(u16, Vec<RuleSeed>)]) -> Stack {
             let rules: Vec<_> = rules
                 .iter()
                 .map(|(path, header, backends)| {
-                    let headers: Vec<_> = header.iter().map(|h| serde_json::json!({ "name": "x", "value": { "exact": h.to_string() } })).collect();
+                    let headers: Vec<_> =
+                        header.iter().map(|h| serde_json::json!({ "name": "x", "value": { "exact": h.to_string() } })).collect();
                     let backends: Vec<_> = backends.iter().map(|(service, weight)| format!("{weight} x team-a/s{service}:80")).collect();
                     serde_json::json!({ "http": { "path": { "prefix": format!("/p{path}") }, "headers": headers }, "backends": backends })
                 })

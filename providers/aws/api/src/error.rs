@@ -65,12 +65,30 @@ impl Failure {
         let code = self.code.trim_end_matches("Exception");
         match code {
             "" => Class::Unclear,
-            "Throttling" | "ThrottledException" | "RequestLimitExceeded" | "RequestThrottled" | "TooManyRequests" | "SlowDown" | "PriorRequestNotComplete"
+            "Throttling"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "TooManyRequests"
+            | "SlowDown"
+            | "PriorRequestNotComplete"
             | "BandwidthLimitExceeded" => Class::Throttled,
-            "HealthUnavailable" | "InternalFailure" | "InternalError" | "ServiceUnavailable" | "Unavailable" | "RequestTimeout" => Class::Unclear,
+            "HealthUnavailable" | "InternalFailure" | "InternalError" | "ServiceUnavailable" | "Unavailable" | "RequestTimeout" => {
+                Class::Unclear
+            }
             "ResourceInUse" | "DependencyViolation" | "TrustStoreNotReady" => Class::Soon,
-            "AccessDenied" | "UnauthorizedOperation" | "AuthFailure" | "ExpiredToken" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "OptInRequired"
-            | "MissingAuthenticationToken" | "RequestExpired" | "UnrecognizedClient" | "IncompleteSignature" | "ConstructionFailure" => Class::Denied,
+            "AccessDenied"
+            | "UnauthorizedOperation"
+            | "AuthFailure"
+            | "ExpiredToken"
+            | "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "OptInRequired"
+            | "MissingAuthenticationToken"
+            | "RequestExpired"
+            | "UnrecognizedClient"
+            | "IncompleteSignature"
+            | "ConstructionFailure" => Class::Denied,
             _ if code.ends_with("NotFound") => Class::NotFound,
             _ if code.starts_with("Duplicate") || code.ends_with(".Duplicate") => Class::Duplicate,
             _ if code.starts_with("TooMany") || code.ends_with("LimitExceeded") || code == "InsufficientCapacity" => Class::Limit,

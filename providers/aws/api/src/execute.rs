@@ -85,7 +85,9 @@ impl Aws {
             };
             match failure.class() {
                 Class::NotFound if gone_is_done(operation) => return self.write_through(region, operation, Effect::Done, state),
-                Class::Duplicate if there_is_done(operation, &failure) => return self.write_through(region, operation, Effect::Done, state),
+                Class::Duplicate if there_is_done(operation, &failure) => {
+                    return self.write_through(region, operation, Effect::Done, state);
+                }
                 Class::Duplicate | Class::Invalid if unclear || is_taken(&failure) => match region.find(stack, operation, state).await? {
                     Some(effect) => return self.write_through(region, operation, effect, state),
                     None => return Err(conflict(failure)),
@@ -154,7 +156,12 @@ fn is_taken(failure: &Failure) -> bool {
 fn may_appear(failure: &Failure) -> bool {
     matches!(
         failure.code.trim_end_matches("Exception"),
-        "ListenerNotFound" | "TargetGroupNotFound" | "LoadBalancerNotFound" | "InvalidGroup.NotFound" | "InvalidSecurityGroup" | "CertificateNotFound"
+        "ListenerNotFound"
+            | "TargetGroupNotFound"
+            | "LoadBalancerNotFound"
+            | "InvalidGroup.NotFound"
+            | "InvalidSecurityGroup"
+            | "CertificateNotFound"
     )
 }
 
@@ -162,7 +169,10 @@ fn may_appear(failure: &Failure) -> bool {
 fn conflict(failure: Failure) -> ProviderError {
     let code = failure.code.trim_end_matches("Exception");
     if matches!(code, "PriorityInUse" | "DuplicateListener" | "InvalidPermission.Duplicate") {
-        return ProviderError::Transient { operation: failure.operation.to_owned(), message: format!("{}: {}", failure.code, failure.message) };
+        return ProviderError::Transient {
+            operation: failure.operation.to_owned(),
+            message: format!("{}: {}", failure.code, failure.message),
+        };
     }
     failure.into()
 }

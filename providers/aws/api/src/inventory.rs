@@ -103,10 +103,9 @@ mod tests {
 
     #[test]
     fn marks_of_units_are_read_back() {
-        for unit in [
-            UnitId::Gateway(NamespacedName::new("infra", "web")),
-            UnitId::Sharing { class: "portico-alb".into(), group: "edge".into() },
-        ] {
+        for unit in
+            [UnitId::Gateway(NamespacedName::new("infra", "web")), UnitId::Sharing { class: "portico-alb".into(), group: "edge".into() }]
+        {
             assert_eq!(parse(&mark::value(&unit.to_string())), Some(unit));
         }
         assert_eq!(parse(&mark::value(&format!("gateway/ns/{}", "x".repeat(300)))), None);

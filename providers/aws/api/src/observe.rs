@@ -7,9 +7,9 @@ use crate::error::Failure;
 use crate::lock;
 use crate::read::filter;
 use crate::region::Region;
+use portico_aws::name;
 use portico_aws::observed::{BackendGroup, Observed};
 use portico_aws::stack::{BackendGroups, Stack};
-use portico_aws::name;
 use portico_providers::{Presence, ProviderError, mark};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,8 +77,15 @@ impl Region {
     /// The unit's own security group, by its marks.
     pub(crate) async fn own_group(&self, stack: &Stack) -> Result<Presence<portico_aws::observed::SecurityGroup>, Failure> {
         let (cluster, unit) = key(stack);
-        let filters = vec![filter(&format!("tag:{}", mark::CLUSTER), [cluster.as_str()]), filter(&format!("tag:{}", mark::UNIT), [unit.as_str()])];
-        let mut found: Vec<_> = self.security_groups(filters).await?.iter().filter_map(convert::security_group).filter(|group| stack.owns(&group.tags)).collect();
+        let filters =
+            vec![filter(&format!("tag:{}", mark::CLUSTER), [cluster.as_str()]), filter(&format!("tag:{}", mark::UNIT), [unit.as_str()])];
+        let mut found: Vec<_> = self
+            .security_groups(filters)
+            .await?
+            .iter()
+            .filter_map(convert::security_group)
+            .filter(|group| stack.owns(&group.tags))
+            .collect();
         found.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(found.into_iter().next().map_or(Presence::Absent, Presence::Present))
     }
@@ -90,10 +97,16 @@ impl Region {
             Some(BackendGroups::Ids(ids)) => Some(vec![filter("group-id", ids.iter().map(String::as_str))]),
             Some(BackendGroups::Tags(tags)) => Some(
                 tags.iter()
-                    .map(|(key, value)| if value == "*" { filter("tag-key", [key.as_str()]) } else { filter(&format!("tag:{key}"), [value.as_str()]) })
+                    .map(
+                        |(key, value)| {
+                            if value == "*" { filter("tag-key", [key.as_str()]) } else { filter(&format!("tag:{key}"), [value.as_str()]) }
+                        },
+                    )
                     .collect(),
             ),
-            Some(BackendGroups::Discover { cluster_name: Some(name) }) => Some(vec![filter("tag-key", [format!("kubernetes.io/cluster/{name}").as_str()])]),
+            Some(BackendGroups::Discover { cluster_name: Some(name) }) => {
+                Some(vec![filter("tag-key", [format!("kubernetes.io/cluster/{name}").as_str()])])
+            }
             Some(BackendGroups::Discover { cluster_name: None }) => Some(vec![filter("tag-key", ["kubernetes.io/cluster/*"])]),
         };
         let mut groups = BTreeMap::new();

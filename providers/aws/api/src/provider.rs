@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use portico_aws::observed::State;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
-    AddressKind, Change, ClusterId, Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Plan, Presence, Progress, Provider,
-    ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetsReport, UnitId,
+    AddressKind, Change, ClusterId, Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Plan, Presence,
+    Progress, Provider, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetsReport, UnitId,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -64,7 +64,8 @@ impl Provider for Aws {
         let Some(wanted) = &stack.load_balancer else { return Ok(absent) };
         let region = self.in_region(stack.region.as_deref());
         let key = key(stack);
-        let remembered = lock(&region.units).get(&key).and_then(|state| state.observed.load_balancers.get(&wanted.name)?.present().cloned());
+        let remembered =
+            lock(&region.units).get(&key).and_then(|state| state.observed.load_balancers.get(&wanted.name)?.present().cloned());
         let Some(mut there) = remembered else { return Ok(absent) };
         if there.state == State::Provisioning {
             // The one thing that changes without us.

@@ -35,7 +35,8 @@ impl Region {
     }
 
     async fn load_balancer_attributes(&self, arn: &str) -> Result<BTreeMap<String, String>, Failure> {
-        let answer = self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send().await.named("DescribeLoadBalancerAttributes")?;
+        let answer =
+            self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send().await.named("DescribeLoadBalancerAttributes")?;
         Ok(answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect())
     }
 
@@ -54,9 +55,18 @@ impl Region {
         let mut listeners = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer = self.elb.describe_listeners().load_balancer_arn(load_balancer).set_marker(marker).send().await.named("DescribeListeners")?;
+            let answer = self
+                .elb
+                .describe_listeners()
+                .load_balancer_arn(load_balancer)
+                .set_marker(marker)
+                .send()
+                .await
+                .named("DescribeListeners")?;
             for found in answer.listeners() {
-                let (Some(arn), Some(port)) = (found.listener_arn(), found.port().and_then(|port| u16::try_from(port).ok())) else { continue };
+                let (Some(arn), Some(port)) = (found.listener_arn(), found.port().and_then(|port| u16::try_from(port).ok())) else {
+                    continue;
+                };
                 let listener = Listener {
                     arn: arn.to_owned(),
                     protocol: convert::listener_protocol(found.protocol()),
@@ -80,7 +90,9 @@ impl Region {
         for _ in 0..PAGES {
             let answer = self.elb.describe_rules().listener_arn(listener).set_marker(marker).send().await.named("DescribeRules")?;
             for found in answer.rules() {
-                let (Some(arn), Some(priority)) = (found.rule_arn(), found.priority().and_then(|priority| priority.parse().ok())) else { continue };
+                let (Some(arn), Some(priority)) = (found.rule_arn(), found.priority().and_then(|priority| priority.parse().ok())) else {
+                    continue;
+                };
                 let mut conditions: Vec<_> = found.conditions().iter().map(convert::read_condition).collect();
                 conditions.sort();
                 let mut transforms: Vec<_> = found.transforms().iter().map(convert::read_transform).collect();
@@ -118,8 +130,13 @@ impl Region {
         for group in &found {
             let tags = tags.remove(group.target_group_arn().unwrap_or_default()).unwrap_or_default();
             let Some((name, mut group)) = convert::target_group(group, tags) else { continue };
-            let answer =
-                self.elb.describe_target_group_attributes().target_group_arn(&group.arn).send().await.named("DescribeTargetGroupAttributes")?;
+            let answer = self
+                .elb
+                .describe_target_group_attributes()
+                .target_group_arn(&group.arn)
+                .send()
+                .await
+                .named("DescribeTargetGroupAttributes")?;
             group.attributes =
                 answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect();
             groups.insert(name, Presence::Present(group));
@@ -145,7 +162,10 @@ impl Region {
         let mut marker = None;
         for _ in 0..PAGES {
             let answer = self.elb.describe_load_balancers().set_marker(marker).send().await.named("DescribeLoadBalancers")?;
-            let found = answer.load_balancers().iter().filter_map(|b| Some((b.load_balancer_name()?.to_owned(), b.load_balancer_arn()?.to_owned())));
+            let found = answer
+                .load_balancers()
+                .iter()
+                .filter_map(|b| Some((b.load_balancer_name()?.to_owned(), b.load_balancer_arn()?.to_owned())));
             names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
             marker = answer.next_marker().map(str::to_owned);
             if marker.is_none() {
@@ -161,7 +181,8 @@ impl Region {
         let mut marker = None;
         for _ in 0..PAGES {
             let answer = self.elb.describe_target_groups().set_marker(marker).send().await.named("DescribeTargetGroups")?;
-            let found = answer.target_groups().iter().filter_map(|g| Some((g.target_group_name()?.to_owned(), g.target_group_arn()?.to_owned())));
+            let found =
+                answer.target_groups().iter().filter_map(|g| Some((g.target_group_name()?.to_owned(), g.target_group_arn()?.to_owned())));
             names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
             marker = answer.next_marker().map(str::to_owned);
             if marker.is_none() {
@@ -246,7 +267,9 @@ impl Region {
                     }
                 }
             }
-            Err(failure) => tracing::warn!(region = self.name, error = failure.message, "account limits cannot be read: AWS's defaults are assumed"),
+            Err(failure) => {
+                tracing::warn!(region = self.name, error = failure.message, "account limits cannot be read: AWS's defaults are assumed")
+            }
         }
         memory.set(limits);
         limits

@@ -112,7 +112,8 @@ impl Aws {
         let name = &targets.binding.sink;
         let set = self.shared.target_sets.get(name)?;
         let region = self.in_region(Some(&set.region));
-        let wanted: BTreeSet<Target> = targets.endpoints.iter().filter(|e| e.ready && !e.terminating).map(|e| (e.address, e.port)).collect();
+        let wanted: BTreeSet<Target> =
+            targets.endpoints.iter().filter(|e| e.ready && !e.terminating).map(|e| (e.address, e.port)).collect();
         let mut memory = set.content.lock().await;
         // Whether a drain is over only AWS knows.
         let doubtful = memory.as_ref().is_none_or(|content| content.read.elapsed() > BELIEVED || !wanted.is_disjoint(&content.draining));
@@ -122,7 +123,8 @@ impl Aws {
         }
         let Some(content) = memory.as_mut() else { return Ok(TargetsReport::default()) };
         let change = difference(&wanted, content);
-        let ranges = if change.register.is_empty() && change.deregister.is_empty() { Vec::new() } else { region.vpc_ranges(&set.vpc).await? };
+        let ranges =
+            if change.register.is_empty() && change.deregister.is_empty() { Vec::new() } else { region.vpc_ranges(&set.vpc).await? };
         let mut report = TargetsReport { waiting: change.waiting.len(), ..TargetsReport::default() };
         let mut result = Ok(());
         for batch in change.register.chunks(BATCH) {
@@ -170,7 +172,11 @@ impl Aws {
         let mut content = Content::new(BTreeSet::new(), BTreeSet::new());
         for health in found.iter().filter_map(read_health) {
             let target = (health.address, health.port);
-            if health.state == TargetState::Draining { content.draining.insert(target) } else { content.registered.insert(target) };
+            if health.state == TargetState::Draining {
+                content.draining.insert(target)
+            } else {
+                content.registered.insert(target)
+            };
         }
         Ok(content)
     }
@@ -196,7 +202,15 @@ async fn register(region: &Region, set: &TargetSet, batch: &[Target], ranges: &[
 
 async fn deregister(region: &Region, set: &TargetSet, batch: &[Target], ranges: &[IpNet]) -> Result<(), Failure> {
     let targets = batch.iter().map(|target| description(target, ranges)).collect();
-    region.elb_once.deregister_targets().target_group_arn(&set.arn).set_targets(Some(targets)).send().await.named("DeregisterTargets").map(drop)
+    region
+        .elb_once
+        .deregister_targets()
+        .target_group_arn(&set.arn)
+        .set_targets(Some(targets))
+        .send()
+        .await
+        .named("DeregisterTargets")
+        .map(drop)
 }
 
 enum Repeated {
@@ -215,7 +229,12 @@ impl From<Repeated> for ProviderError {
 
 /// Registration and deregistration may be repeated as they are: what is registered stays registered.
 async fn repeat<F: Future<Output = Result<(), Failure>>>(leadership: &dyn Leadership, call: impl Fn() -> F) -> Result<(), Repeated> {
-    let mut pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_delay(Duration::from_secs(4)).with_max_times(6).with_jitter().build();
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(4))
+        .with_max_times(6)
+        .with_jitter()
+        .build();
     loop {
         if !leadership.is_leader() {
             return Err(Repeated::NotLeader);

@@ -19,20 +19,30 @@ impl Compiler<'_> {
         let mut redirect = None;
         for (field, filter) in filters(rule, &base, &mut issues) {
             match filter {
-                Filter::UrlRewrite(rewrite) if transforms.is_empty() && redirect.is_none() => match transform::rewrite(rewrite, &rule.matches, &field) {
-                    Ok(found) => transforms = found,
-                    Err(found) => issues.extend(found),
-                },
+                Filter::UrlRewrite(rewrite) if transforms.is_empty() && redirect.is_none() => {
+                    match transform::rewrite(rewrite, &rule.matches, &field) {
+                        Ok(found) => transforms = found,
+                        Err(found) => issues.extend(found),
+                    }
+                }
                 Filter::RequestRedirect(filter) if transforms.is_empty() && redirect.is_none() => redirect = Some((field, filter)),
                 Filter::UrlRewrite(_) | Filter::RequestRedirect(_) => {
-                    issues.push(Issue::invalid(field, "Only one URLRewrite or RequestRedirect filter can be applied.", "Remove the other."));
+                    issues.push(Issue::invalid(
+                        field,
+                        "Only one URLRewrite or RequestRedirect filter can be applied.",
+                        "Remove the other.",
+                    ));
                 }
                 other => issues.push(unsupported_filter(other, field)),
             }
         }
         if let Some((field, filter)) = redirect {
             if !rule.backends.is_empty() {
-                issues.push(Issue::invalid(format!("{base}.backendRefs"), "A rule that redirects forwards nothing.", "Remove the backends, or the redirect."));
+                issues.push(Issue::invalid(
+                    format!("{base}.backendRefs"),
+                    "A rule that redirects forwards nothing.",
+                    "Remove the backends, or the redirect.",
+                ));
             }
             match redirect::compile(filter, &rule.matches, hostname, listener_port, &field) {
                 Ok(shares) if issues.is_empty() => return Ok(shares),
@@ -62,7 +72,9 @@ impl Compiler<'_> {
             let field = format!("{base}.backendRefs[{}]", backend.index);
             let group = match &backend.backend {
                 Backend::Service(source) => self.target_group(source, &field),
-                Backend::Tier { .. } => Err(Issue::unsupported(&field, "An ALB with a tier of proxies behind it is not built yet.", "Refer to a Service.")),
+                Backend::Tier { .. } => {
+                    Err(Issue::unsupported(&field, "An ALB with a tier of proxies behind it is not built yet.", "Refer to a Service."))
+                }
                 Backend::Invalid { .. } if backend.weight == 0 => continue,
                 Backend::Invalid { .. } => Ok(self.unavailable()),
             };
@@ -95,7 +107,8 @@ impl Compiler<'_> {
             **weight = 1;
         }
         let most = weights.values().copied().max().unwrap_or(1);
-        let target_groups = weights.into_iter().map(|(target_group, weight)| ForwardTarget { target_group, weight: scale(weight, most) }).collect();
+        let target_groups =
+            weights.into_iter().map(|(target_group, weight)| ForwardTarget { target_group, weight: scale(weight, most) }).collect();
         Ok(RuleAction::Forward(Forward { target_groups }))
     }
 }
@@ -137,12 +150,18 @@ fn unsupported_filter(filter: &Filter, field: String) -> Issue {
         Filter::RequestHeaderModifier(_) => {
             Issue::unsupported(field_of("requestHeaderModifier"), "An ALB does not change request headers.", "Let the backend do it.")
         }
-        Filter::ResponseHeaderModifier(_) => {
-            Issue::unsupported(field_of("responseHeaderModifier"), "An ALB does not change the response headers of single rules.", "Let the backend do it.")
-        }
+        Filter::ResponseHeaderModifier(_) => Issue::unsupported(
+            field_of("responseHeaderModifier"),
+            "An ALB does not change the response headers of single rules.",
+            "Let the backend do it.",
+        ),
         Filter::RequestMirror(_) => Issue::unsupported(field_of("requestMirror"), "An ALB does not mirror requests.", "Remove the filter."),
-        Filter::Cors(_) => Issue::unsupported(field_of("cors"), "An ALB does not answer preflight requests of single rules.", "Let the backend do it."),
-        Filter::ExternalAuth(_) => Issue::unsupported(field_of("externalAuth"), "An ALB does not ask other services for permission.", "Let the backend do it."),
+        Filter::Cors(_) => {
+            Issue::unsupported(field_of("cors"), "An ALB does not answer preflight requests of single rules.", "Let the backend do it.")
+        }
+        Filter::ExternalAuth(_) => {
+            Issue::unsupported(field_of("externalAuth"), "An ALB does not ask other services for permission.", "Let the backend do it.")
+        }
         Filter::ExtensionRef(reference) => {
             let detail = format!("{}.{} is no filter that Portico knows.", reference.kind, reference.group);
             Issue::unsupported(field_of("extensionRef"), detail, "Remove the filter.")

@@ -18,7 +18,12 @@ pub(super) enum PathShare {
 }
 
 /// The conditions that hold exactly for what the match means, or why there are none. `field` is the path of the match.
-pub(super) fn compile(hostname: Option<&Hostname>, matches: &RuleMatch, share: PathShare, field: &str) -> Result<Vec<Condition>, Vec<Issue>> {
+pub(super) fn compile(
+    hostname: Option<&Hostname>,
+    matches: &RuleMatch,
+    share: PathShare,
+    field: &str,
+) -> Result<Vec<Condition>, Vec<Issue>> {
     let mut issues = Vec::new();
     let mut conditions = Vec::new();
     if let Some(name) = hostname {
@@ -69,7 +74,11 @@ fn http_match(http: &HttpMatch, share: PathShare, field: &str, conditions: &mut 
         (PathMatch::RegularExpression(expression), _) => match pattern::written(expression) {
             Ok(patterns) => Some(patterns),
             Err(detail) => {
-                issues.push(Issue::invalid(format!("{field}.path.value"), detail, "Use an Exact or PathPrefix match, or a simpler expression."));
+                issues.push(Issue::invalid(
+                    format!("{field}.path.value"),
+                    detail,
+                    "Use an Exact or PathPrefix match, or a simpler expression.",
+                ));
                 return;
             }
         },
@@ -117,7 +126,10 @@ fn header_condition(header: &HeaderMatch, field: &str, conditions: &mut Vec<Cond
         StringMatch::Exact(value) => pattern::exact_text(value).ok_or_else(|| {
             Issue::unsupported(
                 format!("{field}.value"),
-                format!("An ALB compares header values of at most {} printable ASCII characters, escapes included.", limit::CONDITION_VALUE_LENGTH - 2),
+                format!(
+                    "An ALB compares header values of at most {} printable ASCII characters, escapes included.",
+                    limit::CONDITION_VALUE_LENGTH - 2
+                ),
                 "Use a shorter value, or a regular expression for its beginning.",
             )
         }),
@@ -143,7 +155,9 @@ fn query_condition(parameter: &QueryParamMatch, field: &str, conditions: &mut Ve
         issues.push(Issue::unsupported(field, detail, REMEDY));
         return;
     }
-    let plain = |text: &str| text.len() <= limit::CONDITION_VALUE_LENGTH && text.bytes().all(|b| b.is_ascii_digit() || b"_-.$/~@:+!,*?".contains(&b));
+    let plain = |text: &str| {
+        text.len() <= limit::CONDITION_VALUE_LENGTH && text.bytes().all(|b| b.is_ascii_digit() || b"_-.$/~@:+!,*?".contains(&b))
+    };
     if !plain(&parameter.name) || !plain(value) {
         let detail = format!("An ALB compares query parameters of at most {} plain characters.", limit::CONDITION_VALUE_LENGTH);
         issues.push(Issue::unsupported(field, detail, REMEDY));

@@ -29,7 +29,11 @@ impl Issue {
 
     pub fn quota(field: impl Into<String>, limit: impl Into<String>, need: usize, have: usize, remedy: impl Into<String>) -> Self {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Self { field: field.into(), cause: RefusalCause::Quota { limit: limit.into(), need: count(need), have: count(have) }, remedy: remedy.into() }
+        Self {
+            field: field.into(),
+            cause: RefusalCause::Quota { limit: limit.into(), need: count(need), have: count(have) },
+            remedy: remedy.into(),
+        }
     }
 
     pub fn refuse(self, subject: Subject, residue: Residue) -> Refusal {

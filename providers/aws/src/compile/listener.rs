@@ -6,7 +6,9 @@ use super::pattern;
 use crate::limit;
 use crate::stack::{Condition, Listener, ListenerProtocol, Patterns, Rule, RuleAction};
 use portico_crds::{Kind, ObjectRef};
-use portico_providers::{Ingress, ListenerOwner, ListenerParent, PlanListener, PlanPort, PortProtocol, Residue, ResourceId, Source, Subject};
+use portico_providers::{
+    Ingress, ListenerOwner, ListenerParent, PlanListener, PlanPort, PortProtocol, Residue, ResourceId, Source, Subject,
+};
 use std::collections::BTreeSet;
 
 impl Compiler<'_> {
@@ -20,9 +22,10 @@ impl Compiler<'_> {
                     let have = limit::LISTENERS_PER_LOAD_BALANCER as usize;
                     Some(("port", Issue::quota("", "listeners per ALB", self.plan.ports.len(), have, "Use fewer ports.")))
                 }
-                PortProtocol::Https | PortProtocol::Tls => {
-                    Some(("protocol", Issue::unsupported("", "Certificates are not built yet: Portico's ALBs serve HTTP only.", "Use an HTTP listener.")))
-                }
+                PortProtocol::Https | PortProtocol::Tls => Some((
+                    "protocol",
+                    Issue::unsupported("", "Certificates are not built yet: Portico's ALBs serve HTTP only.", "Use an HTTP listener."),
+                )),
                 PortProtocol::Tcp | PortProtocol::Udp => {
                     let detail = format!("An ALB does not serve {}; network load balancers are not built yet.", port.protocol);
                     Some(("protocol", Issue::unsupported("", detail, "Use an HTTP listener.")))
@@ -111,10 +114,18 @@ fn listener_issues(listener: &PlanListener) -> Vec<Issue> {
     let mut issues = Vec::new();
     for (index, filter) in listener.filters.iter().enumerate() {
         let detail = format!("An ALB applies no {} to a whole listener.", filter.kind());
-        issues.push(Issue::unsupported(field(&listener.owner, &format!("filters.requests[{index}]")), detail, "Put the filter on the routes."));
+        issues.push(Issue::unsupported(
+            field(&listener.owner, &format!("filters.requests[{index}]")),
+            detail,
+            "Put the filter on the routes.",
+        ));
     }
     if matches!(listener.ingress, Ingress::Behind { proxy_protocol: true, .. }) {
-        issues.push(Issue::unsupported(field(&listener.owner, "port"), "An ALB does not read the PROXY protocol.", "Switch it off in front."));
+        issues.push(Issue::unsupported(
+            field(&listener.owner, "port"),
+            "An ALB does not read the PROXY protocol.",
+            "Switch it off in front.",
+        ));
     }
     issues
 }

@@ -91,8 +91,13 @@ impl Compiler<'_> {
         const OURS: usize = 3;
         let room = limit::TAGS_PER_RESOURCE - OURS;
         if let Some(gateway) = self.plan.gateways.first().filter(|_| tags.len() > room) {
-            let issue =
-                Issue::quota("spec.infrastructure.labels", "tags per AWS resource", tags.len() + OURS, limit::TAGS_PER_RESOURCE, "Use fewer tags and labels.");
+            let issue = Issue::quota(
+                "spec.infrastructure.labels",
+                "tags per AWS resource",
+                tags.len() + OURS,
+                limit::TAGS_PER_RESOURCE,
+                "Use fewer tags and labels.",
+            );
             self.refusals.insert(issue.refuse(Subject::Gateway(gateway.key.clone()), Residue::NoTraffic));
             tags = tags.into_iter().take(room).collect();
         }
@@ -110,7 +115,11 @@ impl Compiler<'_> {
                     AddressKind::Hostname => "An ALB's DNS name is AWS's to choose.",
                     AddressKind::Other(_) => "An ALB knows no such type of address.",
                 };
-                issues.push(Issue::unsupported(field, what, "Remove the entry, and let a DNS record of your own point to the Gateway's address."));
+                issues.push(Issue::unsupported(
+                    field,
+                    what,
+                    "Remove the entry, and let a DNS record of your own point to the Gateway's address.",
+                ));
             }
             if !gateway.infrastructure.annotations.is_empty() {
                 let detail = "AWS resources have tags only; labels become tags.";

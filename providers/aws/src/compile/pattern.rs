@@ -69,8 +69,9 @@ pub(super) fn exact_text(text: &str) -> Option<Patterns> {
 /// A regular expression that its author wrote, for the whole text. The reason is a sentence.
 pub(super) fn written(expression: &str) -> Result<Patterns, String> {
     check(expression)?;
-    regex(format!("^(?:{expression})$"))
-        .ok_or_else(|| format!("An ALB takes regular expressions of at most {} characters.", limit::CONDITION_VALUE_LENGTH - "^(?:)$".len()))
+    regex(format!("^(?:{expression})$")).ok_or_else(|| {
+        format!("An ALB takes regular expressions of at most {} characters.", limit::CONDITION_VALUE_LENGTH - "^(?:)$".len())
+    })
 }
 
 /// AWS's engine is linear-time: no look-around, no back-references, no `\p`; what it does with inline flags is not documented, so they are refused too.
@@ -81,7 +82,10 @@ fn check(expression: &str) -> Result<(), String> {
     let mut rest = expression;
     while let Some(at) = rest.find("(?") {
         rest = rest.get(at + 2..).unwrap_or_default();
-        if !(rest.starts_with(':') || rest.starts_with("P<") || (rest.starts_with('<') && !rest.starts_with("<=") && !rest.starts_with("<!"))) {
+        if !(rest.starts_with(':')
+            || rest.starts_with("P<")
+            || (rest.starts_with('<') && !rest.starts_with("<=") && !rest.starts_with("<!")))
+        {
             return Err("An ALB's regular expressions have no look-around and no inline flags.".into());
         }
     }
@@ -135,7 +139,8 @@ mod tests {
     #[test]
     fn prefixes_end_at_path_elements_in_both_forms() {
         for values in [1, 2] {
-            for (text, expected) in [("/foo", true), ("/foo/", true), ("/foo/bar", true), ("/foobar", false), ("/Foo", false), ("/", false)] {
+            for (text, expected) in [("/foo", true), ("/foo/", true), ("/foo/bar", true), ("/foobar", false), ("/Foo", false), ("/", false)]
+            {
                 assert_eq!(matches(path_prefix("/foo", values), text), expected, "{values} {text}");
             }
         }

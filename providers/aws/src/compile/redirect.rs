@@ -38,7 +38,11 @@ pub(super) fn compile(
         Some("http") => "HTTP",
         Some("https") => "HTTPS",
         Some(other) => {
-            issues.push(Issue::unsupported(format!("{field}.scheme"), format!("An ALB does not redirect to {other:?}."), "Use http or https."));
+            issues.push(Issue::unsupported(
+                format!("{field}.scheme"),
+                format!("An ALB does not redirect to {other:?}."),
+                "Use http or https.",
+            ));
             "#{protocol}"
         }
     };
@@ -54,16 +58,23 @@ pub(super) fn compile(
         issues.push(Issue::unsupported(format!("{field}.hostname"), detail, "Use a shorter hostname."));
     }
     let moves = protocol == "HTTPS" || filter.hostname.is_some() || (port != "#{port}" && port != listener_port.to_string());
-    let base = Redirect { protocol: protocol.to_owned(), host, port, path: KEEP_PATH.to_owned(), query: "#{query}".to_owned(), status_code };
+    let base =
+        Redirect { protocol: protocol.to_owned(), host, port, path: KEEP_PATH.to_owned(), query: "#{query}".to_owned(), status_code };
     let shares = match &filter.path {
         None if moves => Ok(vec![whole(base, Vec::new())]),
         None => Err(Issue::invalid(field, "The redirect leads to where the request already is.", "Change scheme, hostname, port or path.")),
-        Some(PathModifier::ReplaceFullPath(path)) => literal_path(path, &format!("{field}.path.replaceFullPath")).map(|path| vec![whole(Redirect { path, ..base }, Vec::new())]),
+        Some(PathModifier::ReplaceFullPath(path)) => {
+            literal_path(path, &format!("{field}.path.replaceFullPath")).map(|path| vec![whole(Redirect { path, ..base }, Vec::new())])
+        }
         Some(PathModifier::ReplacePrefixMatch(to)) => {
             let field = format!("{field}.path.replacePrefixMatch");
-            transform::replacement(to, &field)
-                .and_then(|()| transform::matched_prefix(matches, &field))
-                .and_then(|from| if moves { Ok(vec![whole(base, transform::prefix_rewrite(from, to).into_iter().collect())]) } else { prefix_only(base, from, to, hostname, &field) })
+            transform::replacement(to, &field).and_then(|()| transform::matched_prefix(matches, &field)).and_then(|from| {
+                if moves {
+                    Ok(vec![whole(base, transform::prefix_rewrite(from, to).into_iter().collect())])
+                } else {
+                    prefix_only(base, from, to, hostname, &field)
+                }
+            })
         }
     };
     match shares {
@@ -84,7 +95,11 @@ fn prefix_only(base: Redirect, from: &str, to: &str, hostname: Option<&Hostname>
     let target = to.trim_end_matches('/');
     if from == "/" {
         if target.is_empty() {
-            return Err(Issue::invalid(field, "The redirect leads to where the request already is.", "Change scheme, hostname, port or path."));
+            return Err(Issue::invalid(
+                field,
+                "The redirect leads to where the request already is.",
+                "Change scheme, hostname, port or path.",
+            ));
         }
         let path = placeholder_path(target, field)?;
         return Ok(vec![whole(Redirect { path, ..base }, Vec::new())]);
@@ -93,7 +108,10 @@ fn prefix_only(base: Redirect, from: &str, to: &str, hostname: Option<&Hostname>
     let itself = literal_path(if to.is_empty() { "/" } else { to }, field)?;
     let below = if target.is_empty() {
         // Nothing of the redirect is left to change but the host, which may be written out where the rule has exactly one.
-        let host = hostname.filter(|name| !name.is_wildcard()).map(|name| name.as_str().to_owned()).filter(|name| name.len() <= limit::REDIRECT_PART_LENGTH);
+        let host = hostname
+            .filter(|name| !name.is_wildcard())
+            .map(|name| name.as_str().to_owned())
+            .filter(|name| name.len() <= limit::REDIRECT_PART_LENGTH);
         let Some(host) = host else {
             let detail = "An ALB cannot redirect from a prefix to `/` where nothing else changes and the hostname is not fixed.";
             return Err(Issue::unsupported(field, detail, "Give the route one exact hostname, or change scheme, hostname or port too."));
@@ -131,5 +149,9 @@ fn check_length(path: &str, field: &str) -> Result<(), Issue> {
     if path.len() <= limit::REDIRECT_PART_LENGTH {
         return Ok(());
     }
-    Err(Issue::unsupported(field, format!("An ALB redirects to paths of at most {} characters.", limit::REDIRECT_PART_LENGTH), "Use a shorter path."))
+    Err(Issue::unsupported(
+        field,
+        format!("An ALB redirects to paths of at most {} characters.", limit::REDIRECT_PART_LENGTH),
+        "Use a shorter path.",
+    ))
 }

@@ -18,9 +18,11 @@ impl Compiler<'_> {
                 let detail = "gRPC needs HTTP/2, which an ALB speaks on HTTPS listeners only.";
                 Some(Issue::unsupported("spec.parentRefs", detail, "Attach the route to an HTTPS listener, once Portico serves those."))
             }
-            RuleMatch::Connection => {
-                Some(Issue::unsupported("spec.parentRefs", "An ALB serves HTTP only.", "Attach the route to a listener of another load balancer."))
-            }
+            RuleMatch::Connection => Some(Issue::unsupported(
+                "spec.parentRefs",
+                "An ALB serves HTTP only.",
+                "Attach the route to a listener of another load balancer.",
+            )),
         };
         let whole = conditions(PathShare::Whole);
         let action = match unsupported_kind {

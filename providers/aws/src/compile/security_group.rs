@@ -15,8 +15,10 @@ impl Compiler<'_> {
             ["0.0.0.0/0"].into_iter().chain(ipv6).map(str::to_owned).collect::<Vec<_>>()
         };
         let sources = source_ranges.clone().unwrap_or_else(everybody);
-        let mut ingress: Vec<_> =
-            listeners.iter().flat_map(|listener| sources.iter().map(|source| IngressRule { port: listener.port, source: source.clone() })).collect();
+        let mut ingress: Vec<_> = listeners
+            .iter()
+            .flat_map(|listener| sources.iter().map(|source| IngressRule { port: listener.port, source: source.clone() }))
+            .collect();
         ingress.sort();
         ingress.dedup();
         let unit = mark::value(&self.plan.unit.to_string());

@@ -13,9 +13,11 @@ impl Compiler<'_> {
     /// The target group of a Service's port. `field` is the path of the reference to it.
     pub(super) fn target_group(&mut self, source: &ServiceBackend, field: &str) -> Result<TargetSetId, Issue> {
         let protocol = protocol(&source.protocol, field)?;
-        let family = if source.families.is_empty() || source.families.contains(&AddressFamily::V4) { AddressFamily::V4 } else { AddressFamily::V6 };
+        let family =
+            if source.families.is_empty() || source.families.contains(&AddressFamily::V4) { AddressFamily::V4 } else { AddressFamily::V6 };
         if family == AddressFamily::V6 && !self.ip_address_type.has_ipv6() {
-            let detail = format!("Service {} has IPv6 addresses only, which an ALB reaches only if it is dual-stack itself.", source.service);
+            let detail =
+                format!("Service {} has IPv6 addresses only, which an ALB reaches only if it is dual-stack itself.", source.service);
             return Err(Issue::unsupported(field, detail, "Set spec.aws.ipAddressType of the LoadBalancerProfile to dualstack."));
         }
         let mut id = format!("target-group/{}:{}", source.service, source.port);
@@ -90,8 +92,10 @@ fn protocol(protocol: &AppProtocol, field: &str) -> Result<TargetProtocol, Issue
             let detail = "An ALB speaks HTTP/2 to targets only for clients that speak HTTP/2, which needs an HTTPS listener.";
             Err(Issue::unsupported(field, detail, "Let the Service's port speak HTTP/1.1 (remove its appProtocol)."))
         }
-        AppProtocol::Tcp | AppProtocol::Udp => {
-            Err(Issue::unsupported(field, "An ALB speaks HTTP and HTTPS to targets, and no other protocol.", "Remove the appProtocol of the Service's port."))
-        }
+        AppProtocol::Tcp | AppProtocol::Udp => Err(Issue::unsupported(
+            field,
+            "An ALB speaks HTTP and HTTPS to targets, and no other protocol.",
+            "Remove the appProtocol of the Service's port.",
+        )),
     }
 }

@@ -48,7 +48,11 @@ pub(super) fn matched_prefix<'a>(matches: &'a RuleMatch, field: &str) -> Result<
     match matches {
         RuleMatch::Http(http) => match &http.path {
             PathMatch::Prefix(prefix) => Ok(prefix),
-            _ => Err(Issue::invalid(field, "Only a PathPrefix match has a prefix to replace.", "Use replaceFullPath, or a PathPrefix match.")),
+            _ => Err(Issue::invalid(
+                field,
+                "Only a PathPrefix match has a prefix to replace.",
+                "Use replaceFullPath, or a PathPrefix match.",
+            )),
         },
         _ => Err(Issue::invalid(field, "Only an HTTPRoute matches paths.", "Remove the filter.")),
     }
@@ -64,10 +68,18 @@ pub(super) fn replacement(path: &str, field: &str) -> Result<(), Issue> {
         return Err(Issue::invalid(field, "A path begins with `/`.", "Put `/` in front."));
     }
     if path.contains(['?', '#']) || !path.bytes().all(|b| (0x21..0x7f).contains(&b)) {
-        return Err(Issue::invalid(field, "A path has no query, no fragment, and printable ASCII characters only.", "Percent-encode what is meant literally."));
+        return Err(Issue::invalid(
+            field,
+            "A path has no query, no fragment, and printable ASCII characters only.",
+            "Percent-encode what is meant literally.",
+        ));
     }
     if path.len() >= limit::TRANSFORM_LENGTH {
-        return Err(Issue::unsupported(field, format!("An ALB's replacement has fewer than {} characters.", limit::TRANSFORM_LENGTH), "Use a shorter path."));
+        return Err(Issue::unsupported(
+            field,
+            format!("An ALB's replacement has fewer than {} characters.", limit::TRANSFORM_LENGTH),
+            "Use a shorter path.",
+        ));
     }
     Ok(())
 }

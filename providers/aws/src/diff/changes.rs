@@ -13,7 +13,15 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Appends a change. `needs` names resources: where this list creates or changes one of them, that comes first.
-    pub fn push(&mut self, action: Action, resource: &ResourceId, needs: &[&ResourceId], operation: Operation, reason: impl Into<String>, sources: &[Source]) {
+    pub fn push(
+        &mut self,
+        action: Action,
+        resource: &ResourceId,
+        needs: &[&ResourceId],
+        operation: Operation,
+        reason: impl Into<String>,
+        sources: &[Source],
+    ) {
         let mut after: Vec<_> = needs.iter().filter_map(|id| self.creators.get(*id).copied()).collect();
         if action != Action::Create {
             after.extend(self.creators.get(resource).copied());

@@ -81,7 +81,13 @@ fn needed(stack: &Stack, there: &BTreeMap<u16, observed::Listener>) -> i64 {
 }
 
 /// Deletes listeners; gives back that nothing of them is left to do.
-fn delete<'a>(wanted: &LoadBalancer, ports: &'a [u16], there: &BTreeMap<u16, observed::Listener>, room: &mut i64, changes: &mut Changes) -> &'a [u16] {
+fn delete<'a>(
+    wanted: &LoadBalancer,
+    ports: &'a [u16],
+    there: &BTreeMap<u16, observed::Listener>,
+    room: &mut i64,
+    changes: &mut Changes,
+) -> &'a [u16] {
     for port in ports {
         let rules = there.get(port).and_then(|listener| listener.rules.present()).map_or(0, BTreeMap::len);
         *room += i64::try_from(rules).unwrap_or(0);

@@ -57,8 +57,19 @@ pub(super) fn ensure<'a>(
     let mut wanted_groups: Vec<_> = if security_groups.is_empty() { current.into_iter().collect() } else { security_groups.clone() };
     wanted_groups.sort();
     if there.security_groups != wanted_groups || wanted_groups.is_empty() {
-        let reason = format!("{} → {}", there.security_groups.join(", "), if security_groups.is_empty() { "its own".into() } else { security_groups.join(", ") });
-        changes.push(Action::Update, &wanted.id, &[&own], Operation::SetSecurityGroups { load_balancer: name(), security_groups }, reason, &[]);
+        let reason = format!(
+            "{} → {}",
+            there.security_groups.join(", "),
+            if security_groups.is_empty() { "its own".into() } else { security_groups.join(", ") }
+        );
+        changes.push(
+            Action::Update,
+            &wanted.id,
+            &[&own],
+            Operation::SetSecurityGroups { load_balancer: name(), security_groups },
+            reason,
+            &[],
+        );
     }
     let tags = missing(&tags, &there.tags);
     if !tags.is_empty() {
@@ -80,7 +91,8 @@ fn set_attributes(wanted: &LoadBalancer, attributes: std::collections::BTreeMap<
 pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Changes) {
     for name in others(stack, observed) {
         let operation = Operation::DeleteLoadBalancer { load_balancer: name.to_owned() };
-        let reason = if stack.load_balancer.is_some() { "replaced, since a load balancer cannot change its scheme" } else { "its Gateway is gone" };
+        let reason =
+            if stack.load_balancer.is_some() { "replaced, since a load balancer cannot change its scheme" } else { "its Gateway is gone" };
         changes.delete(&ResourceId("load-balancer".into()), operation, reason);
     }
 }
@@ -96,10 +108,13 @@ pub(super) fn staying<'a>(stack: &'a Stack, observed: &'a Observed) -> Vec<&'a o
 /// Names of the load balancers that go now.
 pub(super) fn others<'a>(stack: &'a Stack, observed: &'a Observed) -> impl Iterator<Item = &'a str> {
     let wanted = stack.load_balancer.as_ref().map(|balancer| balancer.name.as_str());
-    let active = wanted.is_none_or(|name| observed.load_balancers.get(name).and_then(Presence::present).is_some_and(|there| there.state == State::Active));
+    let active = wanted
+        .is_none_or(|name| observed.load_balancers.get(name).and_then(Presence::present).is_some_and(|there| there.state == State::Active));
     observed
         .load_balancers
         .iter()
-        .filter(move |(name, there)| active && Some(name.as_str()) != wanted && there.present().is_some_and(|there| stack.owns(&there.tags)))
+        .filter(move |(name, there)| {
+            active && Some(name.as_str()) != wanted && there.present().is_some_and(|there| stack.owns(&there.tags))
+        })
         .map(|(name, _)| name.as_str())
 }

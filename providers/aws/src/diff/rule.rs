@@ -42,11 +42,17 @@ pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule
             changes.priorities.insert(there.arn.clone(), priority);
         }
         if there.action != rule.action || there.transforms != sorted(rule) {
-            let reason = if there.action == rule.action { "another rewrite".to_owned() } else { format!("{} → {}", there.action, rule.action) };
+            let reason =
+                if there.action == rule.action { "another rewrite".to_owned() } else { format!("{} → {}", there.action, rule.action) };
             changes.modify.push((rule.clone(), there.arn.clone(), reason));
         }
     }
-    changes.delete = existing.iter().rev().filter(|(priority, _)| stale.contains(priority)).map(|(priority, rule)| (*priority, rule.arn.clone())).collect();
+    changes.delete = existing
+        .iter()
+        .rev()
+        .filter(|(priority, _)| stale.contains(priority))
+        .map(|(priority, rule)| (*priority, rule.arn.clone()))
+        .collect();
     Ok(changes)
 }
 
@@ -98,7 +104,11 @@ pub(super) fn append(load_balancer: &str, listener: &Listener, mut rules: RuleCh
         if *room <= 0
             && let Some(gone) = stale.next()
         {
-            delete(gone, "no route asks for it any more, and the load balancer has no room for another rule before it goes".into(), changes);
+            delete(
+                gone,
+                "no route asks for it any more, and the load balancer has no room for another rule before it goes".into(),
+                changes,
+            );
             *room += 1;
         }
         *room -= 1;
@@ -117,7 +127,13 @@ pub(super) fn append(load_balancer: &str, listener: &Listener, mut rules: RuleCh
     for (rule, arn, reason) in rules.modify {
         let groups: Vec<_> = rule.action.target_groups().map(target_group::by_name).collect();
         let needs: Vec<_> = groups.iter().collect();
-        let operation = Operation::ModifyRule { load_balancer: load_balancer.clone(), port, arn, transforms: rule.transforms, action: rule.action.clone() };
+        let operation = Operation::ModifyRule {
+            load_balancer: load_balancer.clone(),
+            port,
+            arn,
+            transforms: rule.transforms,
+            action: rule.action.clone(),
+        };
         changes.push(Action::Update, &rule.id, &needs, operation, reason, &rule.sources);
     }
     for gone in stale {

@@ -26,7 +26,14 @@ pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mu
     if let Some(access) = &stack.backend_access {
         for group in selected.iter().filter(|group| !group.admits_us.contains(&range)) {
             let operation = Operation::AuthorizeBackend { group: group.id.clone(), description: access.description.clone() };
-            changes.push(Action::Create, &backend_rule(access, group), &[&wanted.id], operation, "the load balancer must reach the pods", &[]);
+            changes.push(
+                Action::Create,
+                &backend_rule(access, group),
+                &[&wanted.id],
+                operation,
+                "the load balancer must reach the pods",
+                &[],
+            );
         }
     }
     for group in groups {
@@ -87,7 +94,10 @@ fn select<'a>(access: &BackendAccess, vpc: &str, groups: &'a [BackendGroup]) -> 
         BackendGroups::Ids(ids) => ids
             .iter()
             .map(|id| {
-                groups.iter().find(|group| group.id == *id).ok_or_else(|| settings(format!("spec.aws.backendSecurityGroups.ids names {id}, which does not exist")))
+                groups
+                    .iter()
+                    .find(|group| group.id == *id)
+                    .ok_or_else(|| settings(format!("spec.aws.backendSecurityGroups.ids names {id}, which does not exist")))
             })
             .collect(),
         BackendGroups::Tags(tags) => {
@@ -132,5 +142,9 @@ pub(super) fn delete(observed: &Observed, changes: &mut Changes) {
         let operation = Operation::RevokeBackend { group: group.id.clone(), ranges: group.admits_us.clone() };
         changes.delete(&ResourceId(format!("backend-access/{}", group.id)), operation, "the load balancer is gone");
     }
-    changes.delete(&ResourceId("security-group".into()), Operation::DeleteSecurityGroup { id: own.id.clone() }, "the load balancer is gone");
+    changes.delete(
+        &ResourceId("security-group".into()),
+        Operation::DeleteSecurityGroup { id: own.id.clone() },
+        "the load balancer is gone",
+    );
 }

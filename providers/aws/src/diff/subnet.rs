@@ -69,7 +69,10 @@ fn by_id(ids: &[String], subnets: &[Subnet]) -> Result<Choice, ProviderError> {
     let mut zones = BTreeMap::new();
     for subnet in &found {
         if let Some(other) = zones.insert(subnet.zone.as_str(), subnet.id.as_str()) {
-            return Err(settings(format!("{field}: {other} and {} are both in {}; an ALB takes one subnet per zone", subnet.id, subnet.zone)));
+            return Err(settings(format!(
+                "{field}: {other} and {} are both in {}; an ALB takes one subnet per zone",
+                subnet.id, subnet.zone
+            )));
         }
         if found.first().is_some_and(|first| first.vpc != subnet.vpc) {
             return Err(settings(format!("{field}: the subnets are in different VPCs")));
@@ -108,7 +111,10 @@ fn discover(
         (None, 0 | 1) => vpcs.first().copied().unwrap_or_default(),
         (None, _) => {
             let vpcs: Vec<_> = vpcs.into_iter().collect();
-            return Err(settings(format!("{field} finds subnets in several VPCs ({}); tell the operator which one with --aws-vpc, or name the subnets", vpcs.join(", "))));
+            return Err(settings(format!(
+                "{field} finds subnets in several VPCs ({}); tell the operator which one with --aws-vpc, or name the subnets",
+                vpcs.join(", ")
+            )));
         }
     };
     let tagged = |subnet: &Subnet| match cluster_name {
@@ -125,8 +131,13 @@ fn discover(
         }
     }
     if zones.len() < limit::ZONES_PER_LOAD_BALANCER {
-        let what = if reasons.is_empty() { "there are no others".to_owned() } else { format!("the others do not fit: {}", reasons.join("; ")) };
-        return Err(settings(format!("{field} finds subnets in {} zone(s), and an ALB needs {}; {what}", zones.len(), limit::ZONES_PER_LOAD_BALANCER)));
+        let what =
+            if reasons.is_empty() { "there are no others".to_owned() } else { format!("the others do not fit: {}", reasons.join("; ")) };
+        return Err(settings(format!(
+            "{field} finds subnets in {} zone(s), and an ALB needs {}; {what}",
+            zones.len(),
+            limit::ZONES_PER_LOAD_BALANCER
+        )));
     }
     let mut ids: Vec<_> = zones.values().map(|subnet| subnet.id.clone()).collect();
     ids.sort();
@@ -186,7 +197,11 @@ mod tests {
 
     #[test]
     fn a_full_subnet_is_not_chosen_but_kept() {
-        let all = [subnet("subnet-a", "vpc-1", "a", 3, &[ELB]), subnet("subnet-b", "vpc-1", "b", 9, &[ELB]), subnet("subnet-c", "vpc-1", "c", 9, &[ELB])];
+        let all = [
+            subnet("subnet-a", "vpc-1", "a", 3, &[ELB]),
+            subnet("subnet-b", "vpc-1", "b", 9, &[ELB]),
+            subnet("subnet-c", "vpc-1", "c", 9, &[ELB]),
+        ];
         assert_eq!(discovered(None, &[], &all), Ok(vec!["subnet-b".into(), "subnet-c".into()]));
         assert_eq!(discovered(None, &["subnet-a", "subnet-b"], &all), Ok(vec!["subnet-a".into(), "subnet-b".into(), "subnet-c".into()]));
     }
@@ -208,10 +223,13 @@ mod tests {
 
     #[test]
     fn subnets_by_id_are_checked_before_aws_would() {
-        let all = [subnet("subnet-a", "vpc-1", "a", 1, &[]), subnet("subnet-b", "vpc-1", "a", 1, &[]), subnet("subnet-c", "vpc-1", "c", 1, &[])];
+        let all =
+            [subnet("subnet-a", "vpc-1", "a", 1, &[]), subnet("subnet-b", "vpc-1", "a", 1, &[]), subnet("subnet-c", "vpc-1", "c", 1, &[])];
         let by = |ids: &[&str]| choose(&wanted(SubnetSelection::Ids(ids.iter().map(|id| (*id).to_owned()).collect())), &[], &all, None);
         assert_eq!(by(&["subnet-c", "subnet-a"]), Ok(Choice { vpc: "vpc-1".into(), ids: vec!["subnet-a".into(), "subnet-c".into()] }));
-        for (ids, reason) in [(vec!["subnet-a", "subnet-b"], "both in a"), (vec!["subnet-a"], "1 zone(s)"), (vec!["subnet-x", "subnet-a"], "does not exist")] {
+        for (ids, reason) in
+            [(vec!["subnet-a", "subnet-b"], "both in a"), (vec!["subnet-a"], "1 zone(s)"), (vec!["subnet-x", "subnet-a"], "does not exist")]
+        {
             let error = by(&ids).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }

@@ -35,7 +35,14 @@ pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mu
         let tags = missing(&tags, &there.tags);
         if !tags.is_empty() {
             let reason = describe(&tags, &there.tags);
-            changes.push(Action::Update, &group.id, &[], Operation::TagTargetGroup { target_group: group.name.clone(), tags }, reason, &group.sources);
+            changes.push(
+                Action::Update,
+                &group.id,
+                &[],
+                Operation::TagTargetGroup { target_group: group.name.clone(), tags },
+                reason,
+                &group.sources,
+            );
         }
     }
     Ok(())

@@ -33,7 +33,9 @@ pub(crate) fn permission_from(group: &str, range: &PortRange, description: Optio
 pub(crate) fn security_group(found: &sdk::SecurityGroup) -> Option<SecurityGroup> {
     let mut ingress = Vec::new();
     for permission in found.ip_permissions() {
-        let (Some("tcp"), Some(from), Some(to)) = (permission.ip_protocol(), permission.from_port(), permission.to_port()) else { continue };
+        let (Some("tcp"), Some(from), Some(to)) = (permission.ip_protocol(), permission.from_port(), permission.to_port()) else {
+            continue;
+        };
         let Some(port) = u16::try_from(from).ok().filter(|_| from == to) else { continue };
         let ipv4 = permission.ip_ranges().iter().filter_map(|range| range.cidr_ip());
         let ipv6 = permission.ipv6_ranges().iter().filter_map(|range| range.cidr_ipv6());
@@ -50,7 +52,8 @@ pub(crate) fn security_group(found: &sdk::SecurityGroup) -> Option<SecurityGroup
 
 /// A group of nodes or pods; `own` is the id of the load balancer's group.
 pub(crate) fn backend_group(found: &sdk::SecurityGroup, own: Option<&str>) -> Option<BackendGroup> {
-    let from_us = |permission: &&sdk::IpPermission| own.is_some() && permission.user_id_group_pairs().iter().any(|pair| pair.group_id() == own);
+    let from_us =
+        |permission: &&sdk::IpPermission| own.is_some() && permission.user_id_group_pairs().iter().any(|pair| pair.group_id() == own);
     let mut admits_us: Vec<_> = found
         .ip_permissions()
         .iter()

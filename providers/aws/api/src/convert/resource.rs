@@ -98,7 +98,11 @@ pub(crate) fn target_group(found: &sdk::TargetGroup, tags: TagSet) -> Option<(Ta
         protocol: target_protocol(found.protocol()),
         version,
         port: found.port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
-        family: if found.ip_address_type() == Some(&sdk::TargetGroupIpAddressTypeEnum::Ipv6) { TargetFamily::Ipv6 } else { TargetFamily::Ipv4 },
+        family: if found.ip_address_type() == Some(&sdk::TargetGroupIpAddressTypeEnum::Ipv6) {
+            TargetFamily::Ipv6
+        } else {
+            TargetFamily::Ipv4
+        },
         vpc: found.vpc_id().unwrap_or_default().to_owned(),
         health_check,
         attributes: pairs(TARGET_GROUP_DEFAULTS),

@@ -24,7 +24,8 @@ pub(crate) fn condition(condition: &Condition) -> sdk::RuleCondition {
         }
         Condition::HttpHeader { name, patterns } => {
             let (values, regex) = split(patterns);
-            let config = sdk::HttpHeaderConditionConfig::builder().http_header_name(name).set_values(values).set_regex_values(regex).build();
+            let config =
+                sdk::HttpHeaderConditionConfig::builder().http_header_name(name).set_values(values).set_regex_values(regex).build();
             builder.field("http-header").http_header_config(config).build()
         }
         Condition::HttpRequestMethod(values) => {
@@ -32,8 +33,12 @@ pub(crate) fn condition(condition: &Condition) -> sdk::RuleCondition {
             builder.field("http-request-method").http_request_method_config(config).build()
         }
         Condition::QueryString(values) => {
-            let pairs = values.iter().map(|q| sdk::QueryStringKeyValuePair::builder().set_key(q.key.clone()).value(&q.value).build()).collect();
-            builder.field("query-string").query_string_config(sdk::QueryStringConditionConfig::builder().set_values(Some(pairs)).build()).build()
+            let pairs =
+                values.iter().map(|q| sdk::QueryStringKeyValuePair::builder().set_key(q.key.clone()).value(&q.value).build()).collect();
+            builder
+                .field("query-string")
+                .query_string_config(sdk::QueryStringConditionConfig::builder().set_values(Some(pairs)).build())
+                .build()
         }
         Condition::SourceIp(values) => {
             let config = sdk::SourceIpConditionConfig::builder().set_values(Some(values.clone())).build();
@@ -56,11 +61,17 @@ pub(crate) fn read_condition(condition: &sdk::RuleCondition) -> Condition {
     match condition.field().unwrap_or_default() {
         "host-header" => {
             let config = condition.host_header_config();
-            Condition::HostHeader(patterns(config.map(|c| c.values()).unwrap_or_default(), config.map(|c| c.regex_values()).unwrap_or_default()))
+            Condition::HostHeader(patterns(
+                config.map(|c| c.values()).unwrap_or_default(),
+                config.map(|c| c.regex_values()).unwrap_or_default(),
+            ))
         }
         "path-pattern" => {
             let config = condition.path_pattern_config();
-            Condition::PathPattern(patterns(config.map(|c| c.values()).unwrap_or_default(), config.map(|c| c.regex_values()).unwrap_or_default()))
+            Condition::PathPattern(patterns(
+                config.map(|c| c.values()).unwrap_or_default(),
+                config.map(|c| c.regex_values()).unwrap_or_default(),
+            ))
         }
         "http-header" => {
             let config = condition.http_header_config();
@@ -69,11 +80,16 @@ pub(crate) fn read_condition(condition: &sdk::RuleCondition) -> Condition {
                 patterns: patterns(config.map(|c| c.values()).unwrap_or_default(), config.map(|c| c.regex_values()).unwrap_or_default()),
             }
         }
-        "http-request-method" => Condition::HttpRequestMethod(condition.http_request_method_config().map(|c| c.values().to_vec()).unwrap_or_default()),
+        "http-request-method" => {
+            Condition::HttpRequestMethod(condition.http_request_method_config().map(|c| c.values().to_vec()).unwrap_or_default())
+        }
         "query-string" => {
             let pairs = condition.query_string_config().map(|c| c.values()).unwrap_or_default();
             Condition::QueryString(
-                pairs.iter().map(|q| QueryPattern { key: q.key().map(str::to_owned), value: q.value().unwrap_or_default().to_owned() }).collect(),
+                pairs
+                    .iter()
+                    .map(|q| QueryPattern { key: q.key().map(str::to_owned), value: q.value().unwrap_or_default().to_owned() })
+                    .collect(),
             )
         }
         "source-ip" => Condition::SourceIp(condition.source_ip_config().map(|c| c.values().to_vec()).unwrap_or_default()),
@@ -103,7 +119,8 @@ pub(crate) fn transform(transform: &Transform) -> sdk::RuleTransform {
 pub(crate) fn read_transform(transform: &sdk::RuleTransform) -> Transform {
     let host = transform.host_header_rewrite_config().map(|c| c.rewrites());
     let url = transform.url_rewrite_config().map(|c| c.rewrites());
-    let parts = |rewrite: &sdk::RewriteConfig| (rewrite.regex().unwrap_or_default().to_owned(), rewrite.replace().unwrap_or_default().to_owned());
+    let parts =
+        |rewrite: &sdk::RewriteConfig| (rewrite.regex().unwrap_or_default().to_owned(), rewrite.replace().unwrap_or_default().to_owned());
     match (host, url) {
         (Some([rewrite]), None) => {
             let (regex, replace) = parts(rewrite);
@@ -131,12 +148,21 @@ pub(crate) fn action(action: &RuleAction, arn: impl Fn(&TargetSetId) -> Option<S
             builder.r#type(sdk::ActionTypeEnum::Forward).forward_config(config.build()).build()
         }
         RuleAction::Redirect(to) => {
-            let status = if to.status_code == 301 { sdk::RedirectActionStatusCodeEnum::Http301 } else { sdk::RedirectActionStatusCodeEnum::Http302 };
-            let config = sdk::RedirectActionConfig::builder().protocol(&to.protocol).host(&to.host).port(&to.port).path(&to.path).query(&to.query).status_code(status);
+            let status =
+                if to.status_code == 301 { sdk::RedirectActionStatusCodeEnum::Http301 } else { sdk::RedirectActionStatusCodeEnum::Http302 };
+            let config = sdk::RedirectActionConfig::builder()
+                .protocol(&to.protocol)
+                .host(&to.host)
+                .port(&to.port)
+                .path(&to.path)
+                .query(&to.query)
+                .status_code(status);
             builder.r#type(sdk::ActionTypeEnum::Redirect).redirect_config(config.build()).build()
         }
         RuleAction::FixedResponse(response) => {
-            let mut config = sdk::FixedResponseActionConfig::builder().status_code(response.status_code.to_string()).content_type(&response.content_type);
+            let mut config = sdk::FixedResponseActionConfig::builder()
+                .status_code(response.status_code.to_string())
+                .content_type(&response.content_type);
             if !response.message_body.is_empty() {
                 config = config.message_body(&response.message_body);
             }
@@ -149,7 +175,9 @@ pub(crate) fn action(action: &RuleAction, arn: impl Fn(&TargetSetId) -> Option<S
 
 /// The only action of a rule, as the stack writes it.
 pub(crate) fn read_action(actions: &[sdk::Action]) -> RuleAction {
-    let foreign = || RuleAction::Foreign(actions.iter().map(|action| action.r#type().map_or("?", |kind| kind.as_str())).collect::<Vec<_>>().join(", "));
+    let foreign = || {
+        RuleAction::Foreign(actions.iter().map(|action| action.r#type().map_or("?", |kind| kind.as_str())).collect::<Vec<_>>().join(", "))
+    };
     let [action] = actions else { return foreign() };
     match action.r#type() {
         Some(sdk::ActionTypeEnum::Forward) => read_forward(action).map_or_else(foreign, RuleAction::Forward),
@@ -187,7 +215,9 @@ fn read_forward(action: &sdk::Action) -> Option<Forward> {
         Some(ForwardTarget { target_group: name(arn)?, weight: u32::try_from(weight.unwrap_or(1)).unwrap_or(1) })
     };
     let mut target_groups = match config.map(|c| c.target_groups()) {
-        Some(groups) if !groups.is_empty() => groups.iter().map(|g| target(g.target_group_arn()?, g.weight())).collect::<Option<Vec<_>>>()?,
+        Some(groups) if !groups.is_empty() => {
+            groups.iter().map(|g| target(g.target_group_arn()?, g.weight())).collect::<Option<Vec<_>>>()?
+        }
         _ => vec![target(action.target_group_arn()?, Some(1))?],
     };
     target_groups.sort();
@@ -264,9 +294,17 @@ mod tests {
         assert_eq!(read_action(&[both]), RuleAction::Forward(wanted));
         let bare = sdk::Action::builder()
             .r#type(sdk::ActionTypeEnum::Redirect)
-            .redirect_config(sdk::RedirectActionConfig::builder().port("443").protocol("HTTPS").status_code(sdk::RedirectActionStatusCodeEnum::Http302).build())
+            .redirect_config(
+                sdk::RedirectActionConfig::builder()
+                    .port("443")
+                    .protocol("HTTPS")
+                    .status_code(sdk::RedirectActionStatusCodeEnum::Http302)
+                    .build(),
+            )
             .build();
-        assert!(matches!(read_action(&[bare]), RuleAction::Redirect(to) if to.path == "/#{path}" && to.host == "#{host}" && to.query == "#{query}"));
+        assert!(
+            matches!(read_action(&[bare]), RuleAction::Redirect(to) if to.path == "/#{path}" && to.host == "#{host}" && to.query == "#{query}")
+        );
     }
 
     #[test]

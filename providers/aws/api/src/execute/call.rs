@@ -7,9 +7,9 @@ use crate::error::{Failure, Named};
 use crate::region::Region;
 use aws_sdk_ec2::types::{ResourceType, TagSpecification};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
+use portico_aws::Operation;
 use portico_aws::observed::{Listener, PortRange, SecurityGroup};
 use portico_aws::stack::{HealthCheck, ListenerProtocol, RuleAction, Scheme, TargetFamily};
-use portico_aws::Operation;
 use portico_providers::{Presence, ProviderError, TargetSetId};
 use std::collections::BTreeMap;
 
@@ -115,18 +115,38 @@ impl Region {
         let name = operation.call();
         match operation {
             Operation::CreateSecurityGroup { name: group, description, vpc, tags } => {
-                let specification = TagSpecification::builder().resource_type(ResourceType::SecurityGroup).set_tags(Some(convert::ec2_tags(tags))).build();
-                let call = self.ec2_once.create_security_group().group_name(group).description(description).vpc_id(vpc).tag_specifications(specification);
+                let specification =
+                    TagSpecification::builder().resource_type(ResourceType::SecurityGroup).set_tags(Some(convert::ec2_tags(tags))).build();
+                let call = self
+                    .ec2_once
+                    .create_security_group()
+                    .group_name(group)
+                    .description(description)
+                    .vpc_id(vpc)
+                    .tag_specifications(specification);
                 let answer = call.send().await.named(name)?;
                 let id = answer.group_id().ok_or_else(|| no_answer(name))?.to_owned();
-                return Ok(Effect::SecurityGroup(Box::new(SecurityGroup { id, vpc: vpc.clone(), ingress: Vec::new(), tags: tags.clone() })));
+                return Ok(Effect::SecurityGroup(Box::new(SecurityGroup {
+                    id,
+                    vpc: vpc.clone(),
+                    ingress: Vec::new(),
+                    tags: tags.clone(),
+                })));
             }
             Operation::AuthorizeIngress { rules } => {
-                let call = self.ec2_once.authorize_security_group_ingress().group_id(own_group(state)?).set_ip_permissions(Some(convert::permissions(rules)));
+                let call = self
+                    .ec2_once
+                    .authorize_security_group_ingress()
+                    .group_id(own_group(state)?)
+                    .set_ip_permissions(Some(convert::permissions(rules)));
                 call.send().await.named(name)?;
             }
             Operation::RevokeIngress { rules } => {
-                let call = self.ec2_once.revoke_security_group_ingress().group_id(own_group(state)?).set_ip_permissions(Some(convert::permissions(rules)));
+                let call = self
+                    .ec2_once
+                    .revoke_security_group_ingress()
+                    .group_id(own_group(state)?)
+                    .set_ip_permissions(Some(convert::permissions(rules)));
                 call.send().await.named(name)?;
             }
             Operation::AuthorizeBackend { group, description } => {
@@ -136,10 +156,22 @@ impl Region {
             Operation::RevokeBackend { group, ranges } => {
                 let own = own_group(state)?;
                 let permissions = ranges.iter().map(|range| convert::permission_from(&own, range, None)).collect();
-                self.ec2_once.revoke_security_group_ingress().group_id(group).set_ip_permissions(Some(permissions)).send().await.named(name)?;
+                self.ec2_once
+                    .revoke_security_group_ingress()
+                    .group_id(group)
+                    .set_ip_permissions(Some(permissions))
+                    .send()
+                    .await
+                    .named(name)?;
             }
             Operation::TagSecurityGroup { tags } => {
-                self.ec2_once.create_tags().resources(own_group(state)?).set_tags(Some(convert::ec2_tags(tags))).send().await.named(name)?;
+                self.ec2_once
+                    .create_tags()
+                    .resources(own_group(state)?)
+                    .set_tags(Some(convert::ec2_tags(tags)))
+                    .send()
+                    .await
+                    .named(name)?;
             }
             Operation::DeleteSecurityGroup { id } => drop(self.ec2_once.delete_security_group().group_id(id).send().await.named(name)?),
             _ => {}
@@ -196,12 +228,19 @@ impl Region {
                 call.send().await.named(name)?;
             }
             Operation::ModifyTargetGroupAttributes { target_group, attributes } => {
-                let attributes = attributes.iter().map(|(key, value)| sdk::TargetGroupAttribute::builder().key(key).value(value).build()).collect();
+                let attributes =
+                    attributes.iter().map(|(key, value)| sdk::TargetGroupAttribute::builder().key(key).value(value).build()).collect();
                 let call = self.elb_once.modify_target_group_attributes().target_group_arn(known_group(state, target_group)?);
                 call.set_attributes(Some(attributes)).send().await.named(name)?;
             }
             Operation::TagTargetGroup { target_group, tags } => {
-                self.elb_once.add_tags().resource_arns(known_group(state, target_group)?).set_tags(Some(convert::elb_tags(tags))).send().await.named(name)?;
+                self.elb_once
+                    .add_tags()
+                    .resource_arns(known_group(state, target_group)?)
+                    .set_tags(Some(convert::elb_tags(tags)))
+                    .send()
+                    .await
+                    .named(name)?;
             }
             Operation::DeleteTargetGroup { target_group } => {
                 self.elb_once.delete_target_group().target_group_arn(known_group(state, target_group)?).send().await.named(name)?;
@@ -236,7 +275,8 @@ impl Region {
                 return Ok(Effect::LoadBalancer(Box::new(made)));
             }
             Operation::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
-                let attributes = attributes.iter().map(|(key, value)| sdk::LoadBalancerAttribute::builder().key(key).value(value).build()).collect();
+                let attributes =
+                    attributes.iter().map(|(key, value)| sdk::LoadBalancerAttribute::builder().key(key).value(value).build()).collect();
                 let call = self.elb_once.modify_load_balancer_attributes().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
                 call.set_attributes(Some(attributes)).send().await.named(name)?;
             }
@@ -257,7 +297,12 @@ impl Region {
                 call.set_tags(Some(convert::elb_tags(tags))).send().await.named(name)?;
             }
             Operation::DeleteLoadBalancer { load_balancer } => {
-                self.elb_once.delete_load_balancer().load_balancer_arn(load_balancer_arn(state, load_balancer)?).send().await.named(name)?;
+                self.elb_once
+                    .delete_load_balancer()
+                    .load_balancer_arn(load_balancer_arn(state, load_balancer)?)
+                    .send()
+                    .await
+                    .named(name)?;
             }
             _ => {}
         }
@@ -314,7 +359,9 @@ impl Region {
                 call.send().await.named(name)?;
             }
             Operation::SetRulePriorities { priorities, .. } => {
-                let pairs = priorities.iter().map(|(arn, priority)| sdk::RulePriorityPair::builder().rule_arn(arn).priority(number(*priority)).build());
+                let pairs = priorities
+                    .iter()
+                    .map(|(arn, priority)| sdk::RulePriorityPair::builder().rule_arn(arn).priority(number(*priority)).build());
                 self.elb_once.set_rule_priorities().set_rule_priorities(Some(pairs.collect())).send().await.named(name)?;
             }
             Operation::DeleteRule { arn, .. } => drop(self.elb_once.delete_rule().rule_arn(arn).send().await.named(name)?),

@@ -56,7 +56,10 @@ pub(super) fn apply(operation: &Operation, effect: Effect, state: &mut UnitState
         }
         (operation, Effect::Done) => done(operation, observed),
         (operation, effect) => {
-            return Err(ProviderError::Transient { operation: operation.call().to_owned(), message: format!("the answer is not one that fits: {effect:?}") });
+            return Err(ProviderError::Transient {
+                operation: operation.call().to_owned(),
+                message: format!("the answer is not one that fits: {effect:?}"),
+            });
         }
     }
     Ok(())
@@ -153,7 +156,9 @@ fn done(operation: &Operation, observed: &mut Observed) {
                 listener.default_action = default_action.clone();
             }
         }
-        Operation::DeleteListener { load_balancer, port } => drop(listeners(observed, load_balancer).and_then(|listeners| listeners.remove(port))),
+        Operation::DeleteListener { load_balancer, port } => {
+            drop(listeners(observed, load_balancer).and_then(|listeners| listeners.remove(port)))
+        }
         Operation::ModifyRule { load_balancer, port, arn, transforms, action } => {
             if let Some(rule) = rules(observed, load_balancer, *port).and_then(|rules| rules.values_mut().find(|rule| rule.arn == *arn)) {
                 rule.transforms = transforms.clone();
