@@ -22,7 +22,7 @@ impl Region {
         let Some(found) = present(answer)? else { return Ok(None) };
         let Some(found) = found.load_balancers().first() else { return Ok(None) };
         let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
-        let tags = self.tags(&[arn.clone()]).await?.remove(&arn).unwrap_or_default();
+        let tags = self.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
         Ok(convert::load_balancer(found, tags))
     }
 
