@@ -1,6 +1,7 @@
 //! The target loop: endpoints to target sets, keyed by target set, apart from the pipeline and never waiting for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,11 @@ use crate::keeper::SharedWorld;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::queue::{Backoff, Finish, Queue};
 
-/// A rollout changes a Service's slices many times in a moment: this long they are gathered.
-const GATHER: Duration = Duration::from_millis(20);
+/// An endpoint that must get no more requests is taken out at once, but for what changes in the same moment.
+const GATHER_LOSSES: Duration = Duration::from_millis(20);
+
+/// The pods of a scale-up become ready one after the other: new endpoints are gathered this long, so that they cost one call.
+const GATHER_GAINS: Duration = Duration::from_millis(250);
 
 /// Pause before another look at addresses that cannot be registered yet.
 const WAITING: Duration = Duration::from_secs(5);
@@ -38,6 +42,8 @@ struct Bindings {
     by_service: BTreeMap<NamespacedName, BTreeSet<TargetSetId>>,
     by_sink: BTreeMap<TargetSetId, (UnitId, Binding)>,
     absent: BTreeSet<TargetSetId>,
+    /// Endpoints in use when a target set was last brought up to date.
+    used: BTreeMap<TargetSetId, BTreeSet<(IpAddr, u16)>>,
     /// Counts what a unit's pass made, so that a look that began before it does not count as one after it.
     made: BTreeMap<UnitId, u64>,
 }
@@ -69,6 +75,7 @@ impl Bindings {
 
     fn forget(&mut self, sink: &TargetSetId) {
         self.absent.remove(sink);
+        self.used.remove(sink);
         let Some((_, binding)) = self.by_sink.remove(sink) else { return };
         if let Some(sinks) = self.by_service.get_mut(&binding.source.service) {
             sinks.remove(sink);
@@ -120,8 +127,12 @@ impl<P: Provider> Targets<P> {
     /// Endpoints of these Services changed.
     pub fn services_changed(&self, services: &BTreeSet<NamespacedName>) {
         let bindings = self.bindings();
+        let world = self.world.read();
         for sink in services.iter().filter_map(|service| bindings.by_service.get(service)).flatten() {
-            self.queue.add_after(sink.clone(), GATHER);
+            let Some((_, binding)) = bindings.by_sink.get(sink) else { continue };
+            let now = portico_translate::endpoints(&world, binding).in_use();
+            let loses = bindings.used.get(sink).is_none_or(|before| !before.is_subset(&now));
+            self.queue.add_after(sink.clone(), if loses { GATHER_LOSSES } else { GATHER_GAINS });
         }
     }
 
@@ -152,6 +163,7 @@ impl<P: Provider> Targets<P> {
         self.metrics.target_syncs.get_or_create(&ResultLabel { result: word.to_owned() }).inc();
         match result {
             Ok(report) => {
+                self.bindings().used.insert(sink.clone(), targets.in_use());
                 self.metrics.targets_registered.inc_by(u64::try_from(report.registered).unwrap_or(0));
                 self.metrics.targets_deregistered.inc_by(u64::try_from(report.deregistered).unwrap_or(0));
                 if report.registered + report.deregistered > 0 {

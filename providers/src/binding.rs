@@ -74,6 +74,13 @@ pub struct ServiceTargets {
     pub endpoints: BTreeSet<Endpoint>,
 }
 
+impl ServiceTargets {
+    /// The addresses and ports that should get requests: those of endpoints that are ready and do not terminate.
+    pub fn in_use(&self) -> BTreeSet<(IpAddr, u16)> {
+        self.endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.terminating).map(|endpoint| (endpoint.address, endpoint.port)).collect()
+    }
+}
+
 /// What became of a target set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -112,8 +112,7 @@ impl Aws {
         let name = &targets.binding.sink;
         let set = self.shared.target_sets.get(name)?;
         let region = self.in_region(Some(&set.region));
-        let wanted: BTreeSet<Target> =
-            targets.endpoints.iter().filter(|e| e.ready && !e.terminating).map(|e| (e.address, e.port)).collect();
+        let wanted: BTreeSet<Target> = targets.in_use();
         let mut memory = set.content.lock().await;
         // Whether a drain is over only AWS knows.
         let doubtful = memory.as_ref().is_none_or(|content| content.read.elapsed() > BELIEVED || !wanted.is_disjoint(&content.draining));
