@@ -149,9 +149,11 @@ fn route(old: &[Value], desired: &RouteStatus, now: &str) -> Vec<Value> {
         if let Some(at) = waiting.iter().position(|it| target(&it.parent) == parent) {
             let desired = waiting.remove(at);
             entries.push(writer.entry(entry.as_object().cloned().unwrap_or_default(), desired));
-        } else if kept.contains(&parent) && !seen.contains(&parent) {
-            entries.push(entry.clone());
-        } else if newest_generation(entry.get("conditions"), desired.owned) > desired.generation {
+            continue;
+        }
+        let of_another_unit = kept.contains(&parent) && !seen.contains(&parent);
+        let newer = newest_generation(entry.get("conditions"), desired.owned) > desired.generation;
+        if of_another_unit || newer {
             entries.push(entry.clone());
         }
     }

@@ -21,7 +21,7 @@ fn object(slot: u8, variant: u16) -> (Kind, Value) {
     let from = if bit(0) { "All" } else { "Selector" };
     let (kind, mut object) = match slot / 2 {
         0 => {
-            let name = if slot % 2 == 0 { "plain" } else { "tuned" };
+            let name = if slot.is_multiple_of(2) { "plain" } else { "tuned" };
             let mut spec = json!({"controllerName": CONTROLLERS[usize::from(bit(0))]});
             if slot % 2 == 1 {
                 spec["parametersRef"] =
@@ -104,7 +104,7 @@ fn object(slot: u8, variant: u16) -> (Kind, Value) {
             let overridable = if bit(1) { json!(["scheme"]) } else { json!([]) };
             (
                 Kind::LoadBalancerProfile,
-                json!({"metadata": meta("profile"), "spec": {"aws": {"scheme": if bit(0) { "internal" } else { "internet-facing" }}, "overridable": if slot % 2 == 0 { overridable } else { json!([]) }}}),
+                json!({"metadata": meta("profile"), "spec": {"aws": {"scheme": if bit(0) { "internal" } else { "internet-facing" }}, "overridable": if slot.is_multiple_of(2) { overridable } else { json!([]) }}}),
             )
         }
         11 => {
