@@ -1,4 +1,4 @@
-//! The first process of the lab's process namespace: starts the supervisor, reaps whatever is orphaned, and ends with the
+//! The first process of the lab's process namespace: furnishes the namespaces, starts the supervisor, reaps whatever is orphaned, and ends with the
 //! supervisor, whereupon the kernel ends everything else.
 
 use std::process::Command;
@@ -7,10 +7,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, wait};
 
+use crate::supervisor::{self, Event};
+use crate::{netns, program};
+
 /// Runs the supervisor of that session and returns its exit code.
 pub fn run(session: &str) -> Result<u8> {
-    let own = std::env::current_exe().context("cannot find our own program")?;
-    let supervisor = Command::new(own).args(["supervise", session]).spawn().context("cannot start the supervisor")?;
+    if let Err(error) = netns::furnish().and_then(|()| program::show_inside()) {
+        supervisor::tell(&Event::Failed(format!("{error:#}")));
+        return Ok(1);
+    }
+    let supervisor = Command::new(program::path_inside()).args(["supervise", session]).spawn().context("cannot start the supervisor")?;
     let pid = i32::try_from(supervisor.id()).context("the supervisor's process id")?;
     loop {
         match wait() {

@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::netns::Privilege;
 use crate::session::{self, Session};
 use crate::supervisor::{Event, Setup};
-use crate::{assets, logs, progress};
+use crate::{assets, logs, program, progress};
 
 /// How long an orderly stop may take in all before everything is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ impl Lab {
     }
 
     async fn start(options: &Options, privilege: Privilege, setup: &Setup) -> Result<Self> {
-        let own = std::env::current_exe().context("cannot find our own program")?;
+        let own = program::path()?;
         let mut command = Command::from(privilege.unshare());
         let mut unshare = command
             .arg(own)

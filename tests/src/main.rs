@@ -27,6 +27,7 @@ mod logs;
 mod netns;
 mod node;
 mod operator;
+mod program;
 mod progress;
 mod session;
 mod supervisor;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::netns::STATE_DIR;
+use crate::program;
 
 /// Name of the session's file in [`STATE_DIR`].
 const FILE: &str = "session.json";
@@ -103,7 +104,7 @@ fn init_of(pid: i32) -> Option<String> {
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = command_line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
     let (program, verb, name) = (words.next()?, words.next()?, words.next()?);
-    if verb != "init" || Path::new(&program).file_name()? != "lab" {
+    if verb != "init" || Path::new(&program).file_name()? != program::NAME {
         return None;
     }
     // `NSpid:` lists the process's number in each of its process namespaces, the innermost last.

@@ -1,4 +1,4 @@
-//! The process that runs a lab from the inside: furnishes the namespaces, starts everything, and stops it in order when the
+//! The process that runs a lab from the inside: starts everything, and stops it in order when the
 //! lifeline (its standard input) closes, which it also does when whoever held it was killed.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::daemon::{Daemon, End, Ends};
 use crate::node::Node;
 use crate::progress::Step;
 use crate::session::Session;
-use crate::{cloud, controlplane, logs, netns, operator};
+use crate::{cloud, controlplane, logs, operator};
 
 /// How long the operator and the cloud may take to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -62,7 +62,6 @@ pub fn run(name: &str) -> Result<u8> {
         let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
         closed.cancel();
     });
-    netns::furnish()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let outcome = runtime.block_on(serve(name, &setup, &stop));
     // What still blocks is ended by the kernel with the namespace.
@@ -190,7 +189,7 @@ fn session(name: &str, setup: &Setup, plane: &ControlPlane) -> Session {
 }
 
 /// Tells whoever started us; if they are gone, the lifeline says so too.
-fn tell(event: &Event) {
+pub fn tell(event: &Event) {
     if let Ok(line) = serde_json::to_string(event) {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());

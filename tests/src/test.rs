@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::assets::{self, workspace_dir};
 use crate::lab::{self, Lab};
 use crate::progress::{self, bad, verdict, verdict_of};
-use crate::{cloud, e2e, exec, logs};
+use crate::{cloud, e2e, exec, logs, program};
 use summary::Count;
 
 /// Arguments of `lab test`.
@@ -58,6 +58,8 @@ impl Options {
 /// Runs every test; the exit code is 1 if any failed.
 pub async fn run(options: &Options) -> Result<u8> {
     let logs = logs::create("test")?;
+    // cargo may replace this program's file while its tests run.
+    let _kept = program::keep(&logs)?;
     let workspace = workspace_dir()?;
     let mut total = Count::default();
 
@@ -129,8 +131,7 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
         }
     }
     if options.wants(Step::E2e) {
-        let own = std::env::current_exe().context("cannot find our own program")?;
-        let mut argv = vec![own.display().to_string(), "e2e".to_owned()];
+        let mut argv = vec![program::path_inside().display().to_string(), "e2e".to_owned()];
         argv.extend(filter.map(str::to_owned));
         let mut command = lab.command(&argv)?;
         command.env(e2e::DETAILS_VARIABLE, logs);
@@ -142,8 +143,7 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
 
 /// boto3 against a fresh cloud beside the lab's own.
 async fn boto3_tests(lab: &Lab, python: &Path, folder: &Path, filter: Option<&str>, logs: &Path) -> Result<Count> {
-    let own = std::env::current_exe().context("cannot find our own program")?.display().to_string();
-    let mut argv = vec![own, "beside-cloud".to_owned(), "--".to_owned()];
+    let mut argv = vec![program::path_inside().display().to_string(), "beside-cloud".to_owned(), "--".to_owned()];
     argv.extend([python.display().to_string(), "-m".to_owned(), "pytest".to_owned(), "-q".to_owned(), "-p".to_owned()]);
     argv.extend(["no:cacheprovider".to_owned(), folder.display().to_string()]);
     if let Some(filter) = filter {

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::summary::Count;
 use crate::progress::{Step, bad};
-use crate::{exec, session};
+use crate::{exec, program, session};
 
 /// How long a lab may take to start, and to be gone.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -60,7 +60,7 @@ pub async fn run(logs: &Path) -> Result<Count> {
 async fn one(blow: Blow, temporary: &Path) -> Result<()> {
     let mounts = namespace_mounts()?;
     let name = format!("{blow:?}-{}", std::process::id()).to_lowercase();
-    let own = std::env::current_exe().context("cannot find our own program")?;
+    let own = program::path()?;
     let mut command = Command::new(&own);
     command
         .args(["up", "--operator", "none", "--cloud", "none", "--name", &name])
