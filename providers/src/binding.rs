@@ -77,7 +77,11 @@ pub struct ServiceTargets {
 impl ServiceTargets {
     /// The addresses and ports that should get requests: those of endpoints that are ready and do not terminate.
     pub fn in_use(&self) -> BTreeSet<(IpAddr, u16)> {
-        self.endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.terminating).map(|endpoint| (endpoint.address, endpoint.port)).collect()
+        self.endpoints
+            .iter()
+            .filter(|endpoint| endpoint.ready && !endpoint.terminating)
+            .map(|endpoint| (endpoint.address, endpoint.port))
+            .collect()
     }
 }
 

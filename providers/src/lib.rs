@@ -6,6 +6,7 @@
 mod backend;
 mod binding;
 mod change;
+mod duration;
 mod filter;
 mod hostname;
 mod observed;

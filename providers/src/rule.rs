@@ -201,10 +201,10 @@ pub struct GrpcMatch {
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
     /// For the whole request, retries included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::duration")]
     pub request: Option<Duration>,
     /// For each attempt at a backend.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::duration")]
     pub backend_request: Option<Duration>,
 }
 
@@ -225,7 +225,7 @@ pub struct Retry {
     /// Attempts on top of the first; 0 switches retries off.
     pub attempts: u32,
     /// Base interval between attempts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::duration")]
     pub backoff: Option<Duration>,
 }
 
@@ -239,10 +239,10 @@ pub struct SessionPersistence {
     /// Where the session is kept.
     pub kind: SessionPersistenceKind,
     /// Longest life of a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::duration")]
     pub absolute_timeout: Option<Duration>,
     /// Longest pause within a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::duration")]
     pub idle_timeout: Option<Duration>,
 }
 

@@ -1,9 +1,11 @@
 //! Which rule is tried first: the total order of Gateway API v1.7.0.
 //!
-//! Hostname, by what the route's author wrote and not by what it has in common with the listener; then `Exact` path before the longest `PathPrefix`
-//! before `RegularExpression` (whose place the API leaves to the implementation: behind the others, so that no expression takes requests from a
-//! path that somebody named); then a method, more headers, more query parameters; then the older route, the first by `namespace/name`, the first
-//! rule, the first match. The rest only makes the order total.
+//! Hostname, by what the route's author wrote and not by what it has in common with the listener; then `Exact` path before the longest `PathPrefix`; then
+//! a method, more headers, more query parameters; then the older route, the first by `namespace/name`, the first rule, the first match. The rest only
+//! makes the order total.
+//!
+//! The place of `RegularExpression` is left to the implementation. Here it stands among the prefixes by the text that every match of it begins with, before
+//! a prefix of the same length: `/api/v[0-9]+` is tried before the prefix `/`, but takes nothing from somebody's prefix `/api/v1/users`.
 
 use portico_providers::{Hostname, HttpMatch, PathMatch, PlanRule, RuleMatch};
 use std::cmp::{Ordering, Reverse};
@@ -37,14 +39,25 @@ fn http(matches: &RuleMatch) -> Option<&HttpMatch> {
     if let RuleMatch::Http(http) = matches { Some(http) } else { None }
 }
 
-/// Kind of path match, then the longer prefix first.
-fn path_rank(matches: &RuleMatch) -> (u8, Reverse<usize>) {
+/// Exact paths, then the longer beginning first, then expressions before prefixes.
+fn path_rank(matches: &RuleMatch) -> (u8, Reverse<usize>, u8) {
     match http(matches).map(|http| &http.path) {
-        Some(PathMatch::Exact(_)) => (0, Reverse(0)),
-        Some(PathMatch::Prefix(prefix)) => (1, Reverse(prefix.chars().count())),
-        Some(PathMatch::RegularExpression(_)) => (2, Reverse(0)),
-        None => (3, Reverse(0)),
+        Some(PathMatch::Exact(_)) => (0, Reverse(0), 0),
+        Some(PathMatch::RegularExpression(expression)) => (1, Reverse(literal_beginning(expression)), 0),
+        Some(PathMatch::Prefix(prefix)) => (1, Reverse(prefix.chars().count()), 1),
+        None => (2, Reverse(0), 0),
     }
+}
+
+/// How many characters every match of an expression begins with, as far as a look at its text can tell.
+fn literal_beginning(expression: &str) -> usize {
+    let expression = expression.strip_prefix('^').unwrap_or(expression);
+    if expression.contains('|') {
+        return 0;
+    }
+    let literal = expression.chars().take_while(|c| !r".*+?()[]{}^$\".contains(*c)).count();
+    // A quantifier that allows none takes the character before it along.
+    if expression.chars().nth(literal).is_some_and(|c| "*?{".contains(c)) { literal.saturating_sub(1) } else { literal }
 }
 
 /// A method first, then more headers, then more query parameters.
@@ -60,6 +73,24 @@ fn constraints(matches: &RuleMatch) -> (bool, Reverse<usize>, Reverse<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn expressions_begin_with_their_literal_text() {
+        for (expression, length) in [
+            ("/api/v[0-9]+", 6),
+            ("^/a/b$", 4),
+            (".*", 0),
+            ("/a|/b", 0),
+            ("/ab?", 2),
+            ("/ab+", 3),
+            ("/ab*c", 2),
+            ("(/a)", 0),
+            (r"/a\.b", 2),
+        ] {
+            assert_eq!(literal_beginning(expression), length, "{expression}");
+        }
+    }
+
     use portico_crds::NamespacedName;
     use portico_providers::{HeaderMatch, QueryParamMatch, RouteId, RouteKind, RuleId, StringMatch, Timeouts};
     use proptest::prelude::*;
