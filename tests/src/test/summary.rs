@@ -54,13 +54,14 @@ pub fn own(line: &str) -> Option<Count> {
     Some(Count { passed: passed.strip_suffix(" passed")?.parse().ok()?, failed: failed.strip_suffix(" failed")?.parse().ok()? })
 }
 
-/// The lines that name what failed, of Cargo and of pytest.
+/// The lines that name what failed, of Cargo, of the compiler (with the place) and of pytest.
 pub fn failures(output: &str) -> Vec<&str> {
     let names = |line: &&str| {
         (line.starts_with("test ") && line.ends_with("FAILED"))
             || line.starts_with("FAILED ")
             || line.starts_with("ERROR ")
             || line.starts_with("error")
+            || line.trim_start().starts_with("--> ")
     };
     output.lines().filter(names).collect()
 }
