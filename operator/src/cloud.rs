@@ -15,7 +15,10 @@ pub async fn run(arguments: CloudArguments) -> anyhow::Result<()> {
     line(format_args!("{} {endpoint}", styled(HEADING, "The cloud is up at")))?;
     line(format_args!("It answers as ELBv2, EC2, STS and Resource Groups Tagging; load balancers listen in {}.", arguments.addresses))?;
     line(format_args!("{}", styled(DIM, "For any AWS client:")))?;
-    line(format_args!("export AWS_ENDPOINT_URL={endpoint} AWS_REGION={} AWS_ACCESS_KEY_ID=portico AWS_SECRET_ACCESS_KEY=portico", arguments.region))?;
+    line(format_args!(
+        "export AWS_ENDPOINT_URL={endpoint} AWS_REGION={} AWS_ACCESS_KEY_ID=portico AWS_SECRET_ACCESS_KEY=portico",
+        arguments.region
+    ))?;
     line(format_args!("{}", styled(DIM, "What it was asked, and where load balancers listen:")))?;
     line(format_args!("curl -s {endpoint}/_cloud/calls"))?;
     line(format_args!("curl -s {endpoint}/_cloud/listeners"))?;

@@ -67,7 +67,9 @@ fn cluster_rules() -> Vec<Value> {
     groups.sort_unstable();
     groups.dedup();
     for group in groups {
-        let of = |kinds: &[Kind]| -> Vec<String> { kinds.iter().filter(|kind| kind.group() == group).map(|kind| kind.plural().to_owned()).collect() };
+        let of = |kinds: &[Kind]| -> Vec<String> {
+            kinds.iter().filter(|kind| kind.group() == group).map(|kind| kind.plural().to_owned()).collect()
+        };
         rules.push(json!({"apiGroups": [group], "resources": of(&WATCHED), "verbs": ["get", "list", "watch"]}));
         let statuses: Vec<String> = of(&REPORTED).iter().map(|plural| format!("{plural}/status")).collect();
         if !statuses.is_empty() {

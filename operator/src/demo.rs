@@ -97,7 +97,8 @@ fn introduce(backends: &Backends) -> anyhow::Result<()> {
         line(format_args!("{} (small HTTP servers of the demo stand in for the Deployments)", styled(HEADING, "Backends")))?;
     }
     for server in &backends.servers {
-        let stand_in = if server.port == server.wanted_port { String::new() } else { format!(", standing in for port {}", server.wanted_port) };
+        let stand_in =
+            if server.port == server.wanted_port { String::new() } else { format!(", standing in for port {}", server.wanted_port) };
         let replica = &server.replica;
         line(format_args!("  {}/{}  {}:{}{stand_in}", replica.namespace, replica.pod, server.address, server.port))?;
     }
@@ -207,9 +208,18 @@ impl Demo<Aws> {
         loop {
             let mut unhealthy = Vec::new();
             for sink in self.operator.targets().sinks() {
-                let health = self.operator.engine().provider().target_health(&sink).await.context("the health of targets cannot be read")?;
-                for target in health.iter().filter(|target| !matches!(target.state, TargetState::Healthy | TargetState::Draining | TargetState::Unused)) {
-                    unhealthy.push(format!("{}:{} in {sink}: {}", target.address, target.port, target.reason.as_deref().unwrap_or("not healthy yet")));
+                let health =
+                    self.operator.engine().provider().target_health(&sink).await.context("the health of targets cannot be read")?;
+                for target in health
+                    .iter()
+                    .filter(|target| !matches!(target.state, TargetState::Healthy | TargetState::Draining | TargetState::Unused))
+                {
+                    unhealthy.push(format!(
+                        "{}:{} in {sink}: {}",
+                        target.address,
+                        target.port,
+                        target.reason.as_deref().unwrap_or("not healthy yet")
+                    ));
                 }
             }
             if unhealthy.is_empty() || Instant::now() > deadline {
@@ -276,7 +286,8 @@ impl Demo<Aws> {
     fn is_right(&self, shown: &[Shown], request: &ExampleRequest, answer: &Answer) -> bool {
         let rules = shown.iter().filter_map(|gateway| gateway.plan.as_ref()).flat_map(Plan::rules).map(|(_, _, rule)| rule);
         let rule = rules.into_iter().find(|rule| rule.id == request.rule);
-        let services = rule.is_some_and(|rule| rule.backends.iter().any(|b| b.weight > 0 && matches!(b.backend, portico_providers::Backend::Service(_))));
+        let services = rule
+            .is_some_and(|rule| rule.backends.iter().any(|b| b.weight > 0 && matches!(b.backend, portico_providers::Backend::Service(_))));
         if services { answer.status == 200 && answer.backend.is_some() } else { answer.status >= 300 }
     }
 }
@@ -303,7 +314,9 @@ impl Shown {
         for (port, bound) in &self.ports {
             match bound {
                 Ok(bound) if bound == port => line(format_args!("    port {port} at http://{address}:{port}"))?,
-                Ok(bound) => line(format_args!("    port {port} at http://{address}:{bound} (port {bound} stands in: {port} cannot be bound here)"))?,
+                Ok(bound) => {
+                    line(format_args!("    port {port} at http://{address}:{bound} (port {bound} stands in: {port} cannot be bound here)"))?
+                }
                 Err(why) => line(format_args!("    {} port {port}: {why}", styled(DELETE, "!")))?,
             }
         }

@@ -202,10 +202,14 @@ impl<P: Provider> Engine<P> {
         Ok(outcome)
     }
 
-    async fn execute(&self, unit: &UnitId, stack: &P::Stack, changes: Vec<portico_providers::Change<P::Operation>>) -> Result<(), ProviderError> {
+    async fn execute(
+        &self,
+        unit: &UnitId,
+        stack: &P::Stack,
+        changes: Vec<portico_providers::Change<P::Operation>>,
+    ) -> Result<(), ProviderError> {
         let made = || self.targets.made(unit);
-        let telling =
-            Telling { unit, provider: self.provider.name(), witness: self.witness.as_ref(), metrics: &self.metrics, made: &made };
+        let telling = Telling { unit, provider: self.provider.name(), witness: self.witness.as_ref(), metrics: &self.metrics, made: &made };
         self.provider.execute(stack, changes, self.leadership.as_ref(), &telling).await
     }
 

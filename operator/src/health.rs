@@ -57,11 +57,7 @@ impl Health {
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    if health.is_ready() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the stores are not synced yet\n")
-    }
+    if health.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the stores are not synced yet\n") }
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {

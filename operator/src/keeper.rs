@@ -146,7 +146,9 @@ fn everything(world: &World, stores: &BTreeMap<Kind, Store>) -> Impact {
 }
 
 fn route_kind(kind: Kind) -> Option<RouteKind> {
-    [RouteKind::Http, RouteKind::Grpc, RouteKind::Tls, RouteKind::Tcp, RouteKind::Udp].into_iter().find(|route| route.as_str() == kind.name())
+    [RouteKind::Http, RouteKind::Grpc, RouteKind::Tls, RouteKind::Tcp, RouteKind::Udp]
+        .into_iter()
+        .find(|route| route.as_str() == kind.name())
 }
 
 /// All units and classes of a world.

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> anyhow::Result<bool> {
     let long_running = matches!(cli.command, Command::Run(_));
-    let format = cli.log_format.unwrap_or(if long_running && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Human });
+    let format =
+        cli.log_format.unwrap_or(if long_running && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Human });
     #[cfg(feature = "embedded-cloud")]
     let talkative = long_running || matches!(cli.command, Command::Cloud(_));
     #[cfg(not(feature = "embedded-cloud"))]

@@ -72,7 +72,8 @@ impl Manifests {
     /// Namespaces that objects are in but no file makes: in a cluster they would have to be there.
     fn add_namespaces(&mut self) {
         let known: BTreeSet<String> = self.keys(Kind::Namespace).map(|key| key.name).collect();
-        let used: BTreeSet<String> = self.objects.iter().map(|(_, object)| key_of(object).namespace).filter(|name| !name.is_empty()).collect();
+        let used: BTreeSet<String> =
+            self.objects.iter().map(|(_, object)| key_of(object).namespace).filter(|name| !name.is_empty()).collect();
         for name in used.difference(&known) {
             let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "generation": 1}});
             defaulting::fill(&mut namespace);
@@ -105,7 +106,8 @@ fn collect(path: &Path, named: bool, files: &mut BTreeSet<PathBuf>) -> anyhow::R
 mod tests {
     use super::*;
 
-    const ROUTE: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\nspec: {parentRefs: [{name: g}]}\n";
+    const ROUTE: &str =
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\nspec: {parentRefs: [{name: g}]}\n";
 
     #[test]
     fn objects_get_what_an_api_server_would_fill_in() {

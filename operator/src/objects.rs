@@ -51,7 +51,12 @@ impl Objects {
 
     /// Writes what `decide` makes of the newest form, and again of a fresh one if someone else wrote first. `Ok(false)` where there was nothing to
     /// write, or the object is gone.
-    pub async fn write(&self, kind: Kind, key: &NamespacedName, decide: impl Fn(&Value) -> Option<Write> + Send + Sync) -> Result<bool, ClusterError> {
+    pub async fn write(
+        &self,
+        kind: Kind,
+        key: &NamespacedName,
+        decide: impl Fn(&Value) -> Option<Write> + Send + Sync,
+    ) -> Result<bool, ClusterError> {
         let Some(mut object) = self.newest(kind, key) else { return Ok(false) };
         let uid = object.pointer("/metadata/uid").cloned();
         for _ in 0..ATTEMPTS {
@@ -134,7 +139,8 @@ mod tests {
         let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
         let objects = Objects::new(world, cluster.clone());
         let key = NamespacedName::new("a", "g");
-        cluster.apply(Kind::Gateway, json!({"metadata": {"name": "g", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}}));
+        cluster
+            .apply(Kind::Gateway, json!({"metadata": {"name": "g", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}}));
         keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
         // Two writes without the watch in between: the second builds on the first.
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", true).await, Ok(true));

@@ -145,7 +145,9 @@ impl<P: Provider> Operator<P> {
 
     /// Brings the gauges up to date.
     pub fn gauge(&self) {
-        for (queue, depth) in [("units", self.units.len()), ("targets", self.targets.queue().len()), ("statuses", self.status.queue().len())] {
+        for (queue, depth) in
+            [("units", self.units.len()), ("targets", self.targets.queue().len()), ("statuses", self.status.queue().len())]
+        {
             let label = QueueLabel { queue: queue.to_owned() };
             self.metrics.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
         }
@@ -194,31 +196,41 @@ impl<P: Provider> Operator<P> {
             }
         });
         let targets = self.targets.clone();
-        let target_syncs = work(limits.targets, stop.clone(), {
-            let targets = targets.clone();
-            move || {
+        let target_syncs = work(
+            limits.targets,
+            stop.clone(),
+            {
                 let targets = targets.clone();
-                async move { targets.queue().next().await }
-            }
-        }, move |sink| {
-            let targets = targets.clone();
-            async move {
+                move || {
+                    let targets = targets.clone();
+                    async move { targets.queue().next().await }
+                }
+            },
+            move |sink| {
+                let targets = targets.clone();
+                async move {
                     targets.queue().finish(&sink, targets.sync(&sink).await);
                 }
-        });
+            },
+        );
         let status = self.status.clone();
-        let status_writes = work(limits.statuses, flush.clone(), {
-            let status = status.clone();
-            move || {
+        let status_writes = work(
+            limits.statuses,
+            flush.clone(),
+            {
                 let status = status.clone();
-                async move { status.queue().next().await }
-            }
-        }, move |place| {
-            let status = status.clone();
-            async move {
+                move || {
+                    let status = status.clone();
+                    async move { status.queue().next().await }
+                }
+            },
+            move |place| {
+                let status = status.clone();
+                async move {
                     status.queue().finish(&place, status.write(&place).await);
                 }
-        });
+            },
+        );
         let writer = tracker.spawn(status_writes);
         tracker.close();
         tokio::join!(passes, class_reports, target_syncs);
@@ -264,4 +276,3 @@ where
     tracker.close();
     tracker.wait().await;
 }
-

@@ -98,4 +98,3 @@ impl From<&crate::cli::AwsArguments> for portico_aws_api::AwsOptions {
         }
     }
 }
-

@@ -162,11 +162,14 @@ impl Session {
         let stop = stop.clone();
         if self.arguments.no_leader_election {
             let (leads, leading) = watch::channel(true);
-            return (leading, Box::pin(async move {
-                stop.cancelled().await;
-                drop(leads);
-                Ok(())
-            }));
+            return (
+                leading,
+                Box::pin(async move {
+                    stop.cancelled().await;
+                    drop(leads);
+                    Ok(())
+                }),
+            );
         }
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "portico".to_owned());
         let identity = format!("{host}_{}", uuid::Uuid::new_v4());
@@ -226,10 +229,16 @@ async fn kubernetes(path: Option<&Path>, context: Option<&str>) -> anyhow::Resul
     let mut config = match (path, context) {
         (Some(path), _) => {
             let file = Kubeconfig::read_from(path).with_context(|| format!("the kubeconfig {} cannot be read", path.display()))?;
-            Config::from_custom_kubeconfig(file, &options).await.with_context(|| format!("the kubeconfig {} cannot be used", path.display()))?
+            Config::from_custom_kubeconfig(file, &options)
+                .await
+                .with_context(|| format!("the kubeconfig {} cannot be used", path.display()))?
         }
-        (None, Some(context)) => Config::from_kubeconfig(&options).await.with_context(|| format!("the kubeconfig's context {context} cannot be used"))?,
-        (None, None) => Config::infer().await.context("there is neither a kubeconfig (KUBECONFIG, ~/.kube/config) nor a Pod's service account")?,
+        (None, Some(context)) => {
+            Config::from_kubeconfig(&options).await.with_context(|| format!("the kubeconfig's context {context} cannot be used"))?
+        }
+        (None, None) => {
+            Config::infer().await.context("there is neither a kubeconfig (KUBECONFIG, ~/.kube/config) nor a Pod's service account")?
+        }
     };
     // Every write is bounded and retried by a queue of ours; a watch has its own backoff.
     config.connect_timeout = Some(Duration::from_secs(10));

@@ -175,7 +175,11 @@ impl<P: Provider> Targets<P> {
                 debug!(target_set = %sink, message, "target set is not there yet");
                 let mut bindings = self.bindings();
                 bindings.absent.insert(sink.clone());
-                if bindings.made.get(&unit).copied().unwrap_or_default() == made { Finish::Again(ABSENT) } else { Finish::Again(Duration::ZERO) }
+                if bindings.made.get(&unit).copied().unwrap_or_default() == made {
+                    Finish::Again(ABSENT)
+                } else {
+                    Finish::Again(Duration::ZERO)
+                }
             }
             Err(ProviderError::NotLeader) => Finish::Done,
             Err(error) => {

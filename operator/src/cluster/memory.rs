@@ -42,7 +42,8 @@ impl MemoryCluster {
         let generation = old.and_then(|o| o.pointer("/metadata/generation")).and_then(Value::as_i64).unwrap_or(0);
         let same_spec = old.is_some_and(|old| old.get("spec") == object.get("spec"));
         let generation = if same_spec { generation } else { generation + 1 };
-        let kept = old.map(|old| (old.get("status").cloned(), old.pointer("/metadata/finalizers").cloned(), old.pointer("/metadata/uid").cloned()));
+        let kept = old
+            .map(|old| (old.get("status").cloned(), old.pointer("/metadata/finalizers").cloned(), old.pointer("/metadata/uid").cloned()));
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("generation".into(), json!(generation));
             let uid = || json!(uuid::Uuid::new_v4().to_string());

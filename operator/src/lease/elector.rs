@@ -70,7 +70,10 @@ impl Elector {
             let leads = *self.leading.borrow();
             if leads && !self.holder.holds_at(Instant::now()) {
                 self.leading.send_replace(false);
-                return Err(LeaseError::Lost { lease: self.place.clone(), reason: "it was not renewed in time or another replica took it".into() });
+                return Err(LeaseError::Lost {
+                    lease: self.place.clone(),
+                    reason: "it was not renewed in time or another replica took it".into(),
+                });
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -178,7 +181,7 @@ fn seconds(duration: Duration) -> i32 {
 
 /// The client retries by itself for minutes; an election cannot wait that long.
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(limit, call)
-        .await
-        .unwrap_or_else(|_| Err(Error::Service(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the API server in time").into())))
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(Error::Service(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the API server in time").into()))
+    })
 }

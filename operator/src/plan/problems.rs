@@ -12,11 +12,8 @@ use crate::cluster::key_of;
 use crate::manifests::Manifests;
 
 /// Conditions whose being true is bad.
-const NEGATIVE: [&str; 3] = [
-    ListenerCondition::Conflicted.as_str(),
-    ListenerCondition::OverlappingTLSConfig.as_str(),
-    RouteCondition::PartiallyInvalid.as_str(),
-];
+const NEGATIVE: [&str; 3] =
+    [ListenerCondition::Conflicted.as_str(), ListenerCondition::OverlappingTLSConfig.as_str(), RouteCondition::PartiallyInvalid.as_str()];
 
 fn problem(object: String, condition: &Condition) -> Option<Problem> {
     let bad = if NEGATIVE.contains(&condition.r#type) { Truth::True } else { Truth::False };
@@ -48,7 +45,9 @@ pub fn of_report(report: &Report) -> BTreeSet<Problem> {
 /// What is not good about the classes.
 pub fn of_classes(world: &World) -> BTreeSet<Problem> {
     let reports = world.classes().filter_map(|name| Some((name, translate_class(world, name, &[])?)));
-    reports.flat_map(|(name, report)| report.conditions.into_iter().filter_map(move |it| problem(format!("GatewayClass {name}"), &it))).collect()
+    reports
+        .flat_map(|(name, report)| report.conditions.into_iter().filter_map(move |it| problem(format!("GatewayClass {name}"), &it)))
+        .collect()
 }
 
 /// References to classes and Gateways that the files do not hold: in a cluster nobody would say anything about them.

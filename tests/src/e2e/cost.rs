@@ -4,15 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::bench::Case;
-use super::manifest::{backend, everything_to, gateway, route};
+use super::manifest::route;
+use super::targets::serving;
 
 /// A label on a route: no call to the cloud, no write of a status.
 pub async fn of_a_label_on_a_route_is_nothing(case: &Case<'_>) -> Result<String> {
-    case.apply(&[backend("shop", 2), gateway("edge"), route("shop", "edge", &everything_to("shop"))].concat()).await?;
-    case.deployments_ready(&["shop"]).await?;
-    let address = case.programmed("edge").await?;
-    case.curl_until(200, &[&format!("http://{address}/")]).await?;
-
+    serving(case).await?;
     let seen = events(&case.metrics().await?)?;
     case.reset_calls().await?;
     case.kubectl(&["label", "httproute", "shop", "colour=blue"]).await?;

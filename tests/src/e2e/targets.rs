@@ -11,7 +11,7 @@ use super::gateway::targets;
 use super::manifest::{backend, everything_to, gateway, route};
 
 /// A Gateway with two pods that serves and whose targets are registered; its address.
-async fn serving(case: &Case<'_>) -> Result<String> {
+pub async fn serving(case: &Case<'_>) -> Result<String> {
     case.apply(&[backend("shop", 2), gateway("edge"), route("shop", "edge", &everything_to("shop"))].concat()).await?;
     case.deployments_ready(&["shop"]).await?;
     let address = case.programmed("edge").await?;
