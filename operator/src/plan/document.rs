@@ -176,16 +176,16 @@ impl UnitDocument {
         if self.changes.is_empty() && self.error.is_none() {
             let _ = writeln!(out, "  {}", styled(DIM, "nothing to change"));
         }
-        let width = self.changes.iter().map(|change| change.resource.len()).max().unwrap_or(0).min(44);
         for change in &self.changes {
             let (style, sign) = match change.action {
                 Action::Create => (CREATE, '+'),
                 Action::Update => (UPDATE, '~'),
                 Action::Delete => (DELETE, '-'),
             };
-            let _ = write!(out, "  {} {:width$}", styled(style, sign), change.resource);
-            if !change.reason.is_empty() {
-                let _ = write!(out, "  {}", change.reason);
+            let _ = write!(out, "  {} {}", styled(style, sign), change.operation);
+            // Something new is there because an object asks for it, which its source says; what changes or goes has a reason of its own.
+            if change.action != Action::Create && !change.reason.is_empty() {
+                let _ = write!(out, "  {}", styled(DIM, format_args!("({})", change.reason)));
             }
             match change.sources.as_slice() {
                 [] => {}
@@ -230,11 +230,11 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
-    fn change(action: Action, resource: &str, reason: &str, sources: &[&str]) -> ChangeDocument {
+    fn change(action: Action, operation: &str, reason: &str, sources: &[&str]) -> ChangeDocument {
         ChangeDocument {
             action,
-            resource: resource.into(),
-            operation: "CreateRule".into(),
+            resource: "rule/80/shop".into(),
+            operation: operation.into(),
             reason: reason.into(),
             sources: sources.iter().map(|s| (*s).to_owned()).collect(),
         }
@@ -245,9 +245,9 @@ mod tests {
         let unit = UnitDocument {
             unit: "gateway/platform/public".into(),
             changes: vec![
-                change(Action::Create, "rule/80/shop", "new rule", &["HTTPRoute shop/cart rules[0].matches[0]"]),
-                change(Action::Update, "rule/80/news", "weights 50/50 → 90/10", &["HTTPRoute a/b", "HTTPRoute a/c", "Gateway x/y"]),
-                change(Action::Delete, "target-group/old", "", &[]),
+                change(Action::Create, "on port 80 at priority 500, if path /a: forward to shop", "not there yet", &["HTTPRoute shop/cart rules[0].matches[0]"]),
+                change(Action::Update, "change the rule at priority 1000", "weights 50/50 → 90/10", &["HTTPRoute a/b", "HTTPRoute a/c", "Gateway x/y"]),
+                change(Action::Delete, "delete target group old", "nothing forwards to it any more", &[]),
             ],
             refusals: vec![RefusalDocument {
                 subject: "HTTPRoute shop/cart rules[1].matches[0]".into(),
@@ -267,9 +267,9 @@ mod tests {
         let plain = anstream::adapter::strip_str(&document.text()).to_string();
         expect![[r#"
             gateway/platform/public
-              + rule/80/shop      new rule  ← HTTPRoute shop/cart rules[0].matches[0]
-              ~ rule/80/news      weights 50/50 → 90/10  ← HTTPRoute a/b and 2 more
-              - target-group/old
+              + on port 80 at priority 500, if path /a: forward to shop  ← HTTPRoute shop/cart rules[0].matches[0]
+              ~ change the rule at priority 1000  (weights 50/50 → 90/10)  ← HTTPRoute a/b and 2 more
+              - delete target group old  (nothing forwards to it any more)
               refused HTTPRoute shop/cart rules[1].matches[0]
                   spec.rules[1].filters[0]: an ALB cannot mirror; its requests are answered 500. Use a proxy
 
