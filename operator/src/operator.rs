@@ -155,7 +155,7 @@ impl<P: Provider> Operator<P> {
 
     /// Whether nothing is due and nothing is being worked on.
     pub fn is_settled(&self) -> bool {
-        self.units.is_settled() && self.classes.is_settled() && self.targets.queue().is_settled() && self.status.queue().is_settled()
+        self.units.is_settled() && self.classes.is_settled() && self.targets.is_settled() && self.status.queue().is_settled()
     }
 
     /// Waits until nothing is due, at most for `limit`. Returns whether that came.

@@ -218,7 +218,12 @@ impl<K: Clone + Ord> Queue<K> {
 
     /// Whether nothing is due and nothing is being worked on.
     pub fn is_settled(&self) -> bool {
-        self.schedule().is_settled(Instant::now())
+        self.is_settled_for(Duration::ZERO)
+    }
+
+    /// Whether nothing is being worked on, and nothing will be due within a time.
+    pub fn is_settled_for(&self, time: Duration) -> bool {
+        self.schedule().is_settled(Instant::now() + time)
     }
 }
 

@@ -110,6 +110,11 @@ impl<P: Provider> Targets<P> {
         &self.queue
     }
 
+    /// Whether nothing is being worked on, due, or gathered.
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_settled_for(GATHER_GAINS)
+    }
+
     /// Takes up the bindings of a unit's newest compile.
     pub fn bind(&self, unit: &UnitId, bindings: Vec<Binding>) {
         for sink in self.bindings().replace(unit, bindings) {

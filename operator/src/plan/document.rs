@@ -245,8 +245,18 @@ mod tests {
         let unit = UnitDocument {
             unit: "gateway/platform/public".into(),
             changes: vec![
-                change(Action::Create, "on port 80 at priority 500, if path /a: forward to shop", "not there yet", &["HTTPRoute shop/cart rules[0].matches[0]"]),
-                change(Action::Update, "change the rule at priority 1000", "weights 50/50 → 90/10", &["HTTPRoute a/b", "HTTPRoute a/c", "Gateway x/y"]),
+                change(
+                    Action::Create,
+                    "on port 80 at priority 500, if path /a: forward to shop",
+                    "not there yet",
+                    &["HTTPRoute shop/cart rules[0].matches[0]"],
+                ),
+                change(
+                    Action::Update,
+                    "change the rule at priority 1000",
+                    "weights 50/50 → 90/10",
+                    &["HTTPRoute a/b", "HTTPRoute a/c", "Gateway x/y"],
+                ),
                 change(Action::Delete, "delete target group old", "nothing forwards to it any more", &[]),
             ],
             refusals: vec![RefusalDocument {
