@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use portico_crds::{Kind, NamespacedName};
 use serde::Serialize;
@@ -213,7 +214,12 @@ async fn answer(State(replica): State<Replica>, request: Request) -> Response {
         request.headers().iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
     let host = headers.get("host").cloned().unwrap_or_default();
     let path = request.uri().path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-    Json(Answer { replica, method: request.method().to_string(), host, path, headers }).into_response()
+    let answer = Answer { replica, method: request.method().to_string(), host, path, headers };
+    match serde_json::to_string(&answer) {
+        // A line of its own, since people read it in a terminal.
+        Ok(body) => ([(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 #[cfg(test)]
