@@ -88,6 +88,10 @@ pub async fn run(options: &Options) -> Result<u8> {
         unit.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter);
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
     }
+    if [Step::Interrupt, Step::Boto3, Step::E2e].into_iter().any(|step| options.wants(step)) {
+        // A first build of the control plane takes minutes, which no step below waits for.
+        assets::prepare()?;
+    }
     if options.wants(Step::Interrupt) {
         total += interrupt::run(&logs).await?;
     }
