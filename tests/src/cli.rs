@@ -113,7 +113,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Up(arguments) => outside(up(&arguments.options())),
         Command::Exec(arguments) => outside(exec(&arguments)),
         Command::Run(arguments) => outside(run_in_new(&arguments)),
-        Command::Test(options) => outside(test::run(&options)),
+        Command::Test(options) => outside(run_tests(&options)),
         Command::E2e(options) => e2e::run(&options),
         Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),
         Command::Init { name } => init::run(&name),
@@ -130,6 +130,19 @@ fn outside(work: impl Future<Output = Result<u8>>) -> Result<u8> {
     runtime.block_on(work)
 }
 
+/// Runs the tests. An interruption ends them and what they started: what runs in the lab goes with it.
+async fn run_tests(options: &test::Options) -> Result<u8> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    tokio::select! {
+        code = test::run(options) => return code,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    progress::note("interrupted");
+    abandoned(&test::lab_name()).await
+}
+
 async fn up(options: &Options) -> Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -137,7 +150,7 @@ async fn up(options: &Options) -> Result<u8> {
     let mut interrupted = async || {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} _ = hangup.recv() => {} }
     };
-    let mut lab = tokio::select! { lab = Lab::up(options) => lab?, () = interrupted() => return abandoned(options).await };
+    let mut lab = tokio::select! { lab = Lab::up(options) => lab?, () = interrupted() => return abandoned(&options.name).await };
     describe(&lab);
     let failure = tokio::select! { reason = lab.failure() => Some(reason), () = interrupted() => None };
     progress::note("stopping");
@@ -149,10 +162,10 @@ async fn up(options: &Options) -> Result<u8> {
     }
 }
 
-/// After a lab was given up while it started: it was killed as its handle was dropped; waits until it is gone.
-async fn abandoned(options: &Options) -> Result<u8> {
+/// After a lab was given up: it was killed as its handle was dropped; waits until it is gone.
+async fn abandoned(lab: &str) -> Result<u8> {
     for _ in 0..100 {
-        if session::find(Some(&options.name)).is_err() {
+        if session::find(Some(lab)).is_err() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -190,8 +203,8 @@ async fn run_in_new(arguments: &Run) -> Result<u8> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let lab = tokio::select! {
         lab = Lab::up(&options) => lab?,
-        _ = interrupt.recv() => return abandoned(&options).await,
-        _ = terminate.recv() => return abandoned(&options).await,
+        _ = interrupt.recv() => return abandoned(&options.name).await,
+        _ = terminate.recv() => return abandoned(&options.name).await,
     };
     let code = match lab.command(&arguments.argv) {
         Ok(command) => exec::run(command).await,

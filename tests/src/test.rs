@@ -106,17 +106,17 @@ pub async fn run(options: &Options) -> Result<u8> {
     Ok(u8::from(total.failed > 0))
 }
 
+/// Name of the lab that this process tests in.
+pub fn lab_name() -> String {
+    format!("test-{}", std::process::id())
+}
+
 /// The tests that need a lab: boto3 against a cloud of its own, and the end-to-end tests.
 async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Count> {
     let boto3 = workspace.join("localstack/tests/boto3");
     let requirements = boto3.join("requirements.txt");
     let filter = options.filter.as_deref();
-    let setup = lab::Options {
-        name: format!("test-{}", std::process::id()),
-        cloud: true,
-        operator: options.wants(Step::E2e),
-        logs: Some(logs.join("lab")),
-    };
+    let setup = lab::Options { name: lab_name(), cloud: true, operator: options.wants(Step::E2e), logs: Some(logs.join("lab")) };
     std::fs::create_dir_all(logs.join("lab")).context("cannot make the lab's log folder")?;
     let lab = match Lab::up(&setup).await {
         Ok(lab) => lab,
@@ -220,7 +220,8 @@ async fn counted(name: &str, command: Command, logs: &Path, read: fn(&str) -> Co
 /// Runs a command whose own lines are worth seeing, and reads its last one.
 async fn shown(name: &str, mut command: Command, log: &Path) -> Result<Count> {
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().with_context(|| format!("cannot run the {name}"))?;
+    let mut child =
+        command.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true).spawn().with_context(|| format!("cannot run the {name}"))?;
     let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
     let mut file = tokio::fs::File::create(log).await.with_context(|| format!("cannot make {}", log.display()))?;
     let mut last = String::new();
@@ -246,7 +247,13 @@ async fn logged(name: &str, mut command: Command, logs: &Path) -> Result<(bool, 
     let log = logs.join(format!("{}.log", name.replace(' ', "-")));
     let file = std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
     let errors = file.try_clone().context("cannot share the log")?;
-    let status =
-        command.stdin(Stdio::null()).stdout(file).stderr(errors).status().await.with_context(|| format!("cannot run the {name}"))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(errors)
+        .kill_on_drop(true)
+        .status()
+        .await
+        .with_context(|| format!("cannot run the {name}"))?;
     Ok((status.success(), log))
 }
