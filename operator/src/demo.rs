@@ -135,7 +135,7 @@ impl Demo<Aws> {
             cluster: cluster.clone(),
             leadership: Arc::new(Holder::unrivalled()),
             metrics: Arc::new(Metrics::default()),
-            witness: Arc::new(ProgressWitness::default()),
+            witness: Arc::new(ProgressWitness),
         });
         Self { operator, cluster, sightings: Some(sightings), world, cluster_id }
     }

@@ -27,6 +27,9 @@ use crate::operator::{Limits, Operator, OperatorParts};
 use crate::watch::{Discovery, Installed, Sighting, watch};
 use crate::witness::LogWitness;
 
+/// Competes for the lease until it is told to stop; an error if a lease that was held is lost.
+type Election = std::pin::Pin<Box<dyn Future<Output = Result<(), crate::lease::LeaseError>> + Send>>;
+
 /// How often missing kinds are looked for, at first and later.
 const REDISCOVER: Duration = Duration::from_secs(10);
 
@@ -154,11 +157,7 @@ impl Session {
     }
 
     /// Starts the election, or none. Returns whether this replica leads, as it changes, and the task to run.
-    fn elect(
-        &self,
-        holder: Arc<Holder>,
-        stop: &CancellationToken,
-    ) -> (watch::Receiver<bool>, std::pin::Pin<Box<dyn Future<Output = Result<(), crate::lease::LeaseError>> + Send>>) {
+    fn elect(&self, holder: Arc<Holder>, stop: &CancellationToken) -> (watch::Receiver<bool>, Election) {
         let stop = stop.clone();
         if self.arguments.no_leader_election {
             let (leads, leading) = watch::channel(true);

@@ -45,11 +45,17 @@ pub async fn runs_init_containers_and_sidecars_in_order(case: &Case<'_>) -> Resu
     });
     let text = "cat /shared/order && curl -sS http://localhost:3000/from-main";
     case.apply(&script("ordered", text, &more, &json!({"volumeMounts": mounts}))).await?;
-    let pod = phase(case, "ordered", "Succeeded").await?;
+    phase(case, "ordered", "Succeeded").await?;
     let log = case.kubectl(&["logs", "ordered", "-c", "main"]).await?;
     ensure!(log.starts_with("1\n2\n") && log.contains("\"path\": \"/from-main\""), "its log: {log}");
-    let ended = values(&pod, "/status/initContainerStatuses").iter().all(|status| status.pointer("/state/terminated").is_some());
-    ensure!(ended, "something still runs: {}", pod.get("status").unwrap_or(&Value::Null));
+    // The pod has succeeded with its container; the sidecar is stopped after it.
+    case.until("the sidecar ends", async || {
+        let pod = case.get(&["pod", "ordered"]).await?;
+        let ended = values(&pod, "/status/initContainerStatuses").iter().all(|status| status.pointer("/state/terminated").is_some());
+        ensure!(ended, "something still runs: {}", pod.get("status").unwrap_or(&Value::Null));
+        Ok(Some(()))
+    })
+    .await?;
     Ok(String::new())
 }
 
