@@ -1,7 +1,5 @@
 //! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
 
-mod proposal;
-
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +17,6 @@ use crate::queue::Finish;
 use crate::status::StatusWriter;
 use crate::targets::Targets;
 use crate::witness::{Telling, Witness};
-
-pub use proposal::{Proposal, propose};
 
 /// Makes passes. Passes over different units may run at the same time, passes over one may not: the queue sees to that.
 pub struct Engine<P> {

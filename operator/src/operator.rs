@@ -143,7 +143,14 @@ impl<P: Provider> Operator<P> {
         self.units.add(unit);
     }
 
-    /// Brings the gauges up to date.
+    /// Every unit of the world, in order; the metric `units` follows. The cost is that of the world.
+    pub fn units(&self) -> Vec<UnitId> {
+        let units: Vec<_> = self.world.read().units().collect();
+        self.metrics.units.set(i64::try_from(units.len()).unwrap_or(i64::MAX));
+        units
+    }
+
+    /// Brings the gauges of the queues up to date.
     pub fn gauge(&self) {
         for (queue, depth) in
             [("units", self.units.len()), ("targets", self.targets.queue().len()), ("statuses", self.status.queue().len())]

@@ -135,9 +135,6 @@ impl Session {
                 for kind in installed.0.iter().copied().filter(|kind| watched.insert(*kind)) {
                     inner.spawn(watch(client.clone(), kind, out.clone(), metrics.clone(), stop.clone()));
                 }
-                if watched.len() == 1 {
-                    info!("watching");
-                }
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(REDISCOVER) => {}
@@ -189,8 +186,7 @@ impl Session {
             return Ok(());
         }
         self.health.set_ready(true);
-        let units = operator.world().read().units().count();
-        self.metrics.units.set(i64::try_from(units).unwrap_or(i64::MAX));
+        let units = operator.units().len();
         info!(load_balancers = units, "all stores are synced");
         if !until(&mut leading, stop).await {
             return Ok(());

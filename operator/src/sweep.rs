@@ -17,7 +17,7 @@ pub async fn run<P: Provider>(operator: Operator<P>, interval: Duration, stop: C
         return;
     }
     loop {
-        let units: Vec<_> = operator.world().read().units().collect();
+        let units = operator.units();
         // A pause even where there are no units.
         let pause = interval / u32::try_from(units.len().max(1)).unwrap_or(u32::MAX);
         debug!(units = units.len(), "a round of the sweep begins");

@@ -70,10 +70,7 @@ impl Elector {
             let leads = *self.leading.borrow();
             if leads && !self.holder.holds_at(Instant::now()) {
                 self.leading.send_replace(false);
-                return Err(LeaseError::Lost {
-                    lease: self.place.clone(),
-                    reason: "it was not renewed in time or another replica took it".into(),
-                });
+                return Err(LeaseError::Lost { lease: self.place.clone(), reason: self.reason(&told) });
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -82,6 +79,15 @@ impl Elector {
         }
         self.release().await;
         Ok(())
+    }
+
+    /// Why a lease that was held is lost: `taken_by` is the other holder that was seen, if any.
+    fn reason(&self, taken_by: &str) -> String {
+        if taken_by.is_empty() {
+            format!("no renewal succeeded for {} s", self.times.deadline.as_secs())
+        } else {
+            format!("{taken_by} took it")
+        }
     }
 
     async fn step(&self, election: &mut Election, told: &mut String) -> Result<Duration, Error> {
@@ -110,6 +116,7 @@ impl Elector {
         match written {
             Ok(_) => {
                 self.holder.extend(before + self.times.deadline);
+                told.clear();
                 if !self.leading.send_replace(true) {
                     info!(lease = %self.place, identity = %self.identity, "this replica leads");
                 }
