@@ -108,7 +108,12 @@ pub async fn run(options: &Options) -> Result<u8> {
 
 /// Name of the lab that this process tests in.
 pub fn lab_name() -> String {
-    format!("test-{}", std::process::id())
+    lab_name_of(std::process::id())
+}
+
+/// Name of the lab that a `lab test` with this process id tests in.
+fn lab_name_of(pid: impl std::fmt::Display) -> String {
+    format!("test-{pid}")
 }
 
 /// The tests that need a lab: boto3 against a cloud of its own, and the end-to-end tests.

@@ -25,6 +25,8 @@ enum Blow {
     Interrupt,
     /// Ctrl-C before it is ready.
     InterruptEarly,
+    /// Ctrl-C of `lab test` in the middle of a test.
+    InterruptTest,
     /// `kill -9` of `lab up`, which can then stop nothing.
     KillOutside,
     /// `kill -9` of the lab's first process.
@@ -37,6 +39,7 @@ pub async fn run(logs: &Path) -> Result<Count> {
     for (name, blow) in [
         ("an interrupted lab leaves nothing", Blow::Interrupt),
         ("a lab interrupted while it starts leaves nothing", Blow::InterruptEarly),
+        ("an interrupted test leaves nothing", Blow::InterruptTest),
         ("a lab whose command was killed leaves nothing", Blow::KillOutside),
         ("a lab that was killed leaves nothing", Blow::KillInside),
     ] {
@@ -59,17 +62,19 @@ pub async fn run(logs: &Path) -> Result<Count> {
 
 async fn one(blow: Blow, temporary: &Path) -> Result<()> {
     let mounts = namespace_mounts()?;
-    let name = format!("{blow:?}-{}", std::process::id()).to_lowercase();
     let own = program::path()?;
     let mut command = Command::new(&own);
-    command
-        .args(["up", "--operator", "none", "--cloud", "none", "--name", &name])
-        .env("TMPDIR", temporary)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
+    let mut name = format!("{blow:?}-{}", std::process::id()).to_lowercase();
+    match blow {
+        Blow::InterruptTest => command.args(["test", "--only", "e2e"]),
+        _ => command.args(["up", "--operator", "none", "--cloud", "none", "--name", &name]),
+    };
+    command.env("TMPDIR", temporary).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let mut up = command.spawn().context("cannot start a lab")?;
+    let outside = i32::try_from(up.id().context("the lab ended by itself")?).context("its process id")?;
+    if matches!(blow, Blow::InterruptTest) {
+        name = super::lab_name_of(outside);
+    }
     let init = until("the lab's first process runs", async || session::find(Some(&name)).ok().map(|lab| lab.pid)).await?;
     if !matches!(blow, Blow::InterruptEarly) {
         until("the lab is ready", async || session::find(Some(&name)).ok()?.session().ok()).await?;
@@ -80,9 +85,8 @@ async fn one(blow: Blow, temporary: &Path) -> Result<()> {
     let before = Footprint::of(init)?;
     let expected = if matches!(blow, Blow::InterruptEarly) { 1 } else { 6 };
     ensure!(before.processes.len() >= expected, "only {} processes were seen", before.processes.len());
-    let outside = i32::try_from(up.id().context("the lab ended by itself")?).context("its process id")?;
     match blow {
-        Blow::Interrupt | Blow::InterruptEarly => kill(Pid::from_raw(outside), Signal::SIGINT),
+        Blow::Interrupt | Blow::InterruptEarly | Blow::InterruptTest => kill(Pid::from_raw(outside), Signal::SIGINT),
         Blow::KillOutside => kill(Pid::from_raw(outside), Signal::SIGKILL),
         Blow::KillInside => kill(Pid::from_raw(init), Signal::SIGKILL),
     }

@@ -49,15 +49,7 @@ impl World {
     }
 
     fn apply_route(&mut self, id: RouteId, new: Option<Arc<Value>>) -> Impact {
-        let unchanged = match (self.routes.get_mut(&id), &new) {
-            (None, None) => true,
-            (Some(old), Some(raw)) if old.stored.means_the_same(raw) => {
-                old.stored.raw = raw.clone();
-                true
-            }
-            _ => false,
-        };
-        if unchanged {
+        if unchanged(self.routes.get_mut(&id).map(|route| &mut route.stored), new.as_ref()) {
             return Impact::default();
         }
         let mut impact = self.units_of_routes(std::iter::once(&id));
@@ -79,15 +71,7 @@ impl World {
     }
 
     fn apply_gateway(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
-        let unchanged = match (self.gateways.get_mut(&key), &new) {
-            (None, None) => true,
-            (Some(old), Some(raw)) if old.means_the_same(raw) => {
-                old.raw = raw.clone();
-                true
-            }
-            _ => false,
-        };
-        if unchanged {
+        if unchanged(self.gateways.get_mut(&key), new.as_ref()) {
             return Impact::default();
         }
         let unit = UnitId::Gateway(key.clone());
@@ -113,15 +97,7 @@ impl World {
     }
 
     fn apply_class(&mut self, name: String, new: Option<Arc<Value>>) -> Impact {
-        let unchanged = match (self.classes.get_mut(&name), &new) {
-            (None, None) => true,
-            (Some(old), Some(raw)) if old.means_the_same(raw) => {
-                old.raw = raw.clone();
-                true
-            }
-            _ => false,
-        };
-        if unchanged {
+        if unchanged(self.classes.get_mut(&name), new.as_ref()) {
             return Impact::default();
         }
         let gateways: Vec<NamespacedName> = self.class_of.sources(&name).cloned().collect();
@@ -253,6 +229,18 @@ impl World {
     fn orphans(&self, gateway: &NamespacedName, before: UnitState, after: UnitState) -> BTreeSet<RouteId> {
         let served = |state| matches!(state, UnitState::Live | UnitState::Held);
         if served(before) && !served(after) { self.gateways_of.sources(gateway).cloned().collect() } else { BTreeSet::new() }
+    }
+}
+
+/// Whether an object means what it meant. If so, its raw form is kept up to date, for its status is merged into it.
+fn unchanged<S>(old: Option<&mut object::Stored<S>>, new: Option<&Arc<Value>>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(raw)) if old.means_the_same(raw) => {
+            old.raw = raw.clone();
+            true
+        }
+        _ => false,
     }
 }
 
