@@ -1,4 +1,4 @@
-//! The admin API under `/_cloud/`: counts, log, faults, state, addresses.
+//! The admin API under `/_cloud/`: counts, log, faults, settings, state, addresses.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -7,19 +7,23 @@ use crate::control::Control;
 use crate::endpoint::{Reply, plain};
 use crate::fault::Fault;
 use crate::integrity;
+use crate::inventory;
+use crate::settings::Settings;
 use crate::wire::query;
 
 /// How many calls `/_cloud/log` shows unless told otherwise.
 const LOG_DEFAULT: usize = 100;
+
+/// What there is under `/_cloud/`.
+const RESOURCES: &[&str] =
+    &["calls", "dns", "faults", "health", "integrity", "inventory", "listeners", "log", "requests", "reset", "settings", "state"];
 
 /// Answers a request of the admin API.
 pub async fn answer(control: &Control, method: &Method, path: &str, parameters: &str, body: &str) -> Reply {
     let parameter = |name: &str| query::parameter(parameters, name).filter(|value| !value.is_empty());
     let resource = path.trim_start_matches("/_cloud").trim_matches('/');
     match (method.as_str(), resource) {
-        ("GET", "") => {
-            ok(&json!({ "resources": ["calls", "dns", "faults", "health", "integrity", "listeners", "log", "requests", "reset", "state"] }))
-        }
+        ("GET", "") => ok(&json!({ "resources": RESOURCES })),
         ("GET", "health") => ok(&json!({ "status": "ready" })),
         ("GET", "calls") => {
             let counts = control.with_log(|log| {
@@ -43,13 +47,15 @@ pub async fn answer(control: &Control, method: &Method, path: &str, parameters: 
             ok(&json!([]))
         }
         ("GET", "state") => ok(&state(control)),
+        ("GET", "inventory") => ok(&control.with_state(inventory::of)),
+        ("GET", "settings") => ok(&control.with_state(|state| Settings::of(&state.config))),
+        ("PUT", "settings") => change_settings(control, body),
         ("GET", "integrity") => ok(&json!(control.with_state(integrity::violations))),
         ("GET", "dns") => dns(control, &parameter("name").unwrap_or_default()),
         ("GET", "listeners") => ok(&listeners(control)),
         ("GET", "requests") => ok(&requests(control)),
-        (_, "calls" | "dns" | "faults" | "health" | "integrity" | "listeners" | "log" | "requests" | "reset" | "state" | "") => {
-            fault(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is not allowed for {path}"))
-        }
+        (_, "") => fault(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is not allowed for {path}")),
+        (_, name) if RESOURCES.contains(&name) => fault(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is not allowed for {path}")),
         _ => fault(StatusCode::NOT_FOUND, &format!("there is no {path}")),
     }
 }
@@ -95,6 +101,15 @@ fn add_faults(control: &Control, body: &str) -> Reply {
             json!(all.list())
         })),
         Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// Changes settings, and answers with all that are in force then.
+fn change_settings(control: &Control, body: &str) -> Reply {
+    let changed = serde_json::from_str::<Settings>(body).map_err(|error| error.to_string()).and_then(|settings| control.change(&settings));
+    match changed {
+        Ok(()) => ok(&control.with_state(|state| Settings::of(&state.config))),
+        Err(error) => fault(StatusCode::BAD_REQUEST, &error),
     }
 }
 

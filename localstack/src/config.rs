@@ -4,9 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+mod quotas;
 
 pub use crate::dataplane::config::PortFallback;
+pub use quotas::Quotas;
 
 /// Settings of one [`crate::Cloud`]. [`CloudConfig::default`] is a fresh account in `us-east-1` with an EKS-like network.
 #[derive(Clone, Debug)]
@@ -151,7 +154,8 @@ impl Times {
 
 /// What RegisterTargets does with an address whose deregistration delay still runs. AWS's user guide says that one must wait
 /// for its end; what the API answers is not documented.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reregistration {
     /// The whole call fails with InvalidTarget (the strictest reading).
     #[default]
@@ -163,7 +167,8 @@ pub enum Reregistration {
 }
 
 /// A token bucket: so many calls at once, and so many more per second.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Tokens in the full bucket.
     pub burst: f64,
@@ -172,7 +177,8 @@ pub struct Rate {
 }
 
 /// Token buckets of ELBv2 calls. AWS documents only that of Describe calls (40, 10 per second); [`Rates::default`] assumes the others.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Rates {
     /// Calls that change nothing.
     pub reads: Rate,
@@ -191,63 +197,6 @@ impl Default for Rates {
             mutations: Rate { burst: 20.0, refill: 3.0 },
             registrations: Rate { burst: 20.0, refill: 4.0 },
             all: Rate { burst: 80.0, refill: 20.0 },
-        }
-    }
-}
-
-/// Limits of the account and region. Sources: AWS "Quotas for your Application Load Balancers" and, for EC2, "Amazon VPC quotas".
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Quotas {
-    /// AWS: 50 application load balancers per region, adjustable.
-    pub load_balancers: usize,
-    /// AWS: 50 listeners per application load balancer, adjustable.
-    pub listeners_per_load_balancer: usize,
-    /// AWS: 100 rules per application load balancer over all listeners, default rules excluded, adjustable.
-    pub rules_per_load_balancer: usize,
-    /// AWS: 3000 target groups per region, adjustable.
-    pub target_groups: usize,
-    /// AWS: 100 distinct target groups per application load balancer, fixed.
-    pub target_groups_per_load_balancer: usize,
-    /// AWS: 5 target groups per action, fixed.
-    pub target_groups_per_action: usize,
-    /// AWS: 1000 targets per target group, adjustable.
-    pub targets_per_target_group: usize,
-    /// AWS: 1000 targets per application load balancer, adjustable.
-    pub targets_per_load_balancer: usize,
-    /// AWS: 1000 registrations of one target id per application load balancer, adjustable.
-    pub registrations_per_target: usize,
-    /// AWS: 25 certificates per application load balancer, default certificates excluded, adjustable.
-    pub certificates_per_load_balancer: usize,
-    /// AWS: 5 condition values per rule, fixed.
-    pub condition_values_per_rule: usize,
-    /// AWS: 6 wildcards per rule, fixed.
-    pub condition_wildcards_per_rule: usize,
-    /// AWS: 5 security groups per load balancer or network interface.
-    pub security_groups_per_interface: usize,
-    /// AWS: 2500 security groups per region, adjustable.
-    pub security_groups: usize,
-    /// AWS: 60 inbound and 60 outbound rules per security group, adjustable.
-    pub rules_per_security_group: usize,
-}
-
-impl Default for Quotas {
-    fn default() -> Self {
-        Self {
-            load_balancers: 50,
-            listeners_per_load_balancer: 50,
-            rules_per_load_balancer: 100,
-            target_groups: 3000,
-            target_groups_per_load_balancer: 100,
-            target_groups_per_action: 5,
-            targets_per_target_group: 1000,
-            targets_per_load_balancer: 1000,
-            registrations_per_target: 1000,
-            certificates_per_load_balancer: 25,
-            condition_values_per_rule: 5,
-            condition_wildcards_per_rule: 6,
-            security_groups_per_interface: 5,
-            security_groups: 2500,
-            rules_per_security_group: 60,
         }
     }
 }

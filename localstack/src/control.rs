@@ -7,16 +7,17 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::CloudConfig;
+use crate::config::{CloudConfig, Times};
 use crate::dataplane::DataPlane;
 use crate::dataplane::config::{DataPlaneOptions, Timing};
 use crate::error::{Answer, ApiError, CloudError};
-use crate::fault::{Effect, Faults};
+use crate::fault::{Effect, Faults, Loss};
 use crate::integrity;
 use crate::log::{Call, CallLog};
 use crate::operation::{Kind, Operation};
 use crate::projection::Projector;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::state::State;
 use crate::throttle::Throttle;
 use crate::wire::{Input, Record};
@@ -32,6 +33,7 @@ pub struct Control {
     faults: Mutex<Faults>,
     throttle: Mutex<Throttle>,
     clock: Clock,
+    /// The settings of the start, to which a reset goes back.
     config: CloudConfig,
     plane: DataPlane,
     /// The revision that the data plane should serve.
@@ -48,8 +50,8 @@ pub struct Outcome {
     pub answer: Answer<Record>,
     /// The id that the caller gets.
     pub request_id: String,
-    /// Close the connection instead of answering.
-    pub lose_response: bool,
+    /// What happens to the connection instead of an answer.
+    pub loss: Option<Loss>,
 }
 
 /// Whether to check the whole state's integrity now: always while it is small, now and then when that would take long.
@@ -89,27 +91,29 @@ impl Control {
         let parameters = input.leaves().into_iter().collect();
         let found = service.operation(name);
         let kind = found.as_ref().map_or(Kind::Read, |operation| operation.kind);
-        let Effect { delay, error, lose_response } = lock(&self.faults).strike(service.signing_name(), name, kind);
-        let delay = delay + self.config.times.latency;
+        let Effect { delay, error, loss } = lock(&self.faults).strike(service.signing_name(), name, kind);
+        let delay = delay + self.times().latency;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
         let throttled = lock(&self.throttle).admit(service, name, kind, self.clock.now()).err();
-        let answer = match (error.or(throttled), found) {
+        let lost_before = loss.filter(|loss| !loss.carried_out).map(|_| ApiError::with_status("InternalFailure", "lost on purpose", 500));
+        let answer = match (error.or(throttled).or(lost_before), found) {
             (Some(error), _) => Err(error),
             (None, Err(error)) => Err(error),
             (None, Ok(operation)) => {
                 let answer = self.run(service, operation, &input);
-                if kind == Kind::Write && answer.is_ok() && self.config.times.propagation.is_zero() {
+                if kind == Kind::Write && answer.is_ok() && self.times().propagation.is_zero() {
                     self.settled().await;
                 }
                 answer
             }
         };
-        let (outcome, message) = match &answer {
-            Ok(_) if lose_response => ("lost".to_string(), None),
-            Ok(_) => ("ok".into(), None),
-            Err(error) => (error.code.to_string(), Some(error.message.clone())),
+        let (outcome, message) = match (&answer, loss) {
+            (Ok(_), Some(loss)) => (loss.word().to_string(), None),
+            (Err(_), Some(loss)) if !loss.carried_out => (loss.word().to_string(), Some("before it was carried out".into())),
+            (Ok(_), None) => ("ok".into(), None),
+            (Err(error), _) => (error.code.to_string(), Some(error.message.clone())),
         };
         self.record(Call {
             number: 0,
@@ -122,7 +126,7 @@ impl Control {
             message,
             request_id: request_id.clone(),
         });
-        Outcome { answer, request_id, lose_response }
+        Outcome { answer, request_id, loss }
     }
 
     fn run(&self, service: Service, operation: Operation, input: &Input) -> Answer<Record> {
@@ -187,7 +191,7 @@ impl Control {
             let revision = *wanted.borrow_and_update();
             if revision > *self.applied.borrow() {
                 tokio::select! {
-                    () = tokio::time::sleep(self.config.times.propagation) => {}
+                    () = tokio::time::sleep(self.times().propagation) => {}
                     () = stop.cancelled() => return,
                 }
                 let config = projector.project(&lock(&self.state));
@@ -235,9 +239,27 @@ impl Control {
         &self.plane
     }
 
-    /// The settings.
-    pub fn config(&self) -> &CloudConfig {
-        &self.config
+    /// How long things take now.
+    fn times(&self) -> Times {
+        lock(&self.state).config.times
+    }
+
+    /// Changes settings while the cloud runs, all of them or none.
+    ///
+    /// # Errors
+    /// A sentence that says which setting cannot be so.
+    pub fn change(&self, settings: &Settings) -> Result<(), String> {
+        let mut state = lock(&self.state);
+        let mut config = state.config.clone();
+        settings.apply(&mut config)?;
+        if config.times.health_check_scale != state.config.times.health_check_scale {
+            return Err("times.health_check_scale can be set at the start only".into());
+        }
+        if config.rates != state.config.rates {
+            *lock(&self.throttle) = Throttle::new(config.rates, self.clock.now());
+        }
+        state.config = config;
+        Ok(())
     }
 
     /// Begins anew with a fresh account: no load balancers, no faults, an empty log.
@@ -254,6 +276,7 @@ impl Control {
             self.wanted.send_replace(fresh.revision);
             *state = fresh;
         }
+        *lock(&self.throttle) = Throttle::new(self.config.rates, self.clock.now());
         self.with_log(CallLog::reset);
         self.with_faults(Faults::clear);
         self.settled().await;

@@ -31,8 +31,8 @@ pub type Reply = Response<Full<Bytes>>;
 
 /// Why a connection is closed without a response.
 #[derive(Debug, thiserror::Error)]
-#[error("the response is lost on purpose")]
-struct LostResponse;
+#[error("the answer is lost on purpose")]
+struct Lost;
 
 /// Accepts connections until the token is cancelled.
 pub async fn serve(listener: TcpListener, control: Arc<Control>, stop: CancellationToken, tasks: TaskTracker) {
@@ -54,9 +54,10 @@ pub async fn serve(listener: TcpListener, control: Arc<Control>, stop: Cancellat
         let _ = stream.set_nodelay(true);
         let (control, stop) = (control.clone(), stop.clone());
         tasks.spawn(async move {
+            let ending = stop.clone();
             let service = service_fn(move |request| {
-                let control = control.clone();
-                async move { answer(&control, request).await }
+                let (control, ending) = (control.clone(), ending.clone());
+                async move { answer(&control, request, &ending).await }
             });
             let builder = auto::Builder::new(TokioExecutor::new());
             let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -75,7 +76,7 @@ pub async fn serve(listener: TcpListener, control: Arc<Control>, stop: Cancellat
     }
 }
 
-async fn answer(control: &Control, request: Request<Incoming>) -> Result<Reply, LostResponse> {
+async fn answer(control: &Control, request: Request<Incoming>, ending: &CancellationToken) -> Result<Reply, Lost> {
     let (head, body) = request.into_parts();
     let collected = tokio::time::timeout(BODY_PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await;
     let body = match collected {
@@ -87,11 +88,11 @@ async fn answer(control: &Control, request: Request<Incoming>) -> Result<Reply, 
     if head.uri.path() == "/_cloud" || head.uri.path().starts_with("/_cloud/") {
         return Ok(admin::answer(control, &head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body).await);
     }
-    call(control, &head, &body).await
+    call(control, &head, &body, ending).await
 }
 
 /// A call of the AWS API.
-async fn call(control: &Control, head: &http::request::Parts, body: &str) -> Result<Reply, LostResponse> {
+async fn call(control: &Control, head: &http::request::Parts, body: &str, ending: &CancellationToken) -> Result<Reply, Lost> {
     let signed = signature::service(&head.headers, head.uri.query());
     // POST carries the parameters in its body, GET in its query.
     let form = if head.method == Method::GET || body.is_empty() { head.uri.query().unwrap_or_default() } else { body };
@@ -114,8 +115,12 @@ async fn call(control: &Control, head: &http::request::Parts, body: &str) -> Res
         Err(error) => return refuse(service, &error),
     };
     let outcome = control.call(service, &operation, input).await;
-    if outcome.lose_response {
-        return Err(LostResponse);
+    if let Some(loss) = outcome.loss {
+        if loss.held {
+            // Dropped when the caller hangs up.
+            ending.cancelled().await;
+        }
+        return Err(Lost);
     }
     Ok(write(service, &operation, &outcome.request_id, outcome.answer.as_ref()))
 }

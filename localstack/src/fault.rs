@@ -1,4 +1,4 @@
-//! Faults on demand: throttling, errors, lost responses, delays.
+//! Faults on demand: throttling, errors, lost requests and responses, answers that never come, delays.
 
 use std::time::Duration;
 
@@ -26,8 +26,15 @@ pub enum FaultKind {
         #[serde(default)]
         message: String,
     },
+    /// The connection is closed before the call is carried out: nothing is changed, nothing is answered.
+    LostRequest,
     /// The call is carried out, and then the connection is closed without a response.
     LostResponse,
+    /// The call is never carried out and never answered; the connection stays open until the caller or the cloud ends.
+    HeldRequest,
+    /// The call is carried out but never answered; the connection stays open until the caller or the cloud ends. Whoever kills the caller
+    /// now kills it between this call and all that would have followed.
+    HeldResponse,
     /// The call is carried out after a while.
     Delay {
         /// Milliseconds.
@@ -97,8 +104,24 @@ pub struct Effect {
     pub delay: Duration,
     /// Answer with this error instead of carrying the call out.
     pub error: Option<ApiError>,
-    /// Close the connection instead of answering.
-    pub lose_response: bool,
+    /// What happens to the connection instead of an answer.
+    pub loss: Option<Loss>,
+}
+
+/// What happens to a connection instead of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Whether the call is carried out all the same.
+    pub carried_out: bool,
+    /// Whether the connection stays open, without ever an answer; else it is closed.
+    pub held: bool,
+}
+
+impl Loss {
+    /// How the log calls it.
+    pub fn word(self) -> &'static str {
+        if self.held { "held" } else { "lost" }
+    }
 }
 
 impl Faults {
@@ -138,7 +161,10 @@ impl Faults {
             fault.remaining = fault.remaining.map(|remaining| remaining.saturating_sub(1));
             match &fault.kind {
                 FaultKind::Delay { ms } => effect.delay += Duration::from_millis(*ms),
-                FaultKind::LostResponse => effect.lose_response = true,
+                FaultKind::LostRequest => drop(effect.loss.get_or_insert(Loss { carried_out: false, held: false })),
+                FaultKind::LostResponse => drop(effect.loss.get_or_insert(Loss { carried_out: true, held: false })),
+                FaultKind::HeldRequest => drop(effect.loss.get_or_insert(Loss { carried_out: false, held: true })),
+                FaultKind::HeldResponse => drop(effect.loss.get_or_insert(Loss { carried_out: true, held: true })),
                 FaultKind::Throttle => {
                     let error = if service == "ec2" {
                         ApiError::with_status("RequestLimitExceeded", "Request limit exceeded.", 503)
@@ -168,10 +194,12 @@ mod tests {
 
     #[test]
     fn faults_happen_when_they_are_told_to() {
-        let rows: [(&str, &[usize]); 8] = [
+        let rows: [(&str, &[usize]); 10] = [
             (r#"{"operation":"CreateRule","kind":"throttle"}"#, &[1, 2, 3, 4]),
             (r#"{"operation":"elasticloadbalancing.CreateRule","kind":"throttle","nth":2}"#, &[2]),
             (r#"{"service":"elasticloadbalancing","kind":"lost_response","every":2}"#, &[2, 4]),
+            (r#"{"kind":"held_response","nth":3}"#, &[3]),
+            (r#"{"operation":"mutations","kind":"lost_request","nth":4}"#, &[4]),
             (r#"{"operation":"mutations","kind":{"delay":{"ms":1}},"remaining":1}"#, &[1]),
             (r#"{"operation":"reads","kind":"throttle"}"#, &[]),
             (r#"{"operation":"ec2.CreateRule","kind":"throttle"}"#, &[]),

@@ -28,12 +28,14 @@ pub mod fault;
 pub mod glob;
 pub mod id;
 pub mod integrity;
+pub mod inventory;
 pub mod log;
 pub mod operation;
 pub mod page;
 pub mod projection;
 pub mod reachability;
 pub mod service;
+pub mod settings;
 pub mod state;
 pub mod sts;
 pub mod tag;
@@ -43,6 +45,7 @@ pub mod wire;
 
 pub use config::{AddressPool, CloudConfig, PodNetwork, PortFallback, Quotas, Rate, Rates, Reregistration, Times};
 pub use error::CloudError;
+pub use settings::Settings;
 
 /// A running cloud. Several can run in one process: there is no global state. Dropping it ends it without waiting; see
 /// [`Cloud::shutdown`].

@@ -20,7 +20,7 @@ pub struct Call {
     pub mutation: bool,
     /// Its parameters as they came over the wire.
     pub parameters: BTreeMap<String, String>,
-    /// `ok`, an error code, or `lost` for a response that was lost on purpose.
+    /// `ok`, an error code, or `lost` or `held` for a call whose answer was lost or held back on purpose.
     pub outcome: String,
     /// The error's message, if any.
     #[serde(skip_serializing_if = "Option::is_none")]

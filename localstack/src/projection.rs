@@ -275,19 +275,15 @@ fn targets(state: &State, network: &Network<'_>, group: &TargetGroup) -> Vec<pla
         .iter()
         .map(|(key, target)| {
             let outside = target.zone == "all";
-            // Both the traffic port and the health check's must be open: the data plane knows one answer per target.
-            let blocked = balancer.is_some_and(|balancer| {
-                [Some(key.port), check_port]
-                    .into_iter()
-                    .flatten()
-                    .any(|port| network.reaches(balancer, target.address, port, outside) == Reachability::Blocked)
-            });
+            let judge = |port| balancer.map_or(Reachability::Allowed, |balancer| network.reaches(balancer, target.address, port, outside));
+            let reachability = judge(key.port);
             plane::Target {
                 id: target_id(key),
                 address: target.address,
                 port: key.port,
                 zone: (!outside).then(|| target.zone.clone()),
-                reachability: if blocked { Reachability::Blocked } else { Reachability::Allowed },
+                reachability,
+                check_reachability: check_port.map_or(reachability, judge),
                 draining: target.draining.is_some(),
             }
         })

@@ -180,6 +180,9 @@ pub struct CloudArguments {
     /// Time from CreateLoadBalancer to the state active.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub provisioning: Option<Duration>,
+    /// Limits, times and rates, as `PUT /_cloud/settings` takes them, such as {"quotas":{"application-load-balancers":1000}}.
+    #[arg(long, value_name = "JSON")]
+    pub settings: Option<String>,
     /// Seed of every generated id, so that two runs give the same ones.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

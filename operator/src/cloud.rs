@@ -1,7 +1,7 @@
 //! `portico cloud`: the embedded cloud alone.
 
 use anyhow::Context;
-use portico_cloud::{AddressPool, Cloud, CloudConfig, PodNetwork, Times};
+use portico_cloud::{AddressPool, Cloud, CloudConfig, PodNetwork, Settings, Times};
 
 use crate::cli::CloudArguments;
 use crate::output::{DIM, HEADING, line, styled};
@@ -43,6 +43,10 @@ fn config(arguments: &CloudArguments) -> anyhow::Result<CloudConfig> {
     }
     if let Some(provisioning) = arguments.provisioning {
         config.times.provisioning = provisioning;
+    }
+    if let Some(text) = &arguments.settings {
+        let settings: Settings = serde_json::from_str(text).context("--settings")?;
+        settings.apply(&mut config).map_err(|error| anyhow::anyhow!("--settings: {error}"))?;
     }
     if !arguments.pod_networks.is_empty() {
         config.pod_networks = arguments.pod_networks.iter().map(|text| pod_network(text)).collect::<anyhow::Result<_>>()?;

@@ -261,7 +261,7 @@ impl TargetState {
         let probed = ProbeTarget {
             address: SocketAddr::new(target.address, group.health_check.port.unwrap_or(target.port)),
             version: group.version,
-            reachability: target.reachability,
+            reachability: target.check_reachability,
             check: group.health_check.clone(),
         };
         if let Some((targets, _)) = &checker.running {

@@ -7,32 +7,24 @@ use crate::page;
 use crate::state::State;
 use crate::wire::{Input, Record};
 
-/// The limits under the names that AWS gives them. Those of other load balancer types are AWS's defaults.
+/// Limits of other load balancer types: AWS's defaults.
+const OTHERS: &[(&str, usize)] = &[
+    ("certificates-per-network-load-balancer", 25),
+    ("gateway-load-balancers", 100),
+    ("gateway-load-balancers-per-vpc", 100),
+    ("geneve-target-groups", 100),
+    ("listeners-per-network-load-balancer", 50),
+    ("network-load-balancer-enis-per-vpc", 1200),
+    ("network-load-balancers", 50),
+    ("target-groups-per-action-on-network-load-balancer", 1),
+    ("targets-per-availability-zone-per-network-load-balancer", 500),
+    ("targets-per-network-load-balancer", 3000),
+];
+
+/// The limits under the names that AWS gives them; those of security groups belong to EC2.
 fn limits(quotas: &Quotas) -> Vec<(&'static str, usize)> {
-    let mut limits = vec![
-        ("application-load-balancers", quotas.load_balancers),
-        ("certificates-per-application-load-balancer", quotas.certificates_per_load_balancer),
-        ("certificates-per-network-load-balancer", 25),
-        ("condition-values-per-alb-rule", quotas.condition_values_per_rule),
-        ("condition-wildcards-per-alb-rule", quotas.condition_wildcards_per_rule),
-        ("gateway-load-balancers", 100),
-        ("gateway-load-balancers-per-vpc", 100),
-        ("geneve-target-groups", 100),
-        ("listeners-per-application-load-balancer", quotas.listeners_per_load_balancer),
-        ("listeners-per-network-load-balancer", 50),
-        ("network-load-balancer-enis-per-vpc", 1200),
-        ("network-load-balancers", 50),
-        ("rules-per-application-load-balancer", quotas.rules_per_load_balancer),
-        ("target-groups", quotas.target_groups),
-        ("target-groups-per-action-on-application-load-balancer", quotas.target_groups_per_action),
-        ("target-groups-per-action-on-network-load-balancer", 1),
-        ("target-groups-per-application-load-balancer", quotas.target_groups_per_load_balancer),
-        ("target-id-registrations-per-application-load-balancer", quotas.registrations_per_target),
-        ("targets-per-application-load-balancer", quotas.targets_per_load_balancer),
-        ("targets-per-availability-zone-per-network-load-balancer", 500),
-        ("targets-per-network-load-balancer", 3000),
-        ("targets-per-target-group", quotas.targets_per_target_group),
-    ];
+    let own = quotas.entries().filter(|(name, _)| !name.contains("security-group"));
+    let mut limits: Vec<_> = own.chain(OTHERS.iter().copied()).collect();
     limits.sort_unstable();
     limits
 }

@@ -246,6 +246,23 @@ fn quotas_come_from_the_configuration() {
 }
 
 #[test]
+fn a_thousand_load_balancers_have_addresses_of_their_own() {
+    let quotas = Quotas { load_balancers: 1000, ..Quotas::default() };
+    let mut fixture = Fixture::new(CloudConfig { quotas, ..CloudConfig::default() });
+    let subnets = fixture.subnets("ab");
+    let create = Service::Elb.operation("CreateLoadBalancer").unwrap();
+    let mut codes = (0..1001).map(|n| {
+        let call = format!("Name=b{n}&Subnets.member.1={}&Subnets.member.2={}", subnets[0], subnets[1]);
+        Service::Elb.run(create, &mut fixture.state, &query::parse(&call)).map_or_else(|error| error.code.into_owned(), |_| "ok".into())
+    });
+    assert!(codes.by_ref().take(1000).all(|code| code == "ok"));
+    assert_eq!(codes.next().as_deref(), Some("TooManyLoadBalancers"));
+    drop(codes);
+    // That no address is taken twice is part of it.
+    assert_eq!(integrity::violations(&fixture.state), Vec::<String>::new());
+}
+
+#[test]
 fn a_full_subnet_takes_no_load_balancer() {
     let mut fixture = Fixture::new(CloudConfig::default());
     let subnets = fixture.subnets("ab");

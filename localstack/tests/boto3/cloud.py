@@ -17,7 +17,7 @@ ENDPOINT = os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").rstrip("/
 REGION = os.environ.get("AWS_REGION", "us-east-1")
 
 
-def client(service, attempts=1):
+def client(service, attempts=1, read_timeout=60):
     """A client without retries of its own, so that every error is seen."""
     made = boto3.client(
         service,
@@ -25,7 +25,9 @@ def client(service, attempts=1):
         region_name=REGION,
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, parameter_validation=False),
+        config=Config(
+            retries={"total_max_attempts": attempts, "mode": "standard"}, parameter_validation=False, read_timeout=read_timeout
+        ),
     )
     return model.watch(made)
 

@@ -4,9 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, HTTPClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, HTTPClientError, ReadTimeoutError
 
-from cloud import admin, client, eventually
+from cloud import admin, client, eventually, forward
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +94,30 @@ def test_a_lost_response_has_changed_the_state(world):
     assert next(call for call in reversed(admin("log?last=9")[1]) if call["operation"] == "CreateTargetGroup")["outcome"] == "lost"
 
 
+def test_a_lost_request_has_changed_nothing(world):
+    name = world.name()
+    inject(operation="CreateTargetGroup", kind="lost_request", remaining=1)
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError, HTTPClientError)):
+        world.new_group(Name=name)
+    with pytest.raises(ClientError):
+        world.elb.describe_target_groups(Names=[name])
+
+
+@pytest.mark.parametrize(("kind", "there"), [("held_response", True), ("held_request", False)])
+def test_a_held_call_is_never_answered(world, kind, there):
+    """The n-th call of any operation is held; everybody else is served meanwhile, until the caller is gone."""
+    name = world.name()
+    inject(operation="mutations", kind=kind, nth=2)
+    world.new_group()
+    impatient = client("elbv2", read_timeout=0.5)
+    with pytest.raises(ReadTimeoutError):
+        impatient.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=world.vpc, TargetType="ip")
+    assert admin("faults")[1][0]["happened"] == 1
+    found = [group["TargetGroupName"] for group in world.elb.describe_target_groups()["TargetGroups"]]
+    assert (name in found) == there
+    assert next(call for call in reversed(admin("log?last=9")[1]) if call["operation"] == "CreateTargetGroup")["outcome"] == "held"
+
+
 def test_a_delay_delays(world):
     inject(operation="DescribeAccountLimits", kind={"delay": {"ms": 300}}, remaining=1)
     start = time.monotonic()
@@ -154,6 +178,52 @@ def test_the_state_is_stable(world):
     first, second = admin("state")[1], admin("state")[1]
     assert first == second
     assert world.lb in [balancer["arn"] for balancer in first["load_balancers"]]
+
+
+def test_equal_worlds_have_equal_inventories(world):
+    """An object that is deleted and made again has another id, but the inventory is the same."""
+    name = world.name()
+    balancer = world.balancer()
+    listener = world.new_listener(balancer=balancer)
+    first_group = world.new_group(Name=name)
+    first_rule = world.new_rule(7, listener=listener, actions=forward(first_group))
+    before = admin("inventory")[1]
+    world.elb.delete_rule(RuleArn=first_rule)
+    world.elb.delete_target_group(TargetGroupArn=first_group)
+    assert admin("inventory")[1] != before
+    group = eventually(lambda: world.new_group(Name=name), "the group is gone")
+    world.new_rule(7, listener=listener, actions=forward(group))
+    assert admin("inventory")[1] == before
+    assert group != first_group and f"tg/{name}" in before["target_groups"]
+    world.elb.delete_load_balancer(LoadBalancerArn=balancer)
+
+
+def test_settings_change_while_the_cloud_runs(world):
+    before = admin("settings")[1]
+    limit = len(world.elb.describe_rules(ListenerArn=world.listener)["Rules"])
+    try:
+        status, changed = admin("settings", "PUT", {"quotas": {"rules-per-application-load-balancer": limit - 1}, "times": {"provisioning": 3600}})
+        assert (status, changed["times"]["provisioning"]) == (200, 3600)
+        told = {row["Name"]: row["Max"] for row in world.elb.describe_account_limits()["Limits"]}
+        assert told["rules-per-application-load-balancer"] == str(limit - 1)
+        with pytest.raises(ClientError) as caught:
+            world.new_rule()
+            world.new_rule()
+        assert caught.value.response["Error"]["Code"] == "TooManyRules"
+        slow = world.create_balancer()
+        assert slow["State"]["Code"] == "provisioning"
+        world.elb.delete_load_balancer(LoadBalancerArn=slow["LoadBalancerArn"])
+        assert admin("settings", "PUT", {"rates": {"reads": {"burst": 2, "refill": 0.001}}})[0] == 200
+        world.elb.describe_account_limits()
+        world.elb.describe_account_limits()
+        with pytest.raises(ClientError) as caught:
+            world.elb.describe_account_limits()
+        assert caught.value.response["Error"]["Code"] == "Throttling"
+    finally:
+        assert admin("settings", "PUT", before) == (200, before)
+    for wrong in ({"quotas": {"rules": 1}}, {"times": {"provisioning": -1}}, {"times": {"health_check_scale": 7}}, {"colour": "red"}):
+        assert admin("settings", "PUT", wrong)[0] == 400, wrong
+    assert admin("settings")[1] == before
 
 
 def test_health_and_unknown_paths():

@@ -334,6 +334,7 @@ pub fn target(address: SocketAddr) -> Target {
         port: address.port(),
         zone: Some("zone-a".into()),
         reachability: Reachability::Allowed,
+        check_reachability: Reachability::Allowed,
         draining: false,
     }
 }

@@ -52,7 +52,12 @@ async fn a_blocked_target_times_out_until_packets_pass_again() {
     world.until("g", backend.address, Healthy).await;
     assert_eq!(get(at, "h", "/").await.status, 200);
 
+    // The health check's port is judged apart.
     world.groups[0].targets[0].reachability = Reachability::Blocked;
+    world.apply().await;
+    assert_eq!(get(at, "h", "/").await.status, 504);
+    world.until("g", backend.address, Healthy).await;
+    world.groups[0].targets[0].check_reachability = Reachability::Blocked;
     world.apply().await;
     // At once, on pooled connections too.
     assert_eq!(get(at, "h", "/").await.status, 504);
@@ -60,6 +65,7 @@ async fn a_blocked_target_times_out_until_packets_pass_again() {
     assert_eq!(get(at, "h", "/").await.status, 504);
 
     world.groups[0].targets[0].reachability = Reachability::Allowed;
+    world.groups[0].targets[0].check_reachability = Reachability::Allowed;
     world.apply().await;
     assert_eq!(get(at, "h", "/").await.status, 200);
     world.until("g", backend.address, Healthy).await;

@@ -94,8 +94,10 @@ pub struct Target {
     pub port: u16,
     /// Its availability zone; None: outside of the VPC (`all`).
     pub zone: Option<String>,
-    /// Whether packets from the load balancer arrive.
+    /// Whether packets from the load balancer arrive at its port.
     pub reachability: Reachability,
+    /// Whether they arrive at the port of its health check.
+    pub check_reachability: Reachability,
     /// Being deregistered: gets no new requests.
     pub draining: bool,
 }

@@ -36,6 +36,7 @@ fn group(targets: &[&str]) -> TargetGroup {
                 port: 1,
                 zone: None,
                 reachability: Reachability::Blocked,
+                check_reachability: Reachability::Blocked,
                 draining: false,
             })
             .collect(),

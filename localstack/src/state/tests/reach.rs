@@ -62,6 +62,28 @@ fn security_groups_decide_what_a_balancer_reaches() {
 }
 
 #[test]
+fn the_targets_port_and_the_health_checks_are_judged_apart() {
+    for (open, traffic, check) in
+        [(8080, Reachability::Allowed, Reachability::Blocked), (9999, Reachability::Blocked, Reachability::Allowed)]
+    {
+        let mut fixture = Fixture::new(CloudConfig::default());
+        let balancer = fixture.balancer("web", "ab");
+        let (listener, group) = (fixture.listener(&balancer, 80), fixture.target_group("g"));
+        fixture.forward(&listener, 1, &group).unwrap();
+        fixture.elb("ModifyTargetGroup", &format!("TargetGroupArn={group}&HealthCheckPort=9999")).unwrap();
+        fixture.elb("RegisterTargets", &format!("TargetGroupArn={group}&Targets.member.1.Id=198.19.0.77")).unwrap();
+        let (nodes, own) = (fixture.group("nodes"), fixture.group("default"));
+        let call = format!(
+            "GroupId={nodes}&IpPermissions.1.IpProtocol=tcp&IpPermissions.1.FromPort={open}&IpPermissions.1.ToPort={open}\
+             &IpPermissions.1.Groups.1.GroupId={own}"
+        );
+        fixture.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &call).unwrap();
+        let target = projection::project(&fixture.state).target_groups.values().next().unwrap().targets[0].clone();
+        assert_eq!((target.reachability, target.check_reachability), (traffic, check), "open: {open}");
+    }
+}
+
+#[test]
 fn an_address_that_no_interface_holds_is_never_reached() {
     for (address, zone, expected) in
         [("10.0.0.99", "", Reachability::Blocked), ("192.168.0.9", "&Targets.member.1.AvailabilityZone=all", Reachability::Allowed)]

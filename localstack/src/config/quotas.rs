@@ -1,0 +1,99 @@
+//! The account's limits.
+
+use serde::Serialize;
+
+/// Limits of the account and region. Sources: AWS "Quotas for your Application Load Balancers" and, for EC2, "Amazon VPC quotas".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Quotas {
+    /// AWS: 50 application load balancers per region, adjustable.
+    pub load_balancers: usize,
+    /// AWS: 50 listeners per application load balancer, adjustable.
+    pub listeners_per_load_balancer: usize,
+    /// AWS: 100 rules per application load balancer over all listeners, default rules excluded, adjustable.
+    pub rules_per_load_balancer: usize,
+    /// AWS: 3000 target groups per region, adjustable.
+    pub target_groups: usize,
+    /// AWS: 100 distinct target groups per application load balancer, fixed.
+    pub target_groups_per_load_balancer: usize,
+    /// AWS: 5 target groups per action, fixed.
+    pub target_groups_per_action: usize,
+    /// AWS: 1000 targets per target group, adjustable.
+    pub targets_per_target_group: usize,
+    /// AWS: 1000 targets per application load balancer, adjustable.
+    pub targets_per_load_balancer: usize,
+    /// AWS: 1000 registrations of one target id per application load balancer, adjustable.
+    pub registrations_per_target: usize,
+    /// AWS: 25 certificates per application load balancer, default certificates excluded, adjustable.
+    pub certificates_per_load_balancer: usize,
+    /// AWS: 5 condition values per rule, fixed.
+    pub condition_values_per_rule: usize,
+    /// AWS: 6 wildcards per rule, fixed.
+    pub condition_wildcards_per_rule: usize,
+    /// AWS: 5 security groups per load balancer or network interface.
+    pub security_groups_per_interface: usize,
+    /// AWS: 2500 security groups per region, adjustable.
+    pub security_groups: usize,
+    /// AWS: 60 inbound and 60 outbound rules per security group, adjustable.
+    pub rules_per_security_group: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            load_balancers: 50,
+            listeners_per_load_balancer: 50,
+            rules_per_load_balancer: 100,
+            target_groups: 3000,
+            target_groups_per_load_balancer: 100,
+            target_groups_per_action: 5,
+            targets_per_target_group: 1000,
+            targets_per_load_balancer: 1000,
+            registrations_per_target: 1000,
+            certificates_per_load_balancer: 25,
+            condition_values_per_rule: 5,
+            condition_wildcards_per_rule: 6,
+            security_groups_per_interface: 5,
+            security_groups: 2500,
+            rules_per_security_group: 60,
+        }
+    }
+}
+
+/// A quota's name and where it stands.
+type Entry = (&'static str, fn(&mut Quotas) -> &mut usize);
+
+impl Quotas {
+    /// The quotas by name: those of ELBv2 as DescribeAccountLimits calls them, the others after their names in Service Quotas.
+    const ENTRIES: &'static [Entry] = &[
+        ("application-load-balancers", |quotas| &mut quotas.load_balancers),
+        ("certificates-per-application-load-balancer", |quotas| &mut quotas.certificates_per_load_balancer),
+        ("condition-values-per-alb-rule", |quotas| &mut quotas.condition_values_per_rule),
+        ("condition-wildcards-per-alb-rule", |quotas| &mut quotas.condition_wildcards_per_rule),
+        ("listeners-per-application-load-balancer", |quotas| &mut quotas.listeners_per_load_balancer),
+        ("rules-per-application-load-balancer", |quotas| &mut quotas.rules_per_load_balancer),
+        ("rules-per-security-group", |quotas| &mut quotas.rules_per_security_group),
+        ("security-groups-per-network-interface", |quotas| &mut quotas.security_groups_per_interface),
+        ("security-groups-per-region", |quotas| &mut quotas.security_groups),
+        ("target-groups", |quotas| &mut quotas.target_groups),
+        ("target-groups-per-action-on-application-load-balancer", |quotas| &mut quotas.target_groups_per_action),
+        ("target-groups-per-application-load-balancer", |quotas| &mut quotas.target_groups_per_load_balancer),
+        ("target-id-registrations-per-application-load-balancer", |quotas| &mut quotas.registrations_per_target),
+        ("targets-per-application-load-balancer", |quotas| &mut quotas.targets_per_load_balancer),
+        ("targets-per-target-group", |quotas| &mut quotas.targets_per_target_group),
+    ];
+
+    /// All quotas by name.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let mut copy = *self;
+        Self::ENTRIES.iter().map(move |(name, at)| (*name, *at(&mut copy)))
+    }
+
+    /// Sets the quota with this name; false if there is none.
+    pub fn set(&mut self, name: &str, value: usize) -> bool {
+        let found = Self::ENTRIES.iter().find(|(known, _)| *known == name);
+        if let Some((_, at)) = found {
+            *at(self) = value;
+        }
+        found.is_some()
+    }
+}

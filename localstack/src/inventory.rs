@@ -1,0 +1,90 @@
+//! What there is, without what differs from run to run: two clouds that were brought to the same state have equal inventories.
+//!
+//! Ids and ARNs become names (`lb/web`, `lb/web:80`, `lb/web:80/100`, `tg/api`, `sg/nodes`), generated addresses, DNS names and moments are
+//! left out, and everything stands in the order of its names.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::ec2::network_interface::Attachment;
+use crate::state::State;
+
+/// Members whose values are made up by the cloud.
+const GENERATED: &[&str] = &["created", "active_at", "dns_name", "revision", "released", "id", "arn", "owner"];
+
+/// The inventory of a state.
+pub fn of(state: &State) -> Value {
+    let names = names(state);
+    let balancers = state.elb.load_balancers.values().map(|balancer| {
+        let mut value = tidied(json!(balancer), &names);
+        if let Some(members) = value.as_object_mut() {
+            // The listening address; those of targets stay.
+            members.remove("address");
+        }
+        (names.get(&balancer.arn).cloned().unwrap_or_default(), value)
+    });
+    let groups =
+        state.elb.target_groups.values().map(|group| (names.get(&group.arn).cloned().unwrap_or_default(), tidied(json!(group), &names)));
+    let security = state.ec2.security_groups.values().map(|group| {
+        let mut value = tidied(json!(group), &names);
+        let mut rules: Vec<Value> = group.rules.values().map(|rule| tidied(json!(rule), &names)).collect();
+        rules.sort_by_key(Value::to_string);
+        if let Some(members) = value.as_object_mut() {
+            members.insert("rules".into(), Value::Array(rules));
+        }
+        (names.get(&group.id).cloned().unwrap_or_default(), value)
+    });
+    let guarded = state.ec2.network_interfaces.values().filter(|interface| matches!(interface.attachment, Attachment::Instance { .. }));
+    let guarded = guarded.map(|interface| (format!("{} {}", interface.zone, interface.address), tidied(json!(interface.groups), &names)));
+    json!({
+        "load_balancers": balancers.collect::<Map<_, _>>(),
+        "target_groups": groups.collect::<Map<_, _>>(),
+        "security_groups": security.collect::<Map<_, _>>(),
+        "security_groups_of_nodes": guarded.collect::<Map<_, _>>(),
+    })
+}
+
+/// Names of all that has an id.
+fn names(state: &State) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    for balancer in state.elb.load_balancers.values() {
+        let name = format!("lb/{}", balancer.name);
+        for listener in balancer.listeners.values() {
+            let name = format!("{name}:{}", listener.port);
+            names.extend(listener.rules.values().map(|rule| (rule.arn.clone(), format!("{name}/{}", rule.priority))));
+            names.insert(listener.default_rule.clone(), format!("{name}/default"));
+            names.insert(listener.arn.clone(), name);
+        }
+        names.insert(balancer.arn.clone(), name);
+    }
+    names.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), format!("tg/{}", group.name))));
+    names.extend(state.ec2.security_groups.values().map(|group| (group.id.clone(), format!("sg/{}", group.name))));
+    names.extend(state.ec2.subnets.values().map(|subnet| (subnet.id.clone(), format!("subnet/{}", subnet.cidr))));
+    names.extend(
+        state
+            .ec2
+            .vpcs
+            .values()
+            .map(|vpc| (vpc.id.clone(), format!("vpc/{}", vpc.cidrs.first().map(ToString::to_string).unwrap_or_default()))),
+    );
+    names
+}
+
+/// A value with names for ids and without what is generated. The end of a deregistration becomes the fact that it runs.
+fn tidied(value: Value, names: &HashMap<String, String>) -> Value {
+    let name = |text: String| names.get(&text).cloned().unwrap_or(text);
+    match value {
+        Value::String(text) => Value::String(name(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| tidied(item, names)).collect()),
+        Value::Object(members) => {
+            let kept = members.into_iter().filter(|(key, _)| !GENERATED.contains(&key.as_str()));
+            let renamed = kept.map(|(key, value)| match key.as_str() {
+                "draining" => (key, Value::Bool(!value.is_null())),
+                _ => (name(key), tidied(value, names)),
+            });
+            Value::Object(renamed.collect())
+        }
+        other => other,
+    }
+}
