@@ -210,6 +210,8 @@ words! {
         Invalid,
         /// Programmed=True.
         Programmed,
+        /// Programmed=False: the Gateway is not programmed itself.
+        ParentNotProgrammed,
         /// Unknown or False: work is under way.
         Pending,
     }

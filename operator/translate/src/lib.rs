@@ -5,6 +5,7 @@
 //!   [`translate_class`] reports on a GatewayClass.
 //! * [`Report::refuse`] takes up what a provider cannot serve, [`Report::finish`] where the load balancer stands.
 //! * [`status::merge`] makes of what is desired the whole new `status` of an object, and keeps what is not ours byte for byte.
+//! * [`renew`] says again what was said, where somebody took it away ([`Impact::statuses`]).
 //! * [`endpoints()`] are the addresses behind a binding.
 //!
 //! The crate is pure: no client, no async runtime, no clock, no randomness. The order in which objects come never matters.
@@ -16,7 +17,10 @@ mod translate;
 mod world;
 
 pub use endpoints::endpoints;
-pub use report::{ClassReport, Condition, GatewayReport, ListenerReport, ParentReport, Report, RouteReport, Truth, route_cleanup};
+pub use report::{
+    ClassReport, Condition, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, Report, RouteReport, Truth, renew,
+    route_cleanup,
+};
 pub use translate::{Translation, translate, translate_class};
 pub use world::{Event, Impact, UnitState, World};
 

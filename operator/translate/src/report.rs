@@ -6,7 +6,10 @@
 mod class;
 mod condition;
 mod gateway;
+mod listener;
+mod listener_set;
 mod refuse;
+mod renew;
 mod route;
 
 use crate::status::Desired;
@@ -18,17 +21,20 @@ use std::collections::BTreeMap;
 pub use class::ClassReport;
 pub use condition::{Condition, Truth};
 pub(crate) use condition::{ConditionType, join};
+pub use gateway::GatewayReport;
 pub(crate) use gateway::{Fault, Progress};
-pub use gateway::{GatewayReport, ListenerReport};
+pub use listener::ListenerReport;
+pub use listener_set::ListenerSetReport;
+pub use renew::renew;
 pub(crate) use route::{Drop, Verdict};
 pub use route::{ParentReport, RouteReport, route_cleanup};
 
 /// The report on one unit: built by translation, completed by compile's refusals and by the outcome, written by the status writer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// The unit's Gateways with their listeners.
+    /// The unit's Gateways with their listeners and ListenerSets.
     pub gateways: BTreeMap<NamespacedName, GatewayReport>,
-    /// The routes that name one of the Gateways as a parent, with the entries for these parents only.
+    /// The routes that name one of the Gateways or ListenerSets as a parent, with the entries for these parents only.
     pub routes: BTreeMap<RouteId, RouteReport>,
 }
 
@@ -53,7 +59,9 @@ impl Report {
         let attached = self.attached();
         let gateways = self.gateways.iter().map(|(key, gateway)| ((Kind::Gateway, key.clone()), gateway.desired(&attached)));
         let routes = self.routes.iter().map(|(id, route)| ((kind_of_route(id.kind), id.key.clone()), route.desired(world, id)));
-        gateways.chain(routes).collect()
+        let sets = self.gateways.values().flat_map(|gateway| gateway.listener_sets.iter().map(move |(key, set)| (gateway, key, set)));
+        let sets = sets.map(|(gateway, key, set)| ((Kind::ListenerSet, key.clone()), set.desired(gateway, &attached)));
+        gateways.chain(sets).chain(routes).collect()
     }
 
     /// How many accepted routes each listener has.

@@ -11,8 +11,10 @@ mod gateway;
 mod grant;
 mod http;
 mod listener;
+mod listener_set;
 mod precedence;
 mod profile;
+mod route;
 
 use crate::World;
 use crate::report::Report;

@@ -8,10 +8,11 @@ mod relation;
 
 use crate::FINALIZER;
 use object::{ClassSpec, Secret, Service, Slice, Stored, StoredGateway, StoredRoute};
-use portico_crds::normal::{Grant, GrantFrom, ParentRef};
+use portico_crds::normal::{Grant, GrantFrom, Listener, ListenerSetSpec, ParentRef};
 use portico_crds::v1alpha1::LoadBalancerProfileSpec;
 use portico_crds::{CONTROLLER_NAME, Kind, NamespacedName};
-use portico_providers::{RouteId, RouteKind, UnitId};
+use portico_providers::{ListenerParent, RouteId, RouteKind, UnitId};
+use reference::Holder;
 use relation::Relation;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use event::{Event, Impact, UnitState};
 pub struct World {
     pub(crate) classes: BTreeMap<String, Stored<ClassSpec>>,
     pub(crate) gateways: BTreeMap<NamespacedName, StoredGateway>,
+    pub(crate) listener_sets: BTreeMap<NamespacedName, Stored<ListenerSetSpec>>,
     pub(crate) routes: BTreeMap<RouteId, StoredRoute>,
     pub(crate) profiles: BTreeMap<NamespacedName, Stored<LoadBalancerProfileSpec>>,
     pub(crate) services: BTreeMap<NamespacedName, Service>,
@@ -37,12 +39,15 @@ pub struct World {
     pub(crate) bundle_version: Option<String>,
 
     class_of: Relation<NamespacedName, String>,
+    gateway_of_set: Relation<NamespacedName, NamespacedName>,
+    namespace_of_set: Relation<NamespacedName, String>,
     gateways_of: Relation<RouteId, NamespacedName>,
+    sets_of: Relation<RouteId, NamespacedName>,
     services_of: Relation<RouteId, NamespacedName>,
     namespace_of: Relation<RouteId, String>,
     route_crossings: Relation<RouteId, String>,
-    gateway_crossings: Relation<NamespacedName, String>,
-    secrets_of: Relation<NamespacedName, NamespacedName>,
+    holder_crossings: Relation<Holder, String>,
+    secrets_of: Relation<Holder, NamespacedName>,
     profile_of_class: Relation<String, NamespacedName>,
     profile_of_gateway: Relation<NamespacedName, NamespacedName>,
     service_of_slice: Relation<NamespacedName, NamespacedName>,
@@ -86,6 +91,7 @@ impl World {
         match kind {
             Kind::GatewayClass => self.classes.get(&key.name).map(|it| &it.raw),
             Kind::Gateway => self.gateways.get(key).map(|it| &it.raw),
+            Kind::ListenerSet => self.listener_sets.get(key).map(|it| &it.raw),
             Kind::LoadBalancerProfile => self.profiles.get(key).map(|it| &it.raw),
             kind => self.routes.get(&RouteId { kind: route_kind(kind)?, key: key.clone() }).map(|it| &it.stored.raw),
         }
@@ -110,9 +116,33 @@ impl World {
         self.grants.range(first..).take_while(move |(key, _)| key.namespace == namespace).map(|(_, grant)| grant)
     }
 
-    /// The routes that name a Gateway as a parent, in order.
-    pub(crate) fn routes_of<'a>(&'a self, gateway: &'a NamespacedName) -> impl Iterator<Item = (&'a RouteId, &'a StoredRoute)> {
-        self.gateways_of.sources(gateway).filter_map(|id| self.routes.get_key_value(id))
+    /// The routes that name a Gateway or one of its ListenerSets as a parent, in order.
+    pub(crate) fn routes_of(&self, gateway: &NamespacedName) -> BTreeMap<&RouteId, &StoredRoute> {
+        let through_sets = self.gateway_of_set.sources(gateway).flat_map(|set| self.sets_of.sources(set));
+        self.gateways_of.sources(gateway).chain(through_sets).filter_map(|id| self.routes.get_key_value(id)).collect()
+    }
+
+    /// The ListenerSets that name a Gateway as their parent, in the order of their precedence: the older first, then by `namespace/name` (Gateway API).
+    pub(crate) fn sets_of_gateway(&self, gateway: &NamespacedName) -> Vec<&Stored<ListenerSetSpec>> {
+        let mut sets: Vec<_> = self.gateway_of_set.sources(gateway).filter_map(|key| self.listener_sets.get(key)).collect();
+        sets.sort_by_cached_key(|set| (set.meta.created.is_none(), set.meta.created.clone(), set.meta.key.to_string()));
+        sets
+    }
+
+    /// The listeners of a Gateway and of its ListenerSets.
+    fn listeners_of<'a>(&'a self, gateway: &NamespacedName) -> impl Iterator<Item = &'a Listener> + use<'a> {
+        let own = self.gateways.get(gateway).and_then(|it| it.spec.as_ref()).map(|spec| &spec.listeners);
+        let sets = self.gateway_of_set.sources(gateway).filter_map(|key| self.listener_sets.get(key)?.spec.as_ref());
+        own.into_iter().chain(sets.map(|spec| &spec.listeners)).flatten()
+    }
+
+    /// The Gateway that a parent reference of a route in `namespace` leads to, directly or through a ListenerSet.
+    pub(crate) fn gateway_of_parent(&self, parent: &ParentRef, namespace: &str) -> Option<NamespacedName> {
+        match parent.known_kind()? {
+            Kind::Gateway => Some(parent.resolve(namespace)),
+            Kind::ListenerSet => self.gateway_of_set.targets(&parent.resolve(namespace)).next().cloned(),
+            _ => None,
+        }
     }
 
     /// The EndpointSlices of a Service, in order.
@@ -120,18 +150,30 @@ impl World {
         self.service_of_slice.sources(service).filter_map(|key| self.slices.get(key))
     }
 
-    /// The parents of a route that are units of ours, and whose status entries are therefore ours to write.
+    /// The parents of a route that are units of ours, or ListenerSets of them, and whose status entries are therefore ours to write.
     pub(crate) fn served_parents(&self, id: &RouteId) -> impl Iterator<Item = &ParentRef> {
         let parents = self.routes.get(id).into_iter().flat_map(|route| &route.parents);
-        parents.filter(|parent| {
-            reference::gateway_of(parent, &id.key.namespace)
-                .is_some_and(|gateway| matches!(self.unit_state(&UnitId::Gateway(gateway)), UnitState::Live | UnitState::Held))
-        })
+        parents.filter(|parent| self.gateway_of_parent(parent, &id.key.namespace).is_some_and(|gateway| self.reports_on(gateway)))
+    }
+
+    /// Whether the status of an object with one controller is ours to write.
+    pub(crate) fn reports_on_object(&self, kind: Kind, key: &NamespacedName) -> bool {
+        match kind {
+            Kind::GatewayClass => self.classes.get(&key.name).is_some_and(|class| class.controller() == CONTROLLER_NAME),
+            Kind::Gateway => self.reports_on(key.clone()),
+            Kind::ListenerSet => self.gateway_of_set.targets(key).any(|gateway| self.reports_on(gateway.clone())),
+            _ => false,
+        }
+    }
+
+    /// Whether the statuses of a Gateway, of its ListenerSets and of its routes are ours to write.
+    fn reports_on(&self, gateway: NamespacedName) -> bool {
+        matches!(self.unit_state(&UnitId::Gateway(gateway)), UnitState::Live | UnitState::Held)
     }
 }
 
 /// The kind of route that a kind is.
-fn route_kind(kind: Kind) -> Option<RouteKind> {
+pub(crate) fn route_kind(kind: Kind) -> Option<RouteKind> {
     match kind {
         Kind::HttpRoute => Some(RouteKind::Http),
         Kind::GrpcRoute => Some(RouteKind::Grpc),
@@ -139,6 +181,14 @@ fn route_kind(kind: Kind) -> Option<RouteKind> {
         Kind::TcpRoute => Some(RouteKind::Tcp),
         Kind::UdpRoute => Some(RouteKind::Udp),
         _ => None,
+    }
+}
+
+/// The kind of what holds listeners.
+pub(crate) fn kind_of_holder(parent: ListenerParent) -> Kind {
+    match parent {
+        ListenerParent::Gateway => Kind::Gateway,
+        ListenerParent::ListenerSet => Kind::ListenerSet,
     }
 }
 

@@ -1,8 +1,8 @@
 //! One condition of a status.
 
 use portico_crds::condition::{
-    GatewayClassCondition, GatewayClassReason, GatewayCondition, GatewayReason, ListenerCondition, ListenerReason, RouteCondition,
-    RouteReason,
+    GatewayClassCondition, GatewayClassReason, GatewayCondition, GatewayReason, ListenerCondition, ListenerReason, ListenerSetCondition,
+    ListenerSetReason, RouteCondition, RouteReason,
 };
 use serde::Serialize;
 
@@ -73,6 +73,7 @@ condition_type! {
     GatewayClassCondition: GatewayClassReason [Accepted, SupportedVersion],
     GatewayCondition: GatewayReason [Accepted, Programmed, ResolvedRefs, InsecureFrontendValidationMode],
     ListenerCondition: ListenerReason [Accepted, Programmed, ResolvedRefs, Conflicted, OverlappingTLSConfig],
+    ListenerSetCondition: ListenerSetReason [Accepted, Programmed],
     RouteCondition: RouteReason [Accepted, ResolvedRefs, PartiallyInvalid],
 }
 

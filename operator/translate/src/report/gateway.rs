@@ -1,11 +1,11 @@
 //! The report on a Gateway and its listeners.
 
 use super::condition::ConditionType;
-use super::{Condition, join};
-use crate::status::{Desired, ListenerStatus, ObjectStatus};
-use portico_crds::GATEWAY_GROUP;
+use super::{Condition, ListenerReport, ListenerSetReport, join};
+use crate::status::{Desired, ObjectStatus};
+use portico_crds::NamespacedName;
 use portico_crds::condition::{GatewayCondition, GatewayReason, ListenerCondition, ListenerReason};
-use portico_providers::{AddressKind, ListenerOwner, LoadBalancerAddress, LoadBalancerState, Outcome, ProviderError, RouteKind};
+use portico_providers::{AddressKind, ListenerOwner, LoadBalancerAddress, LoadBalancerState, Outcome, ProviderError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -41,6 +41,10 @@ pub struct GatewayReport {
     pub generation: i64,
     /// Its listeners, in the order of the spec.
     pub listeners: Vec<ListenerReport>,
+    /// The ListenerSets that name it as their parent.
+    pub listener_sets: BTreeMap<NamespacedName, ListenerSetReport>,
+    /// Whether `status.attachedListenerSets` is to be told; CRDs before Gateway API v1.5 have no such field.
+    pub(crate) counts_listener_sets: bool,
     /// Why the Gateway as a whole is not accepted.
     pub(crate) rejected: Option<Fault<GatewayReason>>,
     /// The class does not let the Gateway be looked at.
@@ -54,65 +58,15 @@ pub struct GatewayReport {
     pub(crate) progress: Progress,
 }
 
-/// What is to be said about a listener.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListenerReport {
-    /// Whose it is.
-    pub owner: ListenerOwner,
-    /// The kinds of routes that may attach.
-    pub supported_kinds: Vec<RouteKind>,
-    /// Why it is not accepted.
-    pub(crate) rejected: Option<Fault<ListenerReason>>,
-    /// Whether that is because of another listener.
-    pub(crate) conflicted: bool,
-    /// What of its references does not resolve.
-    pub(crate) unresolved: Option<Fault<ListenerReason>>,
-    /// Why it cannot be programmed although it is accepted.
-    pub(crate) unprogrammable: Option<Fault<ListenerReason>>,
-    /// The listeners with whose hostnames its own overlap.
-    pub(crate) overlapping: Option<String>,
-}
-
-impl ListenerReport {
-    /// Whether it is, or is to be, served.
-    pub fn is_served(&self) -> bool {
-        self.rejected.is_none() && self.unprogrammable.is_none()
-    }
-
-    fn conditions(&self, gateway: &GatewayReport) -> Vec<Condition> {
-        use ListenerCondition as Type;
-        use ListenerReason as Reason;
-        let programmed = match (&self.rejected, &self.unprogrammable) {
-            (Some(fault), _) if self.conflicted => Condition::no(Type::Programmed, fault.reason, fault.message.clone()),
-            (Some(fault), _) => Condition::no(Type::Programmed, Reason::Invalid, fault.message.clone()),
-            (None, Some(fault)) => Condition::no(Type::Programmed, fault.reason, fault.message.clone()),
-            (None, None) => gateway.listener_progress(),
-        };
-        let mut conditions = vec![
-            match &self.rejected {
-                Some(fault) => Condition::no(Type::Accepted, fault.reason, fault.message.clone()),
-                None => Condition::yes(Type::Accepted, Reason::Accepted, "The listener is valid"),
-            },
-            programmed,
-            match &self.unresolved {
-                Some(fault) => Condition::no(Type::ResolvedRefs, fault.reason, fault.message.clone()),
-                None => Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, "All references resolve"),
-            },
-        ];
-        if let Some(fault) = self.rejected.as_ref().filter(|_| self.conflicted) {
-            conditions.push(Condition::yes(Type::Conflicted, fault.reason, fault.message.clone()));
-        }
-        if let Some(others) = &self.overlapping {
-            conditions.push(Condition::yes(Type::OverlappingTLSConfig, Reason::OverlappingHostnames, others.clone()));
-        }
-        conditions
-    }
-}
-
 impl GatewayReport {
+    /// Its own listeners and those of its ListenerSets.
+    pub fn all_listeners(&self) -> impl Iterator<Item = &ListenerReport> {
+        self.listeners.iter().chain(self.listener_sets.values().flat_map(|set| &set.listeners))
+    }
+
     /// Whether the Gateway as a whole may be served.
     pub fn is_accepted(&self) -> bool {
-        self.waiting.is_none() && self.rejected.is_none() && self.listeners.iter().any(|listener| listener.rejected.is_none())
+        self.waiting.is_none() && self.rejected.is_none() && self.all_listeners().any(|listener| listener.rejected.is_none())
     }
 
     /// Its conditions.
@@ -134,13 +88,14 @@ impl GatewayReport {
             return Condition::no(Type, fault.reason, fault.message.clone());
         }
         let bad: Vec<_> = self.listeners.iter().filter(|it| it.rejected.is_some()).map(|it| it.owner.section.as_str()).collect();
-        if bad.is_empty() && self.notes.is_empty() {
+        if bad.is_empty() && self.notes.is_empty() && self.is_accepted() {
             return Condition::yes(Type, GatewayReason::Accepted, "The Gateway is valid");
         }
         let listeners =
             (!bad.is_empty()).then(|| format!("listeners that are not valid: {}; their own conditions say why", bad.join(", ")));
-        let message = join(listeners.into_iter().chain(self.notes.iter().cloned()));
-        match (bad.len() < self.listeners.len(), bad.is_empty()) {
+        let none = self.all_listeners().next().is_none().then(|| "spec.listeners is empty: add a listener".to_owned());
+        let message = join(none.into_iter().chain(listeners).chain(self.notes.iter().cloned()));
+        match (self.is_accepted(), bad.is_empty()) {
             (true, true) => Condition::yes(Type, GatewayReason::Accepted, message),
             (true, false) => Condition::yes(Type, GatewayReason::ListenersNotValid, message),
             (false, _) => Condition::no(Type, GatewayReason::ListenersNotValid, message),
@@ -160,7 +115,7 @@ impl GatewayReport {
         Condition::no(Type, GatewayReason::ListenersNotResolved, message)
     }
 
-    fn programmed(&self) -> Condition {
+    pub(super) fn programmed(&self) -> Condition {
         use GatewayCondition::Programmed as Type;
         use GatewayReason as Reason;
         if let Some(message) = &self.waiting {
@@ -172,7 +127,7 @@ impl GatewayReport {
         if !self.is_accepted() {
             return Condition::no(Type, Reason::Invalid, "No listener is valid, so that nothing is served; their own conditions say why");
         }
-        if !self.listeners.iter().any(ListenerReport::is_served) {
+        if !self.all_listeners().any(ListenerReport::is_served) {
             return Condition::no(Type, Reason::Invalid, "No listener can be served; their own conditions say why");
         }
         match &self.progress {
@@ -198,7 +153,7 @@ impl GatewayReport {
     }
 
     /// Programmed of a listener that nothing is wrong with.
-    fn listener_progress(&self) -> Condition {
+    pub(super) fn listener_progress(&self) -> Condition {
         use ListenerCondition::Programmed as Type;
         let gateway = self.programmed();
         let serves = matches!(&self.progress, Progress::Outcome(outcome) if outcome.state == LoadBalancerState::Active);
@@ -214,17 +169,11 @@ impl GatewayReport {
         if let Progress::Outcome(outcome) = &self.progress {
             fields.push(("addresses", Value::Array(outcome.addresses.iter().map(address).collect())));
         }
-        let listeners = self.listeners.iter().map(|listener| ListenerStatus {
-            name: listener.owner.section.clone(),
-            conditions: listener.conditions(self),
-            fields: vec![
-                ("attachedRoutes", json!(attached.get(&listener.owner).copied().unwrap_or_default())),
-                (
-                    "supportedKinds",
-                    listener.supported_kinds.iter().map(|kind| json!({"group": GATEWAY_GROUP, "kind": kind.as_str()})).collect(),
-                ),
-            ],
-        });
+        if self.counts_listener_sets && self.waiting.is_none() {
+            let accepted = self.listener_sets.values().filter(|set| set.is_accepted(self)).count();
+            fields.push(("attachedListenerSets", json!(accepted)));
+        }
+        let listeners = self.listeners.iter().map(|listener| listener.status(self, attached));
         Desired::Object(ObjectStatus {
             generation: self.generation,
             owned: GatewayCondition::TYPES,

@@ -11,7 +11,9 @@ impl Report {
             match &refusal.subject {
                 Subject::Rule(id) => self.refuse_rule(id, refusal),
                 Subject::Listener(owner) => {
-                    let listeners = self.gateways.values_mut().flat_map(|gateway| &mut gateway.listeners);
+                    let listeners = self.gateways.values_mut().flat_map(|gateway| {
+                        gateway.listeners.iter_mut().chain(gateway.listener_sets.values_mut().flat_map(|set| &mut set.listeners))
+                    });
                     for listener in listeners.filter(|listener| listener.owner == *owner) {
                         let message = refusal.to_string();
                         if matches!(refusal.cause, RefusalCause::Quota { .. }) {

@@ -1,8 +1,9 @@
-//! Which listeners a route attaches to.
+//! Which listeners a route attaches to. A reference to a Gateway never reaches the listeners of its ListenerSets, nor the other way round.
 
 use super::listener::Listener;
 use crate::World;
 use crate::report::Fault;
+use crate::world::kind_of_holder;
 use portico_crds::condition::RouteReason as Reason;
 use portico_crds::normal::ParentRef;
 use portico_providers::{Hostname, RouteId};
@@ -23,39 +24,49 @@ pub(super) type Attachment = (usize, Vec<Name>);
 /// allows the route, none with a name in common.
 pub(super) fn attach(
     world: &World,
-    gateway: &portico_crds::NamespacedName,
     listeners: &[Listener<'_>],
     id: &RouteId,
     parent: &ParentRef,
     hostnames: &RouteNames,
 ) -> Result<Vec<Attachment>, Fault<Reason>> {
-    let meant = |listener: &Listener<'_>| {
+    let (kind, key) = (parent.known_kind(), parent.resolve(&id.key.namespace));
+    let holder = format!("{} {key}", parent.kind);
+    let of_parent = |listener: &Listener<'_>| {
+        let owner = &listener.report.owner;
+        Some(kind_of_holder(owner.parent)) == kind && owner.key == key
+    };
+    let own: Vec<_> = listeners.iter().enumerate().filter(|(_, listener)| of_parent(listener)).collect();
+    if own.is_empty() {
+        let message = format!("{holder} has no listener that is attached to a load balancer; its own conditions say why");
+        return Err(Fault::new(Reason::NoMatchingParent, message));
+    }
+    let is_meant = |listener: &Listener<'_>| {
         let section = parent.section_name.as_ref().is_none_or(|section| *section == listener.report.owner.section);
         let port = parent.port.is_none_or(|port| listener.spec.is_some_and(|spec| spec.port == port));
         section && port
     };
-    let meant: Vec<_> = listeners.iter().enumerate().filter(|(_, listener)| meant(listener)).collect();
+    let meant: Vec<_> = own.iter().copied().filter(|(_, listener)| is_meant(listener)).collect();
     if meant.is_empty() {
         let names: Vec<_> =
-            listeners.iter().map(|it| format!("{} (port {})", it.report.owner.section, it.spec.map_or(0, |spec| spec.port))).collect();
+            own.iter().map(|(_, it)| format!("{} (port {})", it.report.owner.section, it.spec.map_or(0, |spec| spec.port))).collect();
         let wanted = match (&parent.section_name, parent.port) {
             (Some(section), Some(port)) => format!("name {section} and port {port}"),
             (Some(section), None) => format!("name {section}"),
             (None, Some(port)) => format!("port {port}"),
             (None, None) => "any name".to_owned(),
         };
-        let message = format!("Gateway {gateway} has no listener with {wanted}; it has: {}", names.join(", "));
+        let message = format!("{holder} has no listener with {wanted}; it has: {}", names.join(", "));
         return Err(Fault::new(Reason::NoMatchingParent, message));
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
     for (at, listener) in meant {
-        match refusal(world, gateway, listener, id) {
+        match refusal(world, listener, id) {
             None => allowed.push((at, listener)),
             Some(why) => refusals.push(format!("listener {} {why}", listener.report.owner.section)),
         }
     }
     if allowed.is_empty() {
-        let message = format!("Gateway {gateway}: {}", refusals.join("; "));
+        let message = format!("{holder}: {}", refusals.join("; "));
         return Err(Fault::new(Reason::NotAllowedByListeners, message));
     }
     let attached: Vec<Attachment> = allowed
@@ -72,20 +83,20 @@ pub(super) fn attach(
                 format!("{} has {}", listener.report.owner.section, listener.hostname.as_ref().map_or("none", Hostname::as_str))
             })
             .collect();
-        let message = format!("spec.hostnames has no name in common with the listeners of Gateway {gateway}: {}", names.join(", "));
+        let message = format!("spec.hostnames has no name in common with the listeners of {holder}: {}", names.join(", "));
         return Err(Fault::new(Reason::NoMatchingListenerHostname, message));
     }
     Ok(attached)
 }
 
 /// Why a listener does not let a route in.
-fn refusal(world: &World, gateway: &portico_crds::NamespacedName, listener: &Listener<'_>, id: &RouteId) -> Option<String> {
+fn refusal(world: &World, listener: &Listener<'_>, id: &RouteId) -> Option<String> {
     if !listener.report.supported_kinds.contains(&id.kind) {
         return Some(format!("does not take routes of kind {}", id.kind.as_str()));
     }
     let namespace = &id.key.namespace;
     let from = &listener.spec?.allowed_routes.from;
-    let allows = from.allows(&gateway.namespace, namespace, world.labels(namespace));
+    let allows = from.allows(&listener.report.owner.key.namespace, namespace, world.labels(namespace));
     (!allows).then(|| format!("does not take routes from namespace {namespace}; its allowedRoutes.namespaces decides"))
 }
 

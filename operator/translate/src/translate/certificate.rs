@@ -16,8 +16,14 @@ pub(super) enum Problem {
     NotPermitted,
 }
 
-/// Resolves the reference of a Gateway in `namespace` at `path`. What is in the Secret is looked at where it is uploaded.
-pub(super) fn resolve(world: &World, namespace: &str, path: &str, reference: &SecretRef) -> Result<Certificate, Fault<Problem>> {
+/// Resolves the reference of a Gateway or ListenerSet (`kind`) in `namespace` at `path`. What is in the Secret is looked at where it is uploaded.
+pub(super) fn resolve(
+    world: &World,
+    kind: Kind,
+    namespace: &str,
+    path: &str,
+    reference: &SecretRef,
+) -> Result<Certificate, Fault<Problem>> {
     let fault = |problem, message: String| Fault::new(problem, format!("{path}: {message}"));
     if !reference.is_secret() {
         let message = format!(
@@ -27,7 +33,7 @@ pub(super) fn resolve(world: &World, namespace: &str, path: &str, reference: &Se
         return Err(fault(Problem::Invalid, message));
     }
     let key = reference.resolve(namespace);
-    grant::check(world, Kind::Gateway, namespace, Kind::Secret, &key).map_err(|message| fault(Problem::NotPermitted, message))?;
+    grant::check(world, kind, namespace, Kind::Secret, &key).map_err(|message| fault(Problem::NotPermitted, message))?;
     let Some(secret) = world.secrets.get(&key) else {
         return Err(fault(Problem::Invalid, format!("Secret {key} does not exist")));
     };

@@ -1,9 +1,12 @@
-//! What listeners of one Gateway do to one another: they must be distinct, and none of those that are not wins.
+//! What the listeners of a Gateway and of its ListenerSets do to one another: they must be distinct.
+//!
+//! Among the listeners of one object none of those that are not distinct wins. Across objects the Gateway comes first, then its ListenerSets by age
+//! and by `namespace/name` (Gateway API): whoever comes later loses, and a loser stands in nobody else's way.
 
 use super::listener::Listener;
 use crate::report::Fault;
 use portico_crds::condition::ListenerReason as Reason;
-use portico_providers::PortProtocol;
+use portico_providers::{ListenerParent, PortProtocol};
 
 /// Protocols that share a port by hostname or server name.
 #[derive(PartialEq, Eq)]
@@ -38,31 +41,43 @@ fn conflict(a: &Listener<'_>, b: &Listener<'_>) -> Option<Reason> {
     }
 }
 
-/// Marks conflicts and overlapping hostnames of TLS.
+/// Marks conflicts and overlapping hostnames of TLS. Listeners come in the order of their objects' precedence.
 pub(super) fn mark(listeners: &mut [Listener<'_>]) {
-    let conflicts: Vec<_> = listeners
-        .iter()
-        .map(|listener| {
-            let others = listeners.iter().filter(|other| other.report.owner != listener.report.owner);
-            let found: Vec<_> =
-                others.filter_map(|other| Some((conflict(listener, other)?, other.report.owner.section.as_str()))).collect();
-            let reason = found.iter().map(|(reason, _)| *reason).max_by_key(|reason| *reason == Reason::ProtocolConflict)?;
-            let names: Vec<_> = found.iter().filter(|(other, _)| *other == reason).map(|(_, name)| *name).collect();
-            let spec = listener.spec?;
-            let (what, remedy) = if reason == Reason::ProtocolConflict {
-                ("the port, with a protocol that cannot share it", "give it another port")
-            } else {
-                ("the port and hostname", "give it another port or hostname")
-            };
-            let message = format!("spec.listeners[{}]: {} also has {what}; none of them is served; {remedy}", spec.index, names.join(", "));
-            Some(Fault::new(reason, message))
-        })
-        .collect();
+    let mut conflicts: Vec<Option<Fault<Reason>>> = vec![None; listeners.len()];
+    let mut at = 0;
+    for holder in listeners.chunk_by(|a, b| same_holder(a, b)) {
+        let (earlier, end) = (at, at + holder.len());
+        let lost = |listener: &Listener<'_>| {
+            let standing = listeners.iter().zip(&conflicts).take(earlier).filter(|(_, conflict)| conflict.is_none());
+            let (winner, reason) = standing.map(|(other, _)| other).find_map(|other| Some((other, conflict(listener, other)?)))?;
+            Some(fault(listener, reason, &named(listener, winner), "it comes first"))
+        };
+        let to_earlier: Vec<_> = holder.iter().map(lost).collect();
+        let among_themselves: Vec<_> = holder
+            .iter()
+            .map(|listener| {
+                let others = holder
+                    .iter()
+                    .zip(&to_earlier)
+                    .filter(|(other, lost)| lost.is_none() && other.report.owner.section != listener.report.owner.section);
+                let found: Vec<_> = others.filter_map(|(other, _)| Some((conflict(listener, other)?, other))).collect();
+                let reason = found.iter().map(|(reason, _)| *reason).max_by_key(|reason| *reason == Reason::ProtocolConflict)?;
+                let names: Vec<_> =
+                    found.iter().filter(|(it, _)| *it == reason).map(|(_, other)| other.report.owner.section.as_str()).collect();
+                Some(fault(listener, reason, &names.join(", "), "none of them is served"))
+            })
+            .collect();
+        let settled = to_earlier.into_iter().zip(among_themselves).map(|(earlier, own)| earlier.or(own));
+        for (conflict, settled) in conflicts.iter_mut().skip(earlier).zip(settled) {
+            *conflict = settled;
+        }
+        at = end;
+    }
     let overlaps: Vec<_> = listeners
         .iter()
         .map(|listener| {
             let others = listeners.iter().filter(|other| other.report.owner != listener.report.owner && overlap(listener, other));
-            let names: Vec<_> = others.map(|other| other.report.owner.section.as_str()).collect();
+            let names: Vec<_> = others.map(|other| named(listener, other)).collect();
             (!names.is_empty()).then(|| {
                 format!(
                     "Its hostname overlaps with those of {}: a client that reuses a connection may reach the wrong one",
@@ -79,6 +94,32 @@ pub(super) fn mark(listeners: &mut [Listener<'_>]) {
             listener.report.overlapping = overlap;
         }
     }
+}
+
+fn same_holder(a: &Listener<'_>, b: &Listener<'_>) -> bool {
+    (a.report.owner.parent, &a.report.owner.key) == (b.report.owner.parent, &b.report.owner.key)
+}
+
+/// How the author of a listener may know another one: what lies in ListenerSets of other namespaces is not theirs to see (Gateway API).
+fn named(listener: &Listener<'_>, other: &Listener<'_>) -> String {
+    let (own, owner) = (&listener.report.owner, &other.report.owner);
+    if same_holder(listener, other) {
+        return owner.section.clone();
+    }
+    match owner.parent {
+        ListenerParent::ListenerSet if own.key.namespace != owner.key.namespace => "a listener of a ListenerSet elsewhere".to_owned(),
+        _ => owner.to_string(),
+    }
+}
+
+fn fault(listener: &Listener<'_>, reason: Reason, others: &str, outcome: &str) -> Fault<Reason> {
+    let (what, remedy) = if reason == Reason::ProtocolConflict {
+        ("the port, with a protocol that cannot share it", "give it another port")
+    } else {
+        ("the port and hostname", "give it another port or hostname")
+    };
+    let index = listener.spec.map_or(0, |spec| spec.index);
+    Fault::new(reason, format!("spec.listeners[{index}]: {others} also has {what}; {outcome}; {remedy}"))
 }
 
 fn overlap(a: &Listener<'_>, b: &Listener<'_>) -> bool {

@@ -1,23 +1,20 @@
-//! A unit that is one Gateway.
+//! A unit that is one Gateway with its ListenerSets.
 
-use super::attach::{self, Name, RouteNames};
-use super::http::{self, Rules};
-use super::listener::{self, Listener};
+use super::listener::{self, Holder, Listener};
 use super::precedence::{self, Candidate};
-use super::{Translation, certificate, conflict, defect, profile};
-use crate::report::{Drop, Fault, GatewayReport, ParentReport, Report, RouteReport, Verdict};
-use crate::world::object::{StoredGateway, StoredRoute};
-use crate::world::reference;
+use super::{Translation, certificate, conflict, listener_set, profile, route};
+use crate::report::{Fault, GatewayReport, Report};
+use crate::world::object::StoredGateway;
 use crate::{UnitState, World};
-use portico_crds::condition::{GatewayReason, RouteReason};
-use portico_crds::normal::GatewaySpec;
-use portico_crds::{CutScope, NamespacedName};
+use portico_crds::Kind;
+use portico_crds::condition::GatewayReason;
+use portico_crds::normal::{AllowedListeners, GatewaySpec};
 use portico_providers::{
-    AddressKind, AddressRequest, Hostname, Infrastructure, Ingress, Plan, PlanGateway, PlanListener, PlanPort, PortProtocol, RouteId,
-    UnitId,
+    AddressKind, AddressRequest, Hostname, Infrastructure, Ingress, ListenerParent, Plan, PlanGateway, PlanListener, PlanPort,
+    PortProtocol, UnitId,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
     if world.unit_state(unit) != UnitState::Live {
@@ -42,15 +39,29 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         return alone(report);
     };
 
-    let elsewhere = gateway.defects.iter().filter(|defect| defect.cut != CutScope::Listener);
-    report.notes = elsewhere.map(defect::message).collect();
+    report.notes = listener::notes(&gateway.raw, &gateway.defects);
     let settings = profile::of_gateway(world, gateway, &class_profile);
     let requested = addresses(gateway, spec);
     report.rejected = requested.as_ref().err().cloned().or_else(|| settings.as_ref().err().cloned());
-    let mut listeners = listener::evaluate(world, gateway, spec);
+    let holder = Holder {
+        parent: ListenerParent::Gateway,
+        key,
+        raw: &gateway.raw,
+        defects: &gateway.defects,
+        listeners: &spec.listeners,
+        gateway: spec,
+    };
+    let mut listeners = listener::evaluate(world, holder);
+    let sets = world.sets_of_gateway(key);
+    for set in &sets {
+        let (set_report, more) = listener_set::evaluate(world, key, spec, set);
+        report.listener_sets.insert(set.meta.key.clone(), set_report);
+        listeners.extend(more);
+    }
+    report.counts_listener_sets = !sets.is_empty() || spec.allowed_listeners != AllowedListeners::default();
     conflict::mark(&mut listeners);
     let client_certificate = client_certificate(world, gateway, spec, &mut report);
-    let (rules, mut routes) = routes(world, key, &listeners);
+    let (rules, mut routes) = route::all(world, key, &listeners);
     if report.rejected.is_some() {
         let note = format!("The route is attached, and Gateway {key} is not accepted itself: nothing changes until it is");
         routes.values_mut().flat_map(|route| &mut route.parents).for_each(|parent| parent.notes.push(note.clone()));
@@ -69,7 +80,16 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         }),
         _ => None,
     };
-    report.listeners = listeners.into_iter().map(|listener| listener.report).collect();
+    for listener in listeners.into_iter().map(|listener| listener.report) {
+        match listener.owner.parent {
+            ListenerParent::Gateway => report.listeners.push(listener),
+            ListenerParent::ListenerSet => {
+                if let Some(set) = report.listener_sets.get_mut(&listener.owner.key) {
+                    set.listeners.push(listener);
+                }
+            }
+        }
+    }
     Some(Translation { plan, report: Report { gateways: BTreeMap::from([(key.clone(), report)]), routes } })
 }
 
@@ -100,7 +120,7 @@ fn client_certificate(
     report: &mut GatewayReport,
 ) -> Option<portico_providers::Certificate> {
     let reference = spec.backend_client_certificate.as_ref()?;
-    match certificate::resolve(world, &gateway.meta.key.namespace, "spec.tls.backend.clientCertificateRef", reference) {
+    match certificate::resolve(world, Kind::Gateway, &gateway.meta.key.namespace, "spec.tls.backend.clientCertificateRef", reference) {
         Ok(certificate) => Some(certificate),
         Err(fault) => {
             let reason = match fault.reason {
@@ -110,85 +130,6 @@ fn client_certificate(
             report.unresolved = Some(Fault::new(reason, fault.message));
             None
         }
-    }
-}
-
-/// The rules of each listener by its position, unordered, and the reports on the routes.
-fn routes(world: &World, key: &NamespacedName, listeners: &[Listener<'_>]) -> (Vec<Vec<Candidate>>, BTreeMap<RouteId, RouteReport>) {
-    let mut rules = vec![Vec::new(); listeners.len()];
-    let mut reports = BTreeMap::new();
-    for (id, route) in world.routes_of(key) {
-        reports.insert(id.clone(), one_route(world, key, listeners, id, route, &mut rules));
-    }
-    (rules, reports)
-}
-
-fn one_route(
-    world: &World,
-    key: &NamespacedName,
-    listeners: &[Listener<'_>],
-    id: &RouteId,
-    route: &StoredRoute,
-    rules: &mut [Vec<Candidate>],
-) -> RouteReport {
-    let parents = route.parents.iter().filter(|parent| reference::gateway_of(parent, &id.key.namespace).as_ref() == Some(key));
-    let mut report = RouteReport { generation: route.stored.meta.generation, parents: Vec::new() };
-    let Some(spec) = &route.stored.spec else {
-        let unreadable: Vec<_> = route.stored.defects.iter().map(defect::message).collect();
-        let verdict = Verdict::Unreadable(format!("The route cannot be read: {}", unreadable.join("; ")));
-        report.parents = parents.map(|parent| entry(parent.clone(), verdict.clone(), &Rules::default())).collect();
-        return report;
-    };
-    let names = RouteNames::of(&spec.hostnames);
-    let mut resolved = http::resolve(world, id, spec);
-    let faults = names.faults.iter().map(|message| Drop { reason: RouteReason::UnsupportedValue, rule: None, message: message.clone() });
-    resolved.dropped.extend(faults);
-    // Several parent references may lead to one listener; the route's rules are there once.
-    let mut attached: BTreeMap<usize, Vec<Name>> = BTreeMap::new();
-    for parent in parents {
-        let outcome = attach::attach(world, key, listeners, id, parent, &names);
-        let mut notes = Vec::new();
-        let verdict = match outcome {
-            Err(fault) => Verdict::Rejected(fault),
-            Ok(attachments) => {
-                let owners: BTreeSet<_> =
-                    attachments.iter().filter_map(|(at, _)| listeners.get(*at)).map(|it| it.report.owner.clone()).collect();
-                let idle: Vec<_> = attachments
-                    .iter()
-                    .filter_map(|(at, _)| listeners.get(*at))
-                    .filter(|listener| !listener.report.is_served())
-                    .map(|listener| listener.report.owner.section.clone())
-                    .collect();
-                if !idle.is_empty() {
-                    notes.push(format!("The route is attached, and these listeners are not served themselves: {}", idle.join(", ")));
-                }
-                attached.extend(attachments);
-                Verdict::Attached(owners)
-            }
-        };
-        report.parents.push(ParentReport { notes, ..entry(parent.clone(), verdict, &resolved) });
-    }
-    for (at, names) in attached {
-        let Some(candidates) = rules.get_mut(at) else { continue };
-        for Name { written, common } in names {
-            candidates.extend(resolved.rules.iter().map(|rule| Candidate {
-                written: written.clone(),
-                created: route.stored.meta.created.clone(),
-                rule: portico_providers::PlanRule { hostname: common.clone(), ..rule.clone() },
-            }));
-        }
-    }
-    report
-}
-
-fn entry(parent: portico_crds::normal::ParentRef, verdict: Verdict, resolved: &Rules) -> ParentReport {
-    ParentReport {
-        parent,
-        verdict,
-        serving: resolved.serving.clone(),
-        dropped: resolved.dropped.clone(),
-        unresolved: resolved.unresolved.clone(),
-        notes: Vec::new(),
     }
 }
 

@@ -1,12 +1,13 @@
-//! Listeners of a Gateway, each by itself: protocol, hostname, kinds, TLS. What they do to one another is in [`super::conflict`].
+//! Listeners of a Gateway or ListenerSet, each by itself: protocol, hostname, kinds, TLS. What they do to one another is in [`super::conflict`].
 
 use super::certificate::{self, Problem};
+use super::defect;
 use crate::World;
 use crate::report::{Fault, ListenerReport, join};
-use crate::world::object::StoredGateway;
+use crate::world::{kind_of_holder, kind_of_route};
 use portico_crds::condition::ListenerReason as Reason;
 use portico_crds::normal::{self, FromNamespaces, GatewaySpec, TlsMode as Mode};
-use portico_crds::{CutScope, Kind};
+use portico_crds::{CutScope, Defect, Kind, NamespacedName};
 use portico_providers::{Certificate, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind, TlsMode};
 use serde_json::Value;
 
@@ -37,19 +38,29 @@ impl Listener<'_> {
     }
 }
 
-/// Looks at every listener of a Gateway, in the order of the spec, those that cannot be read included.
-pub(super) fn evaluate<'a>(world: &World, gateway: &'a StoredGateway, spec: &'a GatewaySpec) -> Vec<Listener<'a>> {
+/// The object that holds listeners.
+#[derive(Clone, Copy)]
+pub(super) struct Holder<'a> {
+    pub parent: ListenerParent,
+    pub key: &'a NamespacedName,
+    pub raw: &'a Value,
+    pub defects: &'a [Defect],
+    pub listeners: &'a [normal::Listener],
+    /// The spec of the Gateway, which has a say about every listener's TLS.
+    pub gateway: &'a GatewaySpec,
+}
+
+/// Looks at every listener of an object, in the order of the spec, those that cannot be read included.
+pub(super) fn evaluate<'a>(world: &World, holder: Holder<'a>) -> Vec<Listener<'a>> {
     let mut listeners: Vec<(usize, Listener<'a>)> =
-        spec.listeners.iter().map(|listener| (listener.index, readable(world, gateway, spec, listener))).collect();
-    for defect in gateway.defects.iter().filter(|defect| defect.cut == CutScope::Listener) {
-        let index =
-            defect.path.strip_prefix("spec.listeners[").and_then(|rest| rest.split_once(']')).and_then(|(index, _)| index.parse().ok());
-        let Some(index) = index.filter(|index| !listeners.iter().any(|(other, _)| other == index)) else { continue };
-        let name = gateway.raw.pointer(&format!("/spec/listeners/{index}/name")).and_then(Value::as_str);
-        // Without a name there is nothing that a status could be attached to; the Gateway's Accepted condition tells of the defect.
+        holder.listeners.iter().map(|listener| (listener.index, readable(world, holder, listener))).collect();
+    for defect in holder.defects.iter().filter(|defect| defect.cut == CutScope::Listener) {
+        let Some(index) = index(defect).filter(|index| !listeners.iter().any(|(other, _)| other == index)) else { continue };
+        let name = holder.raw.pointer(&format!("/spec/listeners/{index}/name")).and_then(Value::as_str);
+        // Without a name there is nothing that a status could be attached to; the object's Accepted condition tells of the defect.
         let Some(name) = name else { continue };
-        let mut listener = empty(gateway, name);
-        listener.reject(Reason::UnsupportedValue, format!("{defect} (value {})", defect.value));
+        let mut listener = empty(holder, name);
+        listener.reject(Reason::UnsupportedValue, defect::message(defect));
         listeners.push((index, listener));
     }
     listeners.sort_by_key(|(index, _)| *index);
@@ -70,10 +81,24 @@ pub(super) fn evaluate<'a>(world: &World, gateway: &'a StoredGateway, spec: &'a 
     found
 }
 
-fn empty<'a>(gateway: &StoredGateway, name: &str) -> Listener<'a> {
+/// What was cut out of the spec of an object that holds listeners and shows in none of their entries, for the object's own Accepted condition.
+pub(super) fn notes(raw: &Value, defects: &[Defect]) -> Vec<String> {
+    let has_entry = |defect: &Defect| {
+        let name = index(defect).and_then(|index| raw.pointer(&format!("/spec/listeners/{index}/name")));
+        defect.cut == CutScope::Listener && name.is_some_and(Value::is_string)
+    };
+    defects.iter().filter(|defect| !has_entry(defect)).map(defect::message).collect()
+}
+
+/// The author's index of the listener that a defect lies in.
+fn index(defect: &Defect) -> Option<usize> {
+    defect.path.strip_prefix("spec.listeners[")?.split_once(']')?.0.parse().ok()
+}
+
+fn empty<'a>(holder: Holder<'a>, name: &str) -> Listener<'a> {
     Listener {
         report: ListenerReport {
-            owner: ListenerOwner { parent: ListenerParent::Gateway, key: gateway.meta.key.clone(), section: name.to_owned() },
+            owner: ListenerOwner { parent: holder.parent, key: holder.key.clone(), section: name.to_owned() },
             supported_kinds: Vec::new(),
             rejected: None,
             conflicted: false,
@@ -88,9 +113,9 @@ fn empty<'a>(gateway: &StoredGateway, name: &str) -> Listener<'a> {
     }
 }
 
-fn readable<'a>(world: &World, gateway: &StoredGateway, spec: &GatewaySpec, listener: &'a normal::Listener) -> Listener<'a> {
+fn readable<'a>(world: &World, holder: Holder<'a>, listener: &'a normal::Listener) -> Listener<'a> {
     let path = format!("spec.listeners[{}]", listener.index);
-    let mut found = Listener { spec: Some(listener), ..empty(gateway, &listener.name) };
+    let mut found = Listener { spec: Some(listener), ..empty(holder, &listener.name) };
     found.protocol = match listener.protocol.as_str() {
         "HTTP" => Some(PortProtocol::Http),
         "HTTPS" => Some(PortProtocol::Https),
@@ -116,12 +141,12 @@ fn readable<'a>(world: &World, gateway: &StoredGateway, spec: &GatewaySpec, list
         found.reject(Reason::UnsupportedValue, format!("{path}.allowedRoutes.namespaces.selector: {problem}"));
     }
     // Experimental channel; the generated types do not have it, and to serve without it would let in whom it is to keep out.
-    let filters = gateway.raw.pointer(&format!("/spec/listeners/{}/filters", listener.index));
+    let filters = holder.raw.pointer(&format!("/spec/listeners/{}/filters", listener.index));
     if filters.is_some_and(|filters| !filters.is_null()) {
         found.reject(Reason::UnsupportedValue, format!("{path}.filters: filters of listeners are not served; put them into the routes"));
     }
     match found.protocol {
-        Some(PortProtocol::Https) => https(&mut found, world, gateway, spec, listener, &path),
+        Some(PortProtocol::Https) => https(&mut found, world, holder, listener, &path),
         Some(PortProtocol::Http) if listener.tls.is_some() => {
             found.reject(
                 Reason::UnsupportedValue,
@@ -145,7 +170,7 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
     }
     let mut unknown = Vec::new();
     for (index, kind) in listener.allowed_routes.kinds.iter().enumerate() {
-        match served.iter().find(|it| kind.known().is_some_and(|known| known == crate::world::kind_of_route(**it))) {
+        match served.iter().find(|it| kind.known().is_some_and(|known| known == kind_of_route(**it))) {
             Some(kind) if !found.report.supported_kinds.contains(kind) => found.report.supported_kinds.push(*kind),
             Some(_) => {}
             None => unknown.push(format!(
@@ -162,8 +187,8 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
     }
 }
 
-fn https(found: &mut Listener<'_>, world: &World, gateway: &StoredGateway, spec: &GatewaySpec, listener: &normal::Listener, path: &str) {
-    if spec.client_validation_on(listener.port).is_some() {
+fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: &normal::Listener, path: &str) {
+    if holder.gateway.client_validation_on(listener.port).is_some() {
         // Serving without the check would let in whom the author wants out.
         let message = format!(
             "spec.tls.frontend: certificates of clients cannot be checked yet, and port {} is not served without the check; remove it for this port",
@@ -186,7 +211,7 @@ fn https(found: &mut Listener<'_>, world: &World, gateway: &StoredGateway, spec:
     let mut faults = Vec::new();
     for (index, reference) in tls.certificate_refs.iter().enumerate() {
         let path = format!("{path}.tls.certificateRefs[{index}]");
-        match certificate::resolve(world, &gateway.meta.key.namespace, &path, reference) {
+        match certificate::resolve(world, kind_of_holder(holder.parent), &holder.key.namespace, &path, reference) {
             Ok(certificate) => found.certificates.push(certificate),
             Err(fault) => faults.push(fault),
         }

@@ -4,17 +4,18 @@
 //! object referred to hears of it as well as what it refers to now.
 
 use super::object;
-use super::{Event, Impact, UnitState, World, one, reference, route_kind};
+use super::reference::Holder;
+use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, reference, route_kind};
 use portico_crds::normal::{FromNamespaces, Grant};
-use portico_crds::{CONTROLLER_NAME, GATEWAY_GROUP, Kind, NamespacedName};
-use portico_providers::{RouteId, UnitId};
+use portico_crds::{GATEWAY_GROUP, Kind, NamespacedName};
+use portico_providers::{ListenerParent, RouteId, UnitId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl World {
-    /// Takes an event in and says whom it concerns. What means nothing to anybody (labels of a route, a status, managedFields, an object of a
-    /// kind that is not read) has an empty impact.
+    /// Takes an event in and says whom it concerns. What means nothing to anybody (labels of a route, managedFields, an object of a kind that is
+    /// not read) has an empty impact; a status of ours that somebody wrote, us included, is only named.
     pub fn apply(&mut self, event: Event) -> Impact {
         let (kind, key, object) = match event {
             Event::Upsert { kind, object } => (kind, object::Meta::of(&object).key, Some(object)),
@@ -26,6 +27,7 @@ impl World {
         match kind {
             Kind::GatewayClass => self.apply_class(key.name, object),
             Kind::Gateway => self.apply_gateway(key, object),
+            Kind::ListenerSet => self.apply_listener_set(key, object),
             Kind::LoadBalancerProfile => self.apply_profile(key, object),
             Kind::ReferenceGrant => self.apply_grant(key, object.as_deref().and_then(object::grant)),
             Kind::Namespace => self.apply_namespace(key.name, object.as_deref().map(object::labels)),
@@ -41,7 +43,10 @@ impl World {
             Kind::Secret => {
                 let new = object.as_deref().map(object::secret);
                 let changed = replace(&mut self.secrets, &key, new);
-                Impact { units: if changed { self.live(self.secrets_of.sources(&key)) } else { BTreeSet::new() }, ..Impact::default() }
+                Impact {
+                    units: if changed { self.units_of_holders(self.secrets_of.sources(&key)) } else { BTreeSet::new() },
+                    ..Impact::default()
+                }
             }
             Kind::CustomResourceDefinition => self.apply_crd(&key.name, object.as_deref()),
             _ => Impact::default(),
@@ -49,16 +54,19 @@ impl World {
     }
 
     fn apply_route(&mut self, id: RouteId, new: Option<Arc<Value>>) -> Impact {
-        if unchanged(self.routes.get_mut(&id).map(|route| &mut route.stored), new.as_ref()) {
-            return Impact::default();
+        match news(self.routes.get_mut(&id).map(|route| &mut route.stored), new.as_ref()) {
+            News::Nothing => return Impact::default(),
+            News::Status if self.served_parents(&id).next().is_some() => return Impact::of_status(kind_of_route(id.kind), id.key),
+            News::Status => return Impact::default(),
+            News::Meaning => {}
         }
         let mut impact = self.units_of_routes(std::iter::once(&id));
         let before: BTreeSet<_> = self.served_parents(&id).cloned().collect();
         let route = new.map(|raw| object::route(id.kind, raw));
-        let targets =
-            |of: fn(&RouteId, &object::StoredRoute) -> BTreeSet<NamespacedName>| route.as_ref().map(|it| of(&id, it)).unwrap_or_default();
-        self.gateways_of.set(&id, targets(reference::gateways));
-        self.services_of.set(&id, targets(reference::services));
+        let parents = |kind| route.as_ref().map(|it| reference::parents(&id, it, kind)).unwrap_or_default();
+        self.gateways_of.set(&id, parents(Kind::Gateway));
+        self.sets_of.set(&id, parents(Kind::ListenerSet));
+        self.services_of.set(&id, route.as_ref().map(|it| reference::services(&id, it)).unwrap_or_default());
         self.route_crossings.set(&id, route.as_ref().map(|it| reference::route_crossings(&id, it)).unwrap_or_default());
         self.namespace_of.set(&id, one(route.as_ref().map(|_| id.key.namespace.clone())));
         replace_raw(&mut self.routes, &id, route);
@@ -71,15 +79,18 @@ impl World {
     }
 
     fn apply_gateway(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
-        if unchanged(self.gateways.get_mut(&key), new.as_ref()) {
-            return Impact::default();
+        match news(self.gateways.get_mut(&key), new.as_ref()) {
+            News::Nothing => return Impact::default(),
+            News::Status if self.reports_on_object(Kind::Gateway, &key) => return Impact::of_status(Kind::Gateway, key),
+            News::Status => return Impact::default(),
+            News::Meaning => {}
         }
         let unit = UnitId::Gateway(key.clone());
         let before = (self.unit_state(&unit), self.our_class(&key));
         let gateway = new.map(object::gateway);
         self.class_of.set(&key, one(gateway.as_ref().map(|it| it.class().to_owned())));
-        self.secrets_of.set(&key, gateway.as_ref().map(reference::secrets).unwrap_or_default());
-        self.gateway_crossings.set(&key, gateway.as_ref().map(reference::gateway_crossings).unwrap_or_default());
+        let secrets = gateway.as_ref().map(reference::secrets_of_gateway).unwrap_or_default();
+        self.set_references((ListenerParent::Gateway, key.clone()), secrets);
         let parameters = gateway.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.parameters_ref.as_ref());
         self.profile_of_gateway.set(&key, one(parameters.and_then(|it| reference::profile_of(it, &key.namespace))));
         replace_raw(&mut self.gateways, &key, gateway);
@@ -96,9 +107,38 @@ impl World {
         impact
     }
 
+    fn apply_listener_set(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
+        match news(self.listener_sets.get_mut(&key), new.as_ref()) {
+            News::Nothing => return Impact::default(),
+            News::Status if self.reports_on_object(Kind::ListenerSet, &key) => return Impact::of_status(Kind::ListenerSet, key),
+            News::Status => return Impact::default(),
+            News::Meaning => {}
+        }
+        let mut units = self.live(self.gateway_of_set.targets(&key));
+        let was_served = self.reports_on_object(Kind::ListenerSet, &key);
+        let set = new.map(object::listener_set);
+        self.set_references((ListenerParent::ListenerSet, key.clone()), set.as_ref().map(reference::secrets_of_set).unwrap_or_default());
+        self.gateway_of_set.set(&key, one(set.as_ref().and_then(object::parent_of_set)));
+        self.namespace_of_set.set(&key, one(set.as_ref().map(|_| key.namespace.clone())));
+        replace_raw(&mut self.listener_sets, &key, set);
+        units.extend(self.live(self.gateway_of_set.targets(&key)));
+        let orphaned = was_served && !self.reports_on_object(Kind::ListenerSet, &key);
+        let routes = if orphaned { self.sets_of.sources(&key).cloned().collect() } else { BTreeSet::new() };
+        Impact { units, routes, ..Impact::default() }
+    }
+
+    /// What an object that holds listeners refers to.
+    fn set_references(&mut self, holder: Holder, secrets: BTreeSet<NamespacedName>) {
+        self.holder_crossings.set(&holder, reference::crossings(&holder.1.namespace, &secrets));
+        self.secrets_of.set(&holder, secrets);
+    }
+
     fn apply_class(&mut self, name: String, new: Option<Arc<Value>>) -> Impact {
-        if unchanged(self.classes.get_mut(&name), new.as_ref()) {
-            return Impact::default();
+        match news(self.classes.get_mut(&name), new.as_ref()) {
+            News::Nothing => return Impact::default(),
+            News::Status if self.is_ours(&name) => return Impact::of_status(Kind::GatewayClass, NamespacedName::new("", name)),
+            News::Status => return Impact::default(),
+            News::Meaning => {}
         }
         let gateways: Vec<NamespacedName> = self.class_of.sources(&name).cloned().collect();
         let states = |world: &Self| -> Vec<_> { gateways.iter().map(|key| world.unit_state(&UnitId::Gateway(key.clone()))).collect() };
@@ -153,10 +193,10 @@ impl World {
             let mut from = old.iter().chain(&new).flat_map(|grant| &grant.from);
             from.any(|from| from.group == GATEWAY_GROUP && from.kind == kind.name() && from.namespace == namespace)
         };
-        let routes = self.route_crossings.sources(&key.namespace).filter(|id| lets(super::kind_of_route(id.kind), &id.key.namespace));
+        let routes = self.route_crossings.sources(&key.namespace).filter(|id| lets(kind_of_route(id.kind), &id.key.namespace));
         let mut impact = self.units_of_routes(routes);
-        let gateways = self.gateway_crossings.sources(&key.namespace).filter(|gateway| lets(Kind::Gateway, &gateway.namespace));
-        impact.units.extend(self.live(gateways));
+        let holders = self.holder_crossings.sources(&key.namespace);
+        impact.units.extend(self.units_of_holders(holders.filter(|(parent, holder)| lets(kind_of_holder(*parent), &holder.namespace))));
         impact
     }
 
@@ -170,15 +210,19 @@ impl World {
         if old == *new {
             return Impact::default();
         }
-        let selects = |gateway: &&NamespacedName| {
-            let spec = self.gateways.get(*gateway).and_then(|it| it.spec.as_ref());
-            spec.into_iter().flat_map(|spec| &spec.listeners).any(|listener| match &listener.allowed_routes.from {
-                FromNamespaces::Selector(selector) => selector.matches(&old) != selector.matches(new),
-                FromNamespaces::All | FromNamespaces::Same | FromNamespaces::None => false,
-            })
+        let differs = |from: &FromNamespaces| match from {
+            FromNamespaces::Selector(selector) => selector.matches(&old) != selector.matches(new),
+            FromNamespaces::All | FromNamespaces::Same | FromNamespaces::None => false,
         };
-        let gateways: BTreeSet<_> = self.namespace_of.sources(&name).flat_map(|route| self.gateways_of.targets(route)).collect();
-        Impact { units: self.live(gateways.into_iter().filter(selects)), ..Impact::default() }
+        let of_routes: BTreeSet<_> = self.namespace_of.sources(&name).flat_map(|route| self.gateways_of_route(route)).collect();
+        let selects_routes = |gateway: &&NamespacedName| self.listeners_of(gateway).any(|listener| differs(&listener.allowed_routes.from));
+        let of_sets = self.namespace_of_set.sources(&name).flat_map(|set| self.gateway_of_set.targets(set));
+        let selects_sets = |gateway: &&NamespacedName| {
+            let spec = self.gateways.get(*gateway).and_then(|it| it.spec.as_ref());
+            spec.is_some_and(|spec| differs(&spec.allowed_listeners.from))
+        };
+        let gateways = of_routes.into_iter().filter(selects_routes).chain(of_sets.filter(selects_sets));
+        Impact { units: self.live(gateways), ..Impact::default() }
     }
 
     fn apply_slice(&mut self, key: &NamespacedName, new: Option<object::Slice>) -> Impact {
@@ -207,7 +251,7 @@ impl World {
     }
 
     fn is_ours(&self, class: &str) -> bool {
-        self.classes.get(class).is_some_and(|class| class.controller() == CONTROLLER_NAME)
+        self.reports_on_object(Kind::GatewayClass, &NamespacedName::new("", class))
     }
 
     /// The class of a Gateway, if it is ours.
@@ -220,27 +264,56 @@ impl World {
         gateways.cloned().map(UnitId::Gateway).filter(|unit| self.unit_state(unit) != UnitState::Absent).collect()
     }
 
-    /// The units that routes name as parents.
+    /// The units of objects that hold listeners.
+    fn units_of_holders<'a>(&self, holders: impl Iterator<Item = &'a Holder>) -> BTreeSet<UnitId> {
+        let gateways: BTreeSet<_> = holders
+            .filter_map(|(parent, key)| match parent {
+                ListenerParent::Gateway => Some(key),
+                ListenerParent::ListenerSet => self.gateway_of_set.targets(key).next(),
+            })
+            .collect();
+        self.live(gateways.into_iter())
+    }
+
+    /// The Gateways that a route names as parents, directly or through a ListenerSet.
+    fn gateways_of_route(&self, route: &RouteId) -> impl Iterator<Item = &NamespacedName> {
+        let through_sets = self.sets_of.targets(route).flat_map(|set| self.gateway_of_set.targets(set));
+        self.gateways_of.targets(route).chain(through_sets)
+    }
+
+    /// The units of routes.
     fn units_of_routes<'a>(&self, routes: impl Iterator<Item = &'a RouteId>) -> Impact {
-        Impact { units: self.live(routes.flat_map(|route| self.gateways_of.targets(route))), ..Impact::default() }
+        let gateways: BTreeSet<_> = routes.flat_map(|route| self.gateways_of_route(route)).collect();
+        Impact { units: self.live(gateways.into_iter()), ..Impact::default() }
     }
 
     /// The routes of a Gateway whose entries nobody owns any more, after it stopped being served.
     fn orphans(&self, gateway: &NamespacedName, before: UnitState, after: UnitState) -> BTreeSet<RouteId> {
         let served = |state| matches!(state, UnitState::Live | UnitState::Held);
-        if served(before) && !served(after) { self.gateways_of.sources(gateway).cloned().collect() } else { BTreeSet::new() }
+        if served(before) && !served(after) { self.routes_of(gateway).into_keys().cloned().collect() } else { BTreeSet::new() }
     }
 }
 
-/// Whether an object means what it meant. If so, its raw form is kept up to date, for its status is merged into it.
-fn unchanged<S>(old: Option<&mut object::Stored<S>>, new: Option<&Arc<Value>>) -> bool {
+/// What a new form of an object brings.
+enum News {
+    /// Nothing that anybody reads.
+    Nothing,
+    /// Another status.
+    Status,
+    /// It means something else than before.
+    Meaning,
+}
+
+/// Compares an object with what is known of it. If it means the same, its raw form is kept up to date, for its status is merged into it.
+fn news<S>(old: Option<&mut object::Stored<S>>, new: Option<&Arc<Value>>) -> News {
     match (old, new) {
-        (None, None) => true,
+        (None, None) => News::Nothing,
         (Some(old), Some(raw)) if old.means_the_same(raw) => {
+            let same = old.raw.get("status") == raw.get("status");
             old.raw = raw.clone();
-            true
+            if same { News::Nothing } else { News::Status }
         }
-        _ => false,
+        _ => News::Meaning,
     }
 }
 

@@ -36,12 +36,21 @@ pub struct Impact {
     pub services: BTreeSet<NamespacedName>,
     /// Routes that have, or may have, status entries of ours for parents that are none any more: see [`crate::route_cleanup`].
     pub routes: BTreeSet<RouteId>,
+    /// Objects whose status, in which we have a say, somebody wrote, and nothing else: nothing comes out differently, but what we said may be
+    /// gone from them. Our own writes are among them.
+    pub statuses: BTreeSet<(Kind, NamespacedName)>,
 }
 
 impl Impact {
+    /// The impact of a status that somebody wrote.
+    pub(super) fn of_status(kind: Kind, key: NamespacedName) -> Self {
+        Self { statuses: BTreeSet::from([(kind, key)]), ..Self::default() }
+    }
+
     /// Whether nothing is affected.
     pub fn is_empty(&self) -> bool {
-        self.units.is_empty() && self.classes.is_empty() && self.services.is_empty() && self.routes.is_empty()
+        let Self { units, classes, services, routes, statuses } = self;
+        units.is_empty() && classes.is_empty() && services.is_empty() && routes.is_empty() && statuses.is_empty()
     }
 
     /// Adds another impact to this one.
@@ -50,6 +59,7 @@ impl Impact {
         self.classes.extend(other.classes);
         self.services.extend(other.services);
         self.routes.extend(other.routes);
+        self.statuses.extend(other.statuses);
     }
 }
 

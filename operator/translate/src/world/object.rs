@@ -1,9 +1,11 @@
 //! What the world keeps of each object: the part that can matter.
 
-use portico_crds::gateway::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ParentReference, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute};
-use portico_crds::normal::{GatewaySpec, Grant, Normal, NormalSpec, ParentRef, RouteSpec};
+use portico_crds::gateway::{
+    Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ParentReference, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
+};
+use portico_crds::normal::{GatewaySpec, Grant, ListenerSetSpec, Normal, NormalSpec, ParentRef, RouteSpec};
 use portico_crds::v1alpha1::{LoadBalancerProfile, LoadBalancerProfileSpec};
-use portico_crds::{Defect, NamespacedName, ObjectRef, decode};
+use portico_crds::{Defect, Kind, NamespacedName, ObjectRef, decode};
 use portico_providers::{AddressFamily, RouteKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -86,6 +88,17 @@ impl StoredGateway {
     }
 }
 
+pub(crate) fn listener_set(raw: Arc<Value>) -> Stored<ListenerSetSpec> {
+    read::<ListenerSet>(raw)
+}
+
+/// The Gateway that a ListenerSet names, also one that cannot be read otherwise.
+pub(crate) fn parent_of_set(set: &Stored<ListenerSetSpec>) -> Option<NamespacedName> {
+    let readable = || readable_parent(set.raw.pointer("/spec/parentRef")?);
+    let parent = set.spec.as_ref().map(|spec| spec.parent.clone()).or_else(readable)?;
+    (parent.known_kind() == Some(Kind::Gateway)).then(|| parent.resolve(&set.meta.key.namespace))
+}
+
 /// A route of any kind, with its parents even where the rest of it cannot be read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredRoute {
@@ -108,8 +121,11 @@ pub(crate) fn route(kind: RouteKind, raw: Arc<Value>) -> StoredRoute {
 /// The parent references of a route that cannot be read as a whole, so that it can be reported to them.
 fn readable_parents(raw: &Value) -> Vec<ParentRef> {
     let list = raw.pointer("/spec/parentRefs").and_then(Value::as_array);
-    let read = |entry: &Value| serde_json::from_value::<ParentReference>(entry.clone()).ok().and_then(|it| ParentRef::try_from(&it).ok());
-    list.into_iter().flatten().filter_map(read).collect()
+    list.into_iter().flatten().filter_map(readable_parent).collect()
+}
+
+fn readable_parent(raw: &Value) -> Option<ParentRef> {
+    ParentRef::try_from(&serde_json::from_value::<ParentReference>(raw.clone()).ok()?).ok()
 }
 
 /// What a GatewayClass says.

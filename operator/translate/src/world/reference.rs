@@ -1,9 +1,9 @@
 //! What a route or a Gateway refers to.
 
-use super::object::{StoredGateway, StoredRoute};
-use portico_crds::normal::{BackendRef, ParentRef, RouteFilter, RouteRule};
+use super::object::{Stored, StoredGateway, StoredRoute};
+use portico_crds::normal::{BackendRef, Listener, ListenerSetSpec, RouteFilter, RouteRule, SecretRef};
 use portico_crds::{Kind, NamespacedName, ObjectRef};
-use portico_providers::RouteId;
+use portico_providers::{ListenerParent, RouteId};
 use std::collections::BTreeSet;
 
 /// The backends of a rule, those of its filters and of its backends' filters included.
@@ -19,13 +19,13 @@ fn backends<'a>(rule: &'a RouteRule) -> impl Iterator<Item = &'a BackendRef> {
     rule.filters.iter().filter_map(of_filter).chain(rule.backend_refs.iter().flat_map(of_backend))
 }
 
-/// The Gateway that a parent reference means, if it means one.
-pub(crate) fn gateway_of(parent: &ParentRef, namespace: &str) -> Option<NamespacedName> {
-    (parent.known_kind() == Some(Kind::Gateway)).then(|| parent.resolve(namespace))
-}
+/// An object that holds listeners: a Gateway or a ListenerSet.
+pub(super) type Holder = (ListenerParent, NamespacedName);
 
-pub(super) fn gateways(id: &RouteId, route: &StoredRoute) -> BTreeSet<NamespacedName> {
-    route.parents.iter().filter_map(|parent| gateway_of(parent, &id.key.namespace)).collect()
+/// The parents of a kind that a route names.
+pub(super) fn parents(id: &RouteId, route: &StoredRoute, kind: Kind) -> BTreeSet<NamespacedName> {
+    let parents = route.parents.iter().filter(|parent| parent.known_kind() == Some(kind));
+    parents.map(|parent| parent.resolve(&id.key.namespace)).collect()
 }
 
 pub(super) fn services(id: &RouteId, route: &StoredRoute) -> BTreeSet<NamespacedName> {
@@ -40,16 +40,25 @@ pub(super) fn route_crossings(id: &RouteId, route: &StoredRoute) -> BTreeSet<Str
     rules.flat_map(backends).filter_map(|backend| backend.namespace.clone()).filter(|namespace| *namespace != id.key.namespace).collect()
 }
 
-pub(super) fn secrets(gateway: &StoredGateway) -> BTreeSet<NamespacedName> {
-    let namespace = &gateway.meta.key.namespace;
+/// The Secrets that a Gateway names, for its listeners and for backends.
+pub(super) fn secrets_of_gateway(gateway: &StoredGateway) -> BTreeSet<NamespacedName> {
     let Some(spec) = &gateway.spec else { return BTreeSet::new() };
-    let of_listeners = spec.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificate_refs);
-    of_listeners.chain(&spec.backend_client_certificate).filter(|it| it.is_secret()).map(|it| it.resolve(namespace)).collect()
+    secrets(&gateway.meta.key.namespace, &spec.listeners, spec.backend_client_certificate.as_ref())
 }
 
-/// The other namespaces into which a Gateway refers.
-pub(super) fn gateway_crossings(gateway: &StoredGateway) -> BTreeSet<String> {
-    secrets(gateway).into_iter().map(|secret| secret.namespace).filter(|namespace| *namespace != gateway.meta.key.namespace).collect()
+/// The Secrets that a ListenerSet names.
+pub(super) fn secrets_of_set(set: &Stored<ListenerSetSpec>) -> BTreeSet<NamespacedName> {
+    set.spec.as_ref().map(|spec| secrets(&set.meta.key.namespace, &spec.listeners, None)).unwrap_or_default()
+}
+
+fn secrets(namespace: &str, listeners: &[Listener], further: Option<&SecretRef>) -> BTreeSet<NamespacedName> {
+    let of_listeners = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificate_refs);
+    of_listeners.chain(further).filter(|it| it.is_secret()).map(|it| it.resolve(namespace)).collect()
+}
+
+/// The other namespaces of what an object in `own` refers to.
+pub(super) fn crossings<'a>(own: &str, targets: impl IntoIterator<Item = &'a NamespacedName>) -> BTreeSet<String> {
+    targets.into_iter().map(|target| &target.namespace).filter(|namespace| *namespace != own).cloned().collect()
 }
 
 /// The profile that a reference means; `namespace` stands in where it names none.

@@ -1,0 +1,44 @@
+//! ListenerSets: whether they may attach to their Gateway, and their listeners.
+
+use super::listener::{self, Holder, Listener};
+use crate::World;
+use crate::report::{Fault, ListenerSetReport};
+use crate::world::object::Stored;
+use portico_crds::NamespacedName;
+use portico_crds::condition::ListenerSetReason as Reason;
+use portico_crds::normal::{GatewaySpec, ListenerSetSpec};
+use portico_providers::ListenerParent;
+
+/// Looks at a ListenerSet of a Gateway. Where it may not attach it has no listeners.
+pub(super) fn evaluate<'a>(
+    world: &World,
+    gateway: &NamespacedName,
+    gateway_spec: &'a GatewaySpec,
+    set: &'a Stored<ListenerSetSpec>,
+) -> (ListenerSetReport, Vec<Listener<'a>>) {
+    let key = &set.meta.key;
+    let mut report = ListenerSetReport { generation: set.meta.generation, ..ListenerSetReport::default() };
+    let allowed = gateway_spec.allowed_listeners.from.allows(&gateway.namespace, &key.namespace, world.labels(&key.namespace));
+    if !allowed {
+        let message = format!(
+            "Gateway {gateway} takes no ListenerSets from namespace {}; its spec.allowedListeners.namespaces decides",
+            key.namespace
+        );
+        report.rejected = Some(Fault::new(Reason::NotAllowed, message));
+        return (report, Vec::new());
+    }
+    let Some(spec) = &set.spec else {
+        report.rejected = Some(Fault::new(Reason::Invalid, format!("The ListenerSet cannot be read: {}", set.unreadable())));
+        return (report, Vec::new());
+    };
+    report.notes = listener::notes(&set.raw, &set.defects);
+    let holder = Holder {
+        parent: ListenerParent::ListenerSet,
+        key,
+        raw: &set.raw,
+        defects: &set.defects,
+        listeners: &spec.listeners,
+        gateway: gateway_spec,
+    };
+    (report, listener::evaluate(world, holder))
+}
