@@ -223,6 +223,7 @@ impl<P: Provider> Engine<P> {
 
     /// Removes everything of a unit that is to go, and then our finalizer.
     async fn remove(&self, unit: &UnitId) -> Result<Passed, PassError> {
+        self.status.forget(unit);
         self.targets.bind(unit, Vec::new());
         if let Some(pause) = self.clear(unit).await? {
             return Ok(Passed::LookAgain(pause));
@@ -251,6 +252,7 @@ impl<P: Provider> Engine<P> {
     /// A unit that the world does not know (any more). Only one that the sweep found in the cloud costs anything: it is deleted if the API server
     /// itself says that there is no such Gateway.
     async fn forget(&self, unit: &UnitId, orphan: bool) -> Result<Passed, PassError> {
+        self.status.forget(unit);
         self.targets.bind(unit, Vec::new());
         if !orphan {
             return Ok(Passed::Nothing);

@@ -31,6 +31,19 @@ impl Objects {
         self.cluster.as_ref()
     }
 
+    /// The world that shows what was seen.
+    pub fn world(&self) -> &SharedWorld {
+        &self.world
+    }
+
+    /// Whether what was seen last is what our own last write returned.
+    pub fn is_our_write(&self, kind: Kind, key: &NamespacedName) -> bool {
+        let seen = self.world.read().raw(kind, key).cloned();
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = written.get(&(kind, key.clone()));
+        matches!((seen, ours), (Some(seen), Some(ours)) if resource_version(&seen) == resource_version(ours))
+    }
+
     /// The newest known form.
     pub fn newest(&self, kind: Kind, key: &NamespacedName) -> Option<Arc<Value>> {
         let seen = self.world.read().raw(kind, key).cloned();

@@ -128,6 +128,9 @@ impl<P: Provider> Operator<P> {
         for route in &impact.routes {
             self.engine.clean_route(route);
         }
+        for place in &impact.statuses {
+            self.status.look(place);
+        }
         self.gauge();
     }
 

@@ -2,21 +2,28 @@
 //!
 //! What several passes say about one object (a route with parents in two load balancers) is merged into one write, in the order in which it
 //! was said. Everything of others stays as it is: see [`portico_translate::status::merge`].
+//!
+//! What was said last is remembered. Where somebody else takes it off an object it is said again, without a pass: at once the first time, then
+//! with pauses that double, so that two controllers that claim one name do not write against each other for ever.
+
+mod memory;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{Leadership, UnitId};
+use portico_translate::renew;
 use portico_translate::status::{self, Desired};
 use serde_json::Value;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::cluster::ClusterError;
 use crate::metrics::{Metrics, WriteLabels};
 use crate::objects::{Objects, Write};
 use crate::queue::{Backoff, Finish, Queue};
+use memory::Memory;
 
 /// An object with a status.
 pub type Place = (Kind, NamespacedName);
@@ -30,17 +37,18 @@ pub struct StatusWriter {
     leadership: Arc<dyn Leadership>,
     metrics: Arc<Metrics>,
     said: Mutex<BTreeMap<Place, Said>>,
+    memory: Mutex<Memory>,
     queue: Queue<Place>,
 }
 
-/// What was said about an object and is not written yet, oldest first; one entry per speaker.
-type Said = Vec<(Speaker, Desired)>;
+/// What was said about an object, oldest first; one entry per speaker.
+type Said = Vec<(Speaker, Arc<Desired>)>;
 
 impl StatusWriter {
     /// A writer.
     pub fn new(objects: Arc<Objects>, leadership: Arc<dyn Leadership>, metrics: Arc<Metrics>) -> Self {
         let backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(60) };
-        Self { objects, leadership, metrics, said: Mutex::default(), queue: Queue::new(backoff) }
+        Self { objects, leadership, metrics, said: Mutex::default(), memory: Mutex::default(), queue: Queue::new(backoff) }
     }
 
     /// The objects that wait.
@@ -48,8 +56,10 @@ impl StatusWriter {
         &self.queue
     }
 
-    /// Takes up what a speaker says; what it said before about the same objects is void.
+    /// Takes up all that a unit says, or one thing that nobody in particular does; what it said before about the same objects is void.
     pub fn say(&self, speaker: &Speaker, statuses: impl IntoIterator<Item = (Place, Desired)>) {
+        let statuses: Vec<_> = statuses.into_iter().map(|(place, desired)| (place, Arc::new(desired))).collect();
+        self.memory().remember(speaker, &statuses);
         for (place, desired) in statuses {
             // Most of what is said is no news: it costs a comparison and no turn in the queue.
             let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,11 +71,51 @@ impl StatusWriter {
         }
     }
 
+    /// Forgets what a unit said, which is no more.
+    pub fn forget(&self, unit: &UnitId) {
+        self.memory().remember(&Some(unit.clone()), &[]);
+    }
+
+    /// Somebody wrote an object's status: sees to it that what we said is still there. Costs a comparison where it is.
+    pub fn look(&self, place: &Place) {
+        let (kind, key) = place;
+        if !self.leadership.is_leader() || self.objects.is_our_write(*kind, key) {
+            return;
+        }
+        let said = self.still_meant(place);
+        let Some(object) = self.objects.newest(*kind, key).filter(|_| !said.is_empty()) else { return };
+        if merged(&object, &said, jiff::Timestamp::now()).is_none() {
+            return;
+        }
+        if let Some(pause) = self.memory().repair(place, Instant::now()) {
+            info!(%kind, object = %key, ?pause, "somebody else changed what we said in the status; saying it again");
+            self.queue.add_after(place.clone(), pause);
+        }
+    }
+
+    /// What was said about an object, as far as it holds.
+    fn still_meant(&self, place: &Place) -> Said {
+        let said = self.memory().said(place);
+        let world = self.objects.world().read();
+        let renewed = said.into_iter().map(|(who, desired)| Some((who, Arc::new(renew(&world, place.0, &place.1, &desired)?))));
+        renewed.flatten().collect()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes what was said about one object.
     pub async fn write(&self, place: &Place) -> Finish {
-        let Some(said) = self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(place) else { return Finish::Done };
-        if !self.leadership.is_leader() {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
+        let repair = self.memory().begin_repair(place);
+        if !self.leadership.is_leader() || (said.is_none() && !repair) {
             return Finish::Done;
+        }
+        let mut said = said.unwrap_or_default();
+        if repair {
+            let again = self.still_meant(place).into_iter().filter(|(who, _)| said.iter().all(|(newer, _)| newer != who));
+            said = again.collect::<Said>().into_iter().chain(said).collect();
         }
         let (kind, key) = place;
         let now = jiff::Timestamp::now();
@@ -119,3 +169,6 @@ fn merged(object: &Value, said: &Said, now: jiff::Timestamp) -> Option<Value> {
 fn rfc3339(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests;
