@@ -10,6 +10,7 @@ use portico_translate::{CLASS_FINALIZER, FINALIZER, Report, UnitState, translate
 use tracing::{debug, info, warn};
 
 use crate::cluster::ClusterError;
+use crate::gate;
 use crate::keeper::SharedWorld;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::objects::Objects;
@@ -39,6 +40,8 @@ enum Passed {
     Done,
     /// The cloud is still at work.
     LookAgain(Duration),
+    /// Changes wait for targets, at most that long; the target loop says when they are ready.
+    Waiting(Duration),
     /// There is nothing to do about this unit.
     Nothing,
 }
@@ -134,6 +137,7 @@ impl<P: Provider> Engine<P> {
                 self.mark_stale(unit.clone());
                 Finish::Again(pause)
             }
+            Ok(Passed::Waiting(pause)) => Finish::Again(pause),
             Err(PassError::Provider(ProviderError::NotLeader)) => Finish::Done,
             Err(error) => {
                 if fresh {
@@ -157,12 +161,17 @@ impl<P: Provider> Engine<P> {
             return Ok(Passed::Nothing);
         };
         let mut report = translation.report;
+        if let Err(error) = self.provider.prepare(&plan).await {
+            report.fail(&error);
+            self.say(unit, &report);
+            return Err(error.into());
+        }
         let compiled = self.provider.compile(&self.cluster, &plan);
         report.refuse(&compiled.refusals);
         self.targets.bind(unit, compiled.bindings);
         let outcome = self.bring_about(unit, &plan, &compiled.stack, fresh, &report).await;
         match &outcome {
-            Ok(outcome) => report.finish(outcome),
+            Ok((outcome, _)) => report.finish(outcome),
             Err(PassError::Provider(error)) => report.fail(error),
             Err(PassError::Cluster(_)) => {}
         }
@@ -171,16 +180,31 @@ impl<P: Provider> Engine<P> {
         if fresh {
             self.targets.recheck(unit);
         }
-        match outcome?.state {
-            LoadBalancerState::Provisioning { look_again } => Ok(Passed::LookAgain(look_again)),
+        let (outcome, waiting) = outcome?;
+        match (outcome.state, waiting) {
+            (LoadBalancerState::Provisioning { look_again }, _) => Ok(Passed::LookAgain(look_again)),
+            (_, Some(pause)) => Ok(Passed::Waiting(pause)),
             _ => Ok(Passed::Done),
         }
     }
 
-    /// Observe, diff, execute.
-    async fn bring_about(&self, unit: &UnitId, plan: &Plan, stack: &P::Stack, fresh: bool, report: &Report) -> Result<Outcome, PassError> {
+    /// Observe, diff, execute. Changes whose gate is closed are left for a later pass; then a pause comes back, too.
+    async fn bring_about(
+        &self,
+        unit: &UnitId,
+        plan: &Plan,
+        stack: &P::Stack,
+        fresh: bool,
+        report: &Report,
+    ) -> Result<(Outcome, Option<Duration>), PassError> {
         let observed = self.provider.observe(stack, fresh).await?;
         let changes = self.provider.diff(stack, &observed)?;
+        let closed = self.targets.wait_for(unit, &gate::needed(&changes));
+        let (changes, waiting) = gate::split(changes, &closed.sets);
+        if waiting > 0 {
+            let target_sets = closed.sets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            info!(%unit, waiting, target_sets, "changes wait until their targets take requests");
+        }
         if !changes.is_empty() {
             if fresh {
                 self.metrics.drift.inc();
@@ -195,7 +219,7 @@ impl<P: Provider> Engine<P> {
         if outcome.state != LoadBalancerState::Absent {
             self.hold(plan).await?;
         }
-        Ok(outcome)
+        Ok((outcome, (waiting > 0).then_some(closed.at_most)))
     }
 
     async fn execute(

@@ -14,6 +14,7 @@ pub mod crds_command;
 #[cfg(feature = "embedded-cloud")]
 pub mod demo;
 pub mod engine;
+pub mod gate;
 pub mod health;
 pub mod keeper;
 pub mod lease;

@@ -97,8 +97,10 @@ impl<P: Provider> Operator<P> {
             metrics: metrics.clone(),
             witness,
         }));
-        let queue = || Arc::new(Queue::new(Backoff::default()));
-        Self { world, engine, targets, status, units: queue(), classes: Arc::new(Queue::new(Backoff::default())), metrics }
+        let units = Arc::new(Queue::new(Backoff::default()));
+        let woken = units.clone();
+        targets.on_open(move |unit| woken.add(unit.clone()));
+        Self { world, engine, targets, status, units, classes: Arc::new(Queue::new(Backoff::default())), metrics }
     }
 
     /// The world.

@@ -51,6 +51,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let Some(cluster_id) = cluster_id(&client, arguments.cluster_id.as_deref(), &stop).await else { return Ok(()) };
     info!(cluster = %cluster_id, "this cluster's id in the cloud");
     let provider = Aws::connect((&arguments.aws).into()).await.context("AWS cannot be used")?;
+    metrics.register(|registry| provider.register_metrics(registry));
 
     let session = Session { arguments, client, cluster_id, lease_namespace, metrics, health };
     session.run(Arc::new(provider), stop).await

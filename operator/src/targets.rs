@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use portico_crds::NamespacedName;
-use portico_providers::{Binding, Leadership, Provider, ProviderError, TargetSetId, UnitId};
+use portico_providers::{
+    Binding, Leadership, Provider, ProviderError, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport,
+    UnitId,
+};
 use tracing::{debug, info, warn};
 
+use crate::gate::Needed;
 use crate::keeper::SharedWorld;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::queue::{Backoff, Finish, Queue};
@@ -25,6 +29,13 @@ const WAITING: Duration = Duration::from_secs(5);
 /// Pause before another look at a target set that was not there, should no pass come before.
 const ABSENT: Duration = Duration::from_secs(30);
 
+/// How long changes wait for targets that do not become healthy. AWS registers a target within a minute and looks at it every few seconds; what takes longer is more
+/// likely a health check that does not fit its pods than pods that will be ready soon.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Pause before addresses are offered again that the cloud did not take.
+const REJECTED: Duration = Duration::from_secs(300);
+
 /// Keeps target sets filled.
 pub struct Targets<P> {
     provider: Arc<P>,
@@ -33,6 +44,30 @@ pub struct Targets<P> {
     metrics: Arc<Metrics>,
     bindings: Mutex<Bindings>,
     queue: Queue<TargetSetId>,
+    awaited: Mutex<BTreeMap<TargetSetId, Awaited>>,
+    patience: Mutex<Duration>,
+    wake: OnceLock<Wake>,
+}
+
+/// Hears of a unit whose changes need not wait any more.
+type Wake = Box<dyn Fn(&UnitId) + Send + Sync>;
+
+/// A target set that changes wait for.
+#[derive(Debug)]
+struct Awaited {
+    unit: UnitId,
+    needed: Needed,
+    since: Instant,
+    open: bool,
+}
+
+/// Target sets that changes wait for.
+#[derive(Debug, Default)]
+pub struct Closed {
+    /// The sets.
+    pub sets: BTreeSet<TargetSetId>,
+    /// When patience is over.
+    pub at_most: Duration,
 }
 
 /// Which endpoints fill which target set, from the last compile of each unit.
@@ -44,6 +79,8 @@ struct Bindings {
     absent: BTreeSet<TargetSetId>,
     /// Endpoints in use when a target set was last brought up to date.
     used: BTreeMap<TargetSetId, BTreeSet<(IpAddr, u16)>>,
+    /// Addresses that the cloud did not take.
+    rejected: BTreeMap<TargetSetId, Vec<RejectedTarget>>,
     /// Counts what a unit's pass made, so that a look that began before it does not count as one after it.
     made: BTreeMap<UnitId, u64>,
 }
@@ -76,6 +113,7 @@ impl Bindings {
     fn forget(&mut self, sink: &TargetSetId) {
         self.absent.remove(sink);
         self.used.remove(sink);
+        self.rejected.remove(sink);
         let Some((_, binding)) = self.by_sink.remove(sink) else { return };
         if let Some(sinks) = self.by_service.get_mut(&binding.source.service) {
             sinks.remove(sink);
@@ -98,7 +136,35 @@ impl<P: Provider> Targets<P> {
     /// A loop without bindings.
     pub fn new(provider: Arc<P>, world: SharedWorld, leadership: Arc<dyn Leadership>, metrics: Arc<Metrics>) -> Self {
         let backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
-        Self { provider, world, leadership, metrics, bindings: Mutex::default(), queue: Queue::new(backoff) }
+        Self {
+            provider,
+            world,
+            leadership,
+            metrics,
+            bindings: Mutex::default(),
+            queue: Queue::new(backoff),
+            awaited: Mutex::default(),
+            patience: Mutex::new(PATIENCE),
+            wake: OnceLock::new(),
+        }
+    }
+
+    /// Says whom to tell of units whose changes need not wait for targets any more; the first call counts.
+    pub fn on_open(&self, wake: impl Fn(&UnitId) + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake));
+    }
+
+    /// How long changes wait for targets that do not become healthy.
+    pub fn set_patience(&self, patience: Duration) {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
+    }
+
+    fn patience(&self) -> Duration {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, BTreeMap<TargetSetId, Awaited>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bindings(&self) -> MutexGuard<'_, Bindings> {
@@ -112,11 +178,78 @@ impl<P: Provider> Targets<P> {
 
     /// Whether nothing is being worked on, due, or gathered.
     pub fn is_settled(&self) -> bool {
-        self.queue.is_settled_for(GATHER_GAINS)
+        let patience = self.patience();
+        self.queue.is_settled_for(GATHER_GAINS) && self.awaited().values().all(|awaited| awaited.open || awaited.since.elapsed() > patience)
+    }
+
+    /// Which of the target sets that a unit's changes need are not ready; the loop looks after them, and wakes the unit when they are. What the unit waited for before
+    /// and does not need now is forgotten. Never blocks.
+    pub fn wait_for(&self, unit: &UnitId, needed: &BTreeMap<TargetSetId, Needed>) -> Closed {
+        let bound: BTreeSet<_> = {
+            let bindings = self.bindings();
+            needed.keys().filter(|sink| bindings.by_sink.contains_key(*sink)).cloned().collect()
+        };
+        let patience = self.patience();
+        let mut closed = Closed::default();
+        let mut awaited = self.awaited();
+        awaited.retain(|sink, it| it.unit != *unit || bound.contains(sink));
+        for (sink, needed) in needed.iter().filter(|(sink, _)| bound.contains(*sink)) {
+            let entry = awaited.entry(sink.clone()).or_insert_with(|| {
+                self.queue.add(sink.clone());
+                Awaited { unit: unit.clone(), needed: *needed, since: Instant::now(), open: false }
+            });
+            if entry.needed < *needed {
+                entry.needed = *needed;
+                entry.open = false;
+                self.queue.add(sink.clone());
+            }
+            entry.give_up(sink, patience);
+            if !entry.open {
+                closed.sets.insert(sink.clone());
+                closed.at_most = closed.at_most.max(patience.saturating_sub(entry.since.elapsed()));
+            }
+        }
+        closed
+    }
+
+    /// Looks whether a target set that changes wait for is ready. Returns the pause until the next look, if one is needed.
+    async fn look(&self, sink: &TargetSetId, targets: &ServiceTargets, report: &TargetsReport) -> Option<Duration> {
+        let (needed, since) = self.awaited().get(sink).filter(|it| !it.open).map(|it| (it.needed, it.since))?;
+        let wanted = targets.in_use();
+        let registered = report.held > 0 && report.held + report.waiting + report.rejected.len() >= wanted.len();
+        let ready = wanted.is_empty()
+            || registered
+                && match needed {
+                    Needed::Registered => true,
+                    Needed::Healthy => match self.provider.target_health(sink).await {
+                        Ok(found) => are_healthy(&wanted, &found),
+                        Err(error) => {
+                            debug!(target_set = %sink, %error, "the health of targets cannot be read; looking again");
+                            false
+                        }
+                    },
+                };
+        let mut awaited = self.awaited();
+        let entry = awaited.get_mut(sink)?;
+        entry.open |= ready;
+        entry.give_up(sink, self.patience());
+        if entry.open {
+            let unit = entry.unit.clone();
+            drop(awaited);
+            if let Some(wake) = self.wake.get() {
+                wake(&unit);
+            }
+            return None;
+        }
+        // The longer it takes, the rarer the looks.
+        Some((since.elapsed() / 4).clamp(Duration::from_millis(100), WAITING))
     }
 
     /// Takes up the bindings of a unit's newest compile.
     pub fn bind(&self, unit: &UnitId, bindings: Vec<Binding>) {
+        if bindings.is_empty() {
+            self.awaited().retain(|_, it| it.unit != *unit);
+        }
         for sink in self.bindings().replace(unit, bindings) {
             self.queue.add(sink);
         }
@@ -169,12 +302,16 @@ impl<P: Provider> Targets<P> {
         match result {
             Ok(report) => {
                 self.bindings().used.insert(sink.clone(), targets.in_use());
+                self.tell_rejected(sink, &targets, &report.rejected);
                 self.metrics.targets_registered.inc_by(u64::try_from(report.registered).unwrap_or(0));
                 self.metrics.targets_deregistered.inc_by(u64::try_from(report.deregistered).unwrap_or(0));
                 if report.registered + report.deregistered > 0 {
                     info!(target_set = %sink, service = %binding.source.service, registered = report.registered, deregistered = report.deregistered, "targets");
                 }
-                if report.waiting > 0 { Finish::Again(WAITING) } else { Finish::Done }
+                let waiting = (report.waiting > 0).then_some(WAITING);
+                let rejected = (!report.rejected.is_empty()).then_some(REJECTED);
+                let look = self.look(sink, &targets, &report).await;
+                [waiting, rejected, look].into_iter().flatten().min().map_or(Finish::Done, Finish::Again)
             }
             Err(ProviderError::NotReady { message }) => {
                 debug!(target_set = %sink, message, "target set is not there yet");
@@ -195,10 +332,67 @@ impl<P: Provider> Targets<P> {
     }
 }
 
+impl<P> Targets<P> {
+    /// Says once of each address that the cloud does not take it, and of which pod it is.
+    fn tell_rejected(&self, sink: &TargetSetId, targets: &ServiceTargets, rejected: &[RejectedTarget]) {
+        let before = {
+            let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+            if rejected.is_empty() { bindings.rejected.remove(sink) } else { bindings.rejected.insert(sink.clone(), rejected.to_vec()) }
+        };
+        for target in rejected.iter().filter(|target| !before.iter().flatten().any(|known| known == *target)) {
+            let endpoint = targets.endpoints.iter().find(|endpoint| endpoint.address == target.address && endpoint.port == target.port);
+            let pod = endpoint.and_then(|endpoint| endpoint.target_ref.as_deref()).unwrap_or("unknown");
+            let RejectedTarget { address, port, reason } = target;
+            warn!(target_set = %sink, service = %targets.binding.source.service, pod, %address, port, reason, "the cloud does not take this address; all others are registered");
+        }
+    }
+}
+
+impl Awaited {
+    /// Opens the gate when patience is over.
+    fn give_up(&mut self, sink: &TargetSetId, patience: Duration) {
+        if !self.open && self.since.elapsed() >= patience {
+            self.open = true;
+            warn!(
+                unit = %self.unit, target_set = %sink, needed = ?self.needed, seconds = patience.as_secs(),
+                "the targets did not become ready; traffic is moved to them nevertheless: check the health check of the LoadBalancerProfile and the pods"
+            );
+        }
+    }
+}
+
+/// Whether the load balancer sends requests to targets that answer: each has been checked, and at least one is healthy.
+fn are_healthy(wanted: &BTreeSet<(IpAddr, u16)>, found: &[TargetHealth]) -> bool {
+    let mut states = found.iter().filter(|health| wanted.contains(&(health.address, health.port))).map(|health| health.state);
+    let unchecked = states.clone().any(|state| state == TargetState::Initial);
+    !unchecked && states.any(|state| state == TargetState::Healthy)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use portico_providers::{AddressFamily, AppProtocol, ServiceBackend};
+
+    #[test]
+    fn targets_are_healthy_when_all_were_checked_and_one_passed() {
+        use TargetState::{Healthy, Initial, Unhealthy, Unused};
+        for (states, expected) in [
+            (vec![Healthy], true),
+            (vec![Healthy, Unhealthy], true),
+            (vec![Healthy, Initial], false),
+            (vec![Unhealthy], false),
+            (vec![Unused], false),
+            (vec![], false),
+        ] {
+            let address = |n: usize| IpAddr::from([10, 0, 0, u8::try_from(n).unwrap()]);
+            let wanted = (0..states.len()).map(|n| (address(n), 80)).collect();
+            let mut found: Vec<_> =
+                (0..).zip(&states).map(|(n, state)| TargetHealth { address: address(n), port: 80, state: *state, reason: None }).collect();
+            // One that goes does not count.
+            found.push(TargetHealth { address: address(99), port: 80, state: Initial, reason: None });
+            assert_eq!(are_healthy(&wanted, &found), expected, "{states:?}");
+        }
+    }
 
     fn binding(service: &str, sink: &str) -> Binding {
         Binding {

@@ -93,8 +93,25 @@ pub struct TargetsReport {
     pub registered: usize,
     /// Addresses taken out.
     pub deregistered: usize,
+    /// Addresses that the set holds now and that should get requests.
+    pub held: usize,
     /// Addresses that cannot be registered yet, since their deregistration is still running; the loop comes back for them.
     pub waiting: usize,
+    /// Addresses that the cloud does not take, ordered; all others are registered nevertheless.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<RejectedTarget>,
+}
+
+/// An address that the cloud does not take as a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectedTarget {
+    /// Address.
+    pub address: IpAddr,
+    /// Port on it.
+    pub port: u16,
+    /// Why, in the cloud's words.
+    pub reason: String,
 }
 
 /// Health of one target as the cloud sees it.

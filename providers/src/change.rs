@@ -49,8 +49,11 @@ pub enum Gate {
     /// Nothing.
     #[default]
     None,
-    /// The targets of these sets are healthy (make before break).
+    /// The targets of these sets have been checked and take requests (make before break): the change moves traffic to them that others serve now. A set without
+    /// endpoints to wait for, and patience that has run out, open the gate as well.
     TargetsHealthy(Vec<crate::TargetSetId>),
+    /// The targets of these sets are registered. For sets that nothing refers to before the change, so that the cloud does not check them yet.
+    TargetsRegistered(Vec<crate::TargetSetId>),
     /// A long operation of the cloud is over.
     OperationDone(String),
     /// An earlier change has reached the data plane.

@@ -18,7 +18,9 @@ mod rule;
 mod unit;
 
 pub use backend::{AppProtocol, Backend, InvalidReason, ServiceBackend, WeightedBackend};
-pub use binding::{AddressFamily, Binding, Endpoint, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport};
+pub use binding::{
+    AddressFamily, Binding, Endpoint, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport,
+};
 pub use change::{Action, Change, ChangeId, Gate, Source};
 pub use filter::{
     Cors, ExtensionRef, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, HeaderValue, PathModifier, RequestMirror,

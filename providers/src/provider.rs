@@ -24,6 +24,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Features that may be claimed in `GatewayClass.status.supportedFeatures`, sorted by name.
     fn supported_features(&self) -> Vec<Feature>;
 
+    /// Reads what compile depends on besides the plan (the account's limits), unless it is remembered. To be called before compile by everyone who may call the cloud;
+    /// without it compile takes the cloud's documented defaults.
+    async fn prepare(&self, _plan: &Plan) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// The stack that serves a plan, what it cannot serve, and which endpoints fill its target sets. Pure and total.
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Self::Stack>;
 

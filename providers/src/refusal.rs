@@ -45,8 +45,10 @@ pub enum RefusalCause {
     },
     /// There is not enough room.
     Quota {
-        /// Name of the limit, as the cloud calls it.
+        /// What is limited: `rules`.
         limit: String,
+        /// What has the limit: `the ALB`.
+        holder: String,
         /// How many are needed.
         need: u32,
         /// How many there are.
@@ -63,7 +65,7 @@ impl fmt::Display for RefusalCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported { detail } | Self::Invalid { detail } => f.write_str(detail),
-            Self::Quota { limit, need, have } => write!(f, "{limit}: {need} needed, {have} allowed"),
+            Self::Quota { limit, holder, need, have } => write!(f, "needs {need} {limit}, {holder} allows {have}"),
         }
     }
 }

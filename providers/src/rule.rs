@@ -16,6 +16,10 @@ pub struct PlanRule {
     pub id: RuleId,
     /// Position within its listener: 0 is tried first. Ranks are dense and total.
     pub rank: u32,
+    /// `metadata.creationTimestamp` of its route, RFC 3339 in UTC; absent in manifests that no API server has seen, which count as the newest. Where a limit leaves no
+    /// room for all rules, those of older routes go on being served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
     /// `rules[].name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

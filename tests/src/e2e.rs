@@ -12,6 +12,7 @@ mod lifecycle;
 mod manifest;
 mod pods;
 mod routing;
+mod switch;
 mod targets;
 
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ const TESTS: &[Test] = tests![
     Operator targets::follow_a_scale_up_in_one_call,
     Operator targets::follow_a_scale_down,
     Operator targets::time_out_without_the_security_group_rule,
+    Operator switch::of_a_backend_loses_no_request,
+    Operator switch::of_a_path_loses_no_request,
+    Operator switch::of_a_rollout_loses_no_request,
     Operator cost::of_a_label_on_a_route_is_nothing,
     Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
 ];

@@ -6,6 +6,7 @@ mod issue;
 mod listener;
 mod load_balancer;
 mod pattern;
+mod quota;
 mod redirect;
 mod rule;
 mod security_group;
@@ -13,19 +14,27 @@ mod target_group;
 mod transform;
 
 use crate::name;
+use crate::observed::Limits;
 use crate::stack::{IpAddressType, Listener, Scheme, Stack, TargetGroup};
 use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
 use portico_providers::{Binding, ClusterId, Compiled, Plan, Refusal, TagSet, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The stack that serves a plan, what an ALB cannot serve of it, and which endpoints fill its target groups. Pure and total: equal plans give equal stacks.
+/// The stack that serves a plan in an account with AWS's default limits: what can be said without looking.
 pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
+    compile_within(cluster, plan, &Limits::default())
+}
+
+/// The stack that serves a plan, what an ALB cannot serve of it, and which endpoints fill its target groups. `limits` are those of the account. Pure and total: equal
+/// arguments give equal stacks.
+pub fn compile_within(cluster: &ClusterId, plan: &Plan, limits: &Limits) -> Compiled<Stack> {
     let EffectiveProfile::Aws(settings) = &plan.profile;
     let scheme = Scheme::from(settings.scheme);
     let mut compiler = Compiler {
         cluster,
         plan,
         settings,
+        limits,
         load_balancer: name::load_balancer(cluster, &plan.unit, scheme),
         ip_address_type: settings.ip_address_type.into(),
         tags: TagSet::new(),
@@ -35,7 +44,8 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
     };
     compiler.tags = compiler.user_tags();
     compiler.refuse_gateway_fields();
-    let listeners = compiler.listeners();
+    let mut listeners = compiler.listeners();
+    compiler.fit(&mut listeners);
     compiler.forget_unused(&listeners);
     let (security_group, backend_access) = compiler.security_groups(&listeners);
     let load_balancer = compiler.load_balancer(scheme);
@@ -70,6 +80,7 @@ struct Compiler<'a> {
     cluster: &'a ClusterId,
     plan: &'a Plan,
     settings: &'a AwsSettings,
+    limits: &'a Limits,
     /// Name of the load balancer.
     load_balancer: String,
     ip_address_type: IpAddressType,

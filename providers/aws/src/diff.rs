@@ -1,7 +1,7 @@
 //! diff: the calls that lead from what exists to the stack, in an order that breaks nothing on the way.
 //!
 //! Order: security groups, target groups, load balancer, listeners, rules, then what goes: rules, listeners, load balancers, target groups, access to pods,
-//! security group. What exists stays until what takes its place is there.
+//! security group. What exists stays until what takes its place is there, and requests move to new target groups only when those take them.
 
 mod changes;
 mod listener;
@@ -11,6 +11,7 @@ mod rule;
 mod security_group;
 mod subnet;
 mod target_group;
+mod traffic;
 
 use crate::limit;
 use crate::observed::Observed;

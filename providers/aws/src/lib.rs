@@ -15,7 +15,7 @@ pub mod operation;
 pub mod stack;
 pub mod supported;
 
-pub use compile::compile;
+pub use compile::{compile, compile_within};
 pub use diff::diff;
 pub use observed::Observed;
 pub use operation::Operation;

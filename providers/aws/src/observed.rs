@@ -29,7 +29,7 @@ pub struct Observed {
     pub limits: Limits,
 }
 
-/// Limits of the account.
+/// Limits of the account, as far as it can have them raised and AWS tells them (DescribeAccountLimits); else AWS's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
@@ -39,6 +39,8 @@ pub struct Limits {
     pub listeners_per_load_balancer: u32,
     /// Target groups of one load balancer.
     pub target_groups_per_load_balancer: u32,
+    /// Targets of one target group.
+    pub targets_per_target_group: u32,
 }
 
 impl Default for Limits {
@@ -47,6 +49,7 @@ impl Default for Limits {
             rules_per_load_balancer: limit::RULES_PER_LOAD_BALANCER,
             listeners_per_load_balancer: limit::LISTENERS_PER_LOAD_BALANCER,
             target_groups_per_load_balancer: limit::TARGET_GROUPS_PER_LOAD_BALANCER,
+            targets_per_target_group: limit::TARGETS_PER_TARGET_GROUP,
         }
     }
 }

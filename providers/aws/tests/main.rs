@@ -5,6 +5,8 @@
 
 mod cloud;
 mod diff;
+mod gates;
 mod goldens;
 mod plans;
 mod properties;
+mod quotas;

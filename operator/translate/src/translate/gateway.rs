@@ -139,7 +139,11 @@ fn ports(listeners: &[Listener<'_>], rules: Vec<Vec<Candidate>>) -> Vec<PlanPort
     for (listener, mut candidates) in listeners.iter().zip(rules) {
         let (Some(spec), Some(protocol), true) = (listener.spec, listener.protocol, listener.report.is_served()) else { continue };
         candidates.sort_by(precedence::compare);
-        let ranked = (0..).zip(candidates).map(|(rank, candidate)| portico_providers::PlanRule { rank, ..candidate.rule });
+        let ranked = (0..).zip(candidates).map(|(rank, candidate)| portico_providers::PlanRule {
+            rank,
+            created: candidate.created,
+            ..candidate.rule
+        });
         ports.entry((spec.port, protocol)).or_default().push(PlanListener {
             owner: listener.report.owner.clone(),
             hostname: listener.hostname.clone(),

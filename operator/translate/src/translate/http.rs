@@ -62,6 +62,7 @@ fn one(world: &World, id: &RouteId, spec: &RouteSpec, rule: &RouteRule, found: &
         found.rules.push(PlanRule {
             id: RuleId { route: id.clone(), rule: number, match_index },
             rank: 0,
+            created: None,
             name: rule.name.clone(),
             hostname: None,
             matches: RuleMatch::Http(http_match(it)),

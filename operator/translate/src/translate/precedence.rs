@@ -127,6 +127,7 @@ mod tests {
                             match_index,
                         },
                         rank: 0,
+                        created: None,
                         name: None,
                         hostname: common,
                         matches: RuleMatch::Http(HttpMatch {

@@ -8,6 +8,7 @@ mod effect;
 mod find;
 
 use crate::Aws;
+use crate::budget::Kind;
 use crate::cache::{UnitState, key};
 use crate::error::{Class, Failure};
 use crate::lock;
@@ -16,6 +17,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use effect::Effect;
 use portico_aws::{Operation, Stack};
 use portico_providers::{Change, Leadership, Progress, ProviderError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Pauses between tries of one call, all of them together about 20 s: what takes AWS longer (network interfaces of a load balancer that is gone, for example) is
@@ -43,14 +45,33 @@ impl Aws {
         let Some(mut state) = lock(&region.units).get(&key).cloned() else {
             return Err(ProviderError::NotReady { message: format!("{} was not observed yet", stack.unit) });
         };
-        for change in &changes {
+        // The first failure, and the changes that failed or need one that did.
+        let mut failure = None;
+        let mut undone = BTreeSet::new();
+        let mut denied = BTreeSet::new();
+        for (id, change) in changes.iter().enumerate() {
+            if denied.contains(change.operation.call()) || change.after.iter().any(|before| undone.contains(before)) {
+                undone.insert(id);
+                continue;
+            }
             progress.begin(change);
             let result = self.make(&region, stack, &change.operation, &mut state, leadership).await;
             // What is not known for sure is read again before the next pass.
             state.stale |= matches!(&result, Err(error) if !matches!(error, ProviderError::NotLeader | ProviderError::Throttled { .. } | ProviderError::Denied { .. }));
             lock(&region.units).insert(key.clone(), state.clone());
             progress.end(change, result.as_ref().err());
-            result?;
+            let Err(error) = result else { continue };
+            if !concerns_one_change(&error) {
+                return Err(error);
+            }
+            undone.insert(id);
+            if matches!(error, ProviderError::Denied { .. }) {
+                denied.insert(change.operation.call());
+            }
+            failure.get_or_insert(error);
+        }
+        if let Some(error) = failure {
+            return Err(error);
         }
         if stack.load_balancer.is_none() {
             // Nothing is left to remember of a unit that is gone; should it come back, its names are looked up again.
@@ -75,6 +96,7 @@ impl Aws {
         // Whether an earlier try may have been carried out.
         let mut unclear = false;
         loop {
+            region.calls.admit(kind(operation)).await;
             if !leadership.is_leader() {
                 return Err(ProviderError::NotLeader);
             }
@@ -120,6 +142,32 @@ impl Aws {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Whether a failure says nothing of other changes: they are made nevertheless, so that one thing which AWS does not take, or has no room for, harms only itself.
+fn concerns_one_change(error: &ProviderError) -> bool {
+    matches!(
+        error,
+        ProviderError::Limit { .. }
+            | ProviderError::Invalid { .. }
+            | ProviderError::Foreign { .. }
+            | ProviderError::Denied { .. }
+            | ProviderError::Settings { .. }
+    )
+}
+
+/// The budget that a call takes from.
+fn kind(operation: &Operation) -> Kind {
+    match operation {
+        Operation::CreateSecurityGroup { .. }
+        | Operation::AuthorizeIngress { .. }
+        | Operation::RevokeIngress { .. }
+        | Operation::AuthorizeBackend { .. }
+        | Operation::RevokeBackend { .. }
+        | Operation::TagSecurityGroup { .. }
+        | Operation::DeleteSecurityGroup { .. } => Kind::Ec2Change,
+        _ => Kind::ElbChange,
     }
 }
 

@@ -3,11 +3,14 @@
 //! [`Aws`] implements [`portico_providers::Provider`]. What to call is decided in [`portico_aws`]; here is how: reading and writing through a cache, telling
 //! errors apart, and finding out what became of a call whose answer was lost.
 
+mod budget;
 mod cache;
+mod calls;
 mod convert;
 mod error;
 mod execute;
 mod inventory;
+mod metrics;
 mod observe;
 mod provider;
 mod read;
@@ -16,7 +19,10 @@ mod targets;
 
 pub use portico_aws::{Observed, Operation, Stack, supported};
 
-use portico_providers::ProviderError;
+use metrics::Counters;
+use portico_crds::v1alpha1::EffectiveProfile;
+use portico_providers::{Plan, ProviderError};
+use prometheus_client::registry::Registry;
 use region::Region;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +54,7 @@ struct Shared {
     vpc: Option<String>,
     regions: Mutex<BTreeMap<String, Arc<Region>>>,
     target_sets: TargetSets,
+    counters: Arc<Counters>,
 }
 
 impl std::fmt::Debug for Aws {
@@ -78,7 +85,8 @@ impl Aws {
             let message = "no AWS region is set: use --aws-region, AWS_REGION or a profile of ~/.aws/config".to_owned();
             return Err(ProviderError::Settings { message });
         }
-        let shared = Shared { config, vpc: options.vpc, regions: Mutex::default(), target_sets: TargetSets::default() };
+        let shared =
+            Shared { config, vpc: options.vpc, regions: Mutex::default(), target_sets: TargetSets::default(), counters: Arc::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -87,11 +95,23 @@ impl Aws {
         self.shared.config.region().map(AsRef::as_ref).unwrap_or_default()
     }
 
+    /// Shows in a registry what is counted of calls to AWS: `cloud_calls`, `cloud_budget_waits`, `cloud_budget_wait_seconds`, `cloud_budget_rate`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.shared.counters.register(registry);
+    }
+
     /// Clients and caches of a region.
     fn in_region(&self, name: Option<&str>) -> Arc<Region> {
         let name = name.unwrap_or_else(|| self.region());
         let mut regions = lock(&self.shared.regions);
-        regions.entry(name.to_owned()).or_insert_with(|| Arc::new(Region::new(&self.shared.config, name, self.shared.vpc.clone()))).clone()
+        let new = || Arc::new(Region::new(&self.shared.config, name, self.shared.vpc.clone(), self.shared.counters.clone()));
+        regions.entry(name.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// Clients and caches of the region that a plan's settings name.
+    fn region_of(&self, plan: &Plan) -> Arc<Region> {
+        let EffectiveProfile::Aws(settings) = &plan.profile;
+        self.in_region(settings.region.as_deref())
     }
 
     /// Regions that were used so far, at least the operator's own.

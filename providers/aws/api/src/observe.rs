@@ -23,7 +23,8 @@ impl Aws {
         observed.vpc = region.vpc.clone();
         if stack.load_balancer.is_some() {
             observed.subnets = Presence::Present(region.subnets().await?);
-            observed.limits = region.limits().await;
+            region.read_limits().await?;
+            observed.limits = region.limits();
         }
         Ok(observed)
     }

@@ -29,8 +29,12 @@ impl Provider for Aws {
         portico_aws::supported::claimed()
     }
 
+    async fn prepare(&self, plan: &Plan) -> Result<(), ProviderError> {
+        Ok(self.region_of(plan).read_limits().await?)
+    }
+
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
-        portico_aws::compile(cluster, plan)
+        portico_aws::compile_within(cluster, plan, &self.region_of(plan).limits())
     }
 
     fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&Plan>) -> Stack {

@@ -1,7 +1,8 @@
 //! Reading AWS: one function per thing that can be asked for, with pages and batches within.
 
 use crate::convert;
-use crate::error::{Class, Failure, Named};
+use crate::error::{Class, Failure};
+use crate::lock;
 use crate::region::Region;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_elasticloadbalancingv2::types as sdk;
@@ -18,7 +19,7 @@ const PAGES: usize = 1000;
 impl Region {
     /// Whether a load balancer of this name exists, with its tags; without its attributes and listeners.
     pub async fn load_balancer_head(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
-        let answer = self.elb.describe_load_balancers().names(name).send().await.named("DescribeLoadBalancers");
+        let answer = self.read_elb("DescribeLoadBalancers", || self.elb.describe_load_balancers().names(name).send()).await;
         let Some(found) = present(answer)? else { return Ok(None) };
         let Some(found) = found.load_balancers().first() else { return Ok(None) };
         let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
@@ -35,8 +36,9 @@ impl Region {
     }
 
     async fn load_balancer_attributes(&self, arn: &str) -> Result<BTreeMap<String, String>, Failure> {
-        let answer =
-            self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send().await.named("DescribeLoadBalancerAttributes")?;
+        let answer = self
+            .read_elb("DescribeLoadBalancerAttributes", || self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send())
+            .await?;
         Ok(answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect())
     }
 
@@ -56,13 +58,10 @@ impl Region {
         let mut marker = None;
         for _ in 0..PAGES {
             let answer = self
-                .elb
-                .describe_listeners()
-                .load_balancer_arn(load_balancer)
-                .set_marker(marker)
-                .send()
-                .await
-                .named("DescribeListeners")?;
+                .read_elb("DescribeListeners", || {
+                    self.elb.describe_listeners().load_balancer_arn(load_balancer).set_marker(marker.clone()).send()
+                })
+                .await?;
             for found in answer.listeners() {
                 let (Some(arn), Some(port)) = (found.listener_arn(), found.port().and_then(|port| u16::try_from(port).ok())) else {
                     continue;
@@ -88,7 +87,9 @@ impl Region {
         let mut rules = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer = self.elb.describe_rules().listener_arn(listener).set_marker(marker).send().await.named("DescribeRules")?;
+            let answer = self
+                .read_elb("DescribeRules", || self.elb.describe_rules().listener_arn(listener).set_marker(marker.clone()).send())
+                .await?;
             for found in answer.rules() {
                 let (Some(arn), Some(priority)) = (found.rule_arn(), found.priority().and_then(|priority| priority.parse().ok())) else {
                     continue;
@@ -113,12 +114,14 @@ impl Region {
         let all: Vec<_> = names.iter().map(|name| name.0.clone()).collect();
         for batch in all.chunks(BATCH) {
             // AWS answers a batch only if it knows every name in it.
-            match present(self.elb.describe_target_groups().set_names(Some(batch.to_vec())).send().await.named("DescribeTargetGroups"))? {
+            match present(
+                self.read_elb("DescribeTargetGroups", || self.elb.describe_target_groups().set_names(Some(batch.to_vec())).send()).await,
+            )? {
                 Some(answer) => found.extend(answer.target_groups().to_vec()),
                 None if batch.len() == 1 => {}
                 None => {
                     for name in batch {
-                        let answer = self.elb.describe_target_groups().names(name).send().await.named("DescribeTargetGroups");
+                        let answer = self.read_elb("DescribeTargetGroups", || self.elb.describe_target_groups().names(name).send()).await;
                         found.extend(present(answer)?.map(|answer| answer.target_groups().to_vec()).unwrap_or_default());
                     }
                 }
@@ -131,12 +134,10 @@ impl Region {
             let tags = tags.remove(group.target_group_arn().unwrap_or_default()).unwrap_or_default();
             let Some((name, mut group)) = convert::target_group(group, tags) else { continue };
             let answer = self
-                .elb
-                .describe_target_group_attributes()
-                .target_group_arn(&group.arn)
-                .send()
-                .await
-                .named("DescribeTargetGroupAttributes")?;
+                .read_elb("DescribeTargetGroupAttributes", || {
+                    self.elb.describe_target_group_attributes().target_group_arn(&group.arn).send()
+                })
+                .await?;
             group.attributes =
                 answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect();
             groups.insert(name, Presence::Present(group));
@@ -148,7 +149,7 @@ impl Region {
     pub async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, TagSet>, Failure> {
         let mut tags = BTreeMap::new();
         for batch in arns.chunks(BATCH) {
-            let answer = self.elb.describe_tags().set_resource_arns(Some(batch.to_vec())).send().await.named("DescribeTags")?;
+            let answer = self.read_elb("DescribeTags", || self.elb.describe_tags().set_resource_arns(Some(batch.to_vec())).send()).await?;
             for found in answer.tag_descriptions() {
                 tags.insert(found.resource_arn().unwrap_or_default().to_owned(), convert::read_elb_tags(found.tags()));
             }
@@ -161,7 +162,8 @@ impl Region {
         let mut names = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer = self.elb.describe_load_balancers().set_marker(marker).send().await.named("DescribeLoadBalancers")?;
+            let answer =
+                self.read_elb("DescribeLoadBalancers", || self.elb.describe_load_balancers().set_marker(marker.clone()).send()).await?;
             let found = answer
                 .load_balancers()
                 .iter()
@@ -180,7 +182,8 @@ impl Region {
         let mut names = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer = self.elb.describe_target_groups().set_marker(marker).send().await.named("DescribeTargetGroups")?;
+            let answer =
+                self.read_elb("DescribeTargetGroups", || self.elb.describe_target_groups().set_marker(marker.clone()).send()).await?;
             let found =
                 answer.target_groups().iter().filter_map(|g| Some((g.target_group_name()?.to_owned(), g.target_group_arn()?.to_owned())));
             names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
@@ -197,8 +200,8 @@ impl Region {
         let mut groups = Vec::new();
         let mut token = None;
         for _ in 0..PAGES {
-            let answer = self.ec2.describe_security_groups().set_filters(Some(filters.clone())).set_next_token(token).send().await;
-            let answer = answer.named("DescribeSecurityGroups")?;
+            let call = || self.ec2.describe_security_groups().set_filters(Some(filters.clone())).set_next_token(token.clone()).send();
+            let answer = self.read_ec2("DescribeSecurityGroups", call).await?;
             groups.extend(answer.security_groups().to_vec());
             token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
             if token.is_none() {
@@ -217,8 +220,8 @@ impl Region {
         let mut subnets = Vec::new();
         let mut token = None;
         for _ in 0..PAGES {
-            let answer = self.ec2.describe_subnets().filters(filter("state", ["available"])).set_next_token(token).send().await;
-            let answer = answer.named("DescribeSubnets")?;
+            let call = || self.ec2.describe_subnets().filters(filter("state", ["available"])).set_next_token(token.clone()).send();
+            let answer = self.read_ec2("DescribeSubnets", call).await?;
             subnets.extend(answer.subnets().iter().filter_map(convert::subnet));
             token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
             if token.is_none() {
@@ -237,7 +240,7 @@ impl Region {
         if let Some(ranges) = memory.get() {
             return Ok(ranges);
         }
-        let answer = self.ec2.describe_vpcs().vpc_ids(vpc).send().await.named("DescribeVpcs")?;
+        let answer = self.read_ec2("DescribeVpcs", || self.ec2.describe_vpcs().vpc_ids(vpc).send()).await?;
         let mut ranges: Vec<IpNet> = Vec::new();
         for found in answer.vpcs() {
             let ipv4 = found.cidr_block_association_set().iter().filter_map(|range| range.cidr_block());
@@ -248,36 +251,51 @@ impl Region {
         Ok(ranges)
     }
 
-    /// The account's limits, from memory if it is young; AWS's defaults where the account does not tell.
-    pub async fn limits(&self) -> Limits {
-        let mut memory = self.limits.lock().await;
-        if let Some(limits) = memory.get() {
-            return limits;
+    /// The account's limits as last read; AWS's defaults where the account did not tell.
+    pub fn limits(&self) -> Limits {
+        (*lock(&self.limits)).unwrap_or_default()
+    }
+
+    /// Reads the account's limits, unless they were read lately. Fails only if nothing is known of them: taking AWS's defaults for limits that were raised would
+    /// take routes away that are served.
+    pub async fn read_limits(&self) -> Result<(), Failure> {
+        let mut read = self.limits_read.lock().await;
+        if read.get().is_some() {
+            return Ok(());
         }
-        let mut limits = Limits::default();
-        match self.elb.describe_account_limits().send().await.named("DescribeAccountLimits") {
+        let answer = self.read_elb("DescribeAccountLimits", || self.elb.describe_account_limits().send()).await;
+        match answer {
             Ok(answer) => {
+                let mut limits = Limits::default();
                 for found in answer.limits() {
                     let Some(max) = found.max().and_then(|max| max.parse().ok()) else { continue };
                     match found.name().unwrap_or_default() {
                         "rules-per-application-load-balancer" => limits.rules_per_load_balancer = max,
                         "listeners-per-application-load-balancer" => limits.listeners_per_load_balancer = max,
                         "target-groups-per-application-load-balancer" => limits.target_groups_per_load_balancer = max,
+                        "targets-per-target-group" => limits.targets_per_target_group = max,
                         _ => {}
                     }
                 }
+                *lock(&self.limits) = Some(limits);
             }
-            Err(failure) => {
-                tracing::warn!(region = self.name, error = failure.message, "account limits cannot be read: AWS's defaults are assumed")
+            Err(failure) if failure.class() == Class::Denied => {
+                let error = failure.message;
+                tracing::warn!(
+                    region = self.name,
+                    error,
+                    "account limits cannot be read: AWS's defaults are assumed; give the operator's role elasticloadbalancing:DescribeAccountLimits"
+                );
             }
+            Err(failure) => return if lock(&self.limits).is_some() { Ok(()) } else { Err(failure) },
         }
-        memory.set(limits);
-        limits
+        read.set(());
+        Ok(())
     }
 
     /// Targets of a target group with their state.
     pub async fn targets(&self, arn: &str) -> Result<Vec<sdk::TargetHealthDescription>, Failure> {
-        let answer = self.elb.describe_target_health().target_group_arn(arn).send().await.named("DescribeTargetHealth")?;
+        let answer = self.read_elb("DescribeTargetHealth", || self.elb.describe_target_health().target_group_arn(arn).send()).await?;
         Ok(answer.target_health_descriptions().to_vec())
     }
 }

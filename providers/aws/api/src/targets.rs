@@ -2,14 +2,17 @@
 //!
 //! What a target group holds is remembered, so that a change costs the calls that it needs and no others: a new endpoint is one RegisterTargets.
 
-use crate::error::{Class, Failure, Named};
+use crate::budget::Kind;
+use crate::error::{Class, Failure};
 use crate::region::Region;
 use crate::{Aws, lock};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ipnet::IpNet;
 use portico_aws::Observed;
-use portico_providers::{Leadership, Presence, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport};
+use portico_providers::{
+    Leadership, Presence, ProviderError, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -19,6 +22,8 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 200;
 /// For how long a target group's content is believed, so that what somebody else did to it is found at last.
 const BELIEVED: Duration = Duration::from_secs(600);
+/// For how long an address is not offered again that AWS did not take.
+const REJECTED: Duration = Duration::from_secs(290);
 
 type Target = (IpAddr, u16);
 
@@ -44,11 +49,13 @@ struct Content {
     registered: BTreeSet<Target>,
     /// Taken out, but still finishing requests.
     draining: BTreeSet<Target>,
+    /// Not taken by AWS: since when, and why.
+    rejected: BTreeMap<Target, (Instant, String)>,
 }
 
 impl Content {
     fn new(registered: BTreeSet<Target>, draining: BTreeSet<Target>) -> Self {
-        Self { read: Instant::now(), registered, draining }
+        Self { read: Instant::now(), registered, draining, rejected: BTreeMap::new() }
     }
 }
 
@@ -58,13 +65,33 @@ struct Difference {
     register: Vec<Target>,
     deregister: Vec<Target>,
     waiting: Vec<Target>,
+    /// Known not to be taken.
+    rejected: Vec<RejectedTarget>,
 }
 
-/// AWS: an address whose deregistration still runs cannot be registered again before it is over.
-fn difference(wanted: &BTreeSet<Target>, content: &Content) -> Difference {
-    let missing = wanted.difference(&content.registered).copied();
-    let (waiting, register) = missing.partition(|target| content.draining.contains(target));
-    Difference { register, deregister: content.registered.difference(wanted).copied().collect(), waiting }
+/// AWS: an address whose deregistration still runs cannot be registered again before it is over, and a target group holds `limit` targets. Those that are registered
+/// stay before others come.
+fn difference(wanted: &BTreeSet<Target>, content: &Content, limit: usize) -> Difference {
+    let mut change = Difference { deregister: content.registered.difference(wanted).copied().collect(), ..Difference::default() };
+    let mut room = limit.saturating_sub(content.registered.intersection(wanted).count());
+    for target in wanted.difference(&content.registered) {
+        let known = content.rejected.get(target).filter(|(read, _)| read.elapsed() < REJECTED);
+        if content.draining.contains(target) {
+            change.waiting.push(*target);
+        } else if let Some((_, reason)) = known {
+            change.rejected.push(rejected(target, reason));
+        } else if room == 0 {
+            change.rejected.push(rejected(target, &format!("needs {} targets, the target group allows {limit}", wanted.len())));
+        } else {
+            room -= 1;
+            change.register.push(*target);
+        }
+    }
+    change
+}
+
+fn rejected((address, port): &Target, reason: &str) -> RejectedTarget {
+    RejectedTarget { address: *address, port: *port, reason: reason.to_owned() }
 }
 
 impl TargetSets {
@@ -117,34 +144,34 @@ impl Aws {
         // Whether a drain is over only AWS knows.
         let doubtful = memory.as_ref().is_none_or(|content| content.read.elapsed() > BELIEVED || !wanted.is_disjoint(&content.draining));
         if doubtful {
-            *memory = None;
-            *memory = Some(self.read_content(&region, name, &set).await?);
+            let before = memory.take();
+            let mut content = self.read_content(&region, name, &set).await?;
+            content.rejected = before.map(|before| before.rejected).unwrap_or_default();
+            *memory = Some(content);
         }
         let Some(content) = memory.as_mut() else { return Ok(TargetsReport::default()) };
-        let change = difference(&wanted, content);
+        content.rejected.retain(|target, _| wanted.contains(target));
+        let limit = region.limits().targets_per_target_group as usize;
+        let change = difference(&wanted, content, limit);
         let ranges =
             if change.register.is_empty() && change.deregister.is_empty() { Vec::new() } else { region.vpc_ranges(&set.vpc).await? };
-        let mut report = TargetsReport { waiting: change.waiting.len(), ..TargetsReport::default() };
-        let mut result = Ok(());
-        for batch in change.register.chunks(BATCH) {
-            result = repeat(leadership, || register(&region, &set, batch, &ranges)).await;
-            if result.is_err() {
-                break;
-            }
-            content.registered.extend(batch);
-            report.registered += batch.len();
-        }
+        let calls = TargetCalls { region: &region, set: &set, ranges: &ranges, leadership };
+        let mut report = TargetsReport { waiting: change.waiting.len(), rejected: change.rejected, ..TargetsReport::default() };
+        let result = calls.register(change.register, content, &mut report).await;
+        let mut result = result.map(|registered| report.registered = registered);
         for batch in change.deregister.chunks(BATCH) {
             if result.is_err() {
                 break;
             }
-            result = repeat(leadership, || deregister(&region, &set, batch, &ranges)).await;
+            result = calls.repeat(Call::Deregister, batch).await;
             if result.is_ok() {
                 content.registered.retain(|target| !batch.contains(target));
                 content.draining.extend(batch);
                 report.deregistered += batch.len();
             }
         }
+        report.held = content.registered.len();
+        report.rejected.sort();
         match result {
             Ok(()) => Ok(report),
             Err(error) => {
@@ -194,22 +221,120 @@ fn description((address, port): &Target, ranges: &[IpNet]) -> sdk::TargetDescrip
     sdk::TargetDescription::builder().id(address.to_string()).port(i32::from(*port)).set_availability_zone(zone).build()
 }
 
-async fn register(region: &Region, set: &TargetSet, batch: &[Target], ranges: &[IpNet]) -> Result<(), Failure> {
-    let targets = batch.iter().map(|target| description(target, ranges)).collect();
-    region.elb_once.register_targets().target_group_arn(&set.arn).set_targets(Some(targets)).send().await.named("RegisterTargets").map(drop)
+/// A call for targets.
+#[derive(Clone, Copy)]
+enum Call {
+    Register,
+    Deregister,
 }
 
-async fn deregister(region: &Region, set: &TargetSet, batch: &[Target], ranges: &[IpNet]) -> Result<(), Failure> {
-    let targets = batch.iter().map(|target| description(target, ranges)).collect();
-    region
-        .elb_once
-        .deregister_targets()
-        .target_group_arn(&set.arn)
-        .set_targets(Some(targets))
-        .send()
-        .await
-        .named("DeregisterTargets")
-        .map(drop)
+/// Calls for one target group's targets.
+struct TargetCalls<'a> {
+    region: &'a Region,
+    set: &'a TargetSet,
+    ranges: &'a [IpNet],
+    leadership: &'a dyn Leadership,
+}
+
+impl TargetCalls<'_> {
+    /// Registers targets, batch by batch. AWS takes all of a batch or none: where it refuses one, the addresses that its words name are left out, or else the batch is
+    /// halved, until only those are left out that AWS does not take.
+    async fn register(&self, targets: Vec<Target>, content: &mut Content, report: &mut TargetsReport) -> Result<usize, Repeated> {
+        let mut batches: Vec<Vec<Target>> = targets.chunks(BATCH).rev().map(<[Target]>::to_vec).collect();
+        let mut registered = 0;
+        while let Some(batch) = batches.pop() {
+            let failure = match self.repeat(Call::Register, &batch).await {
+                Ok(()) => {
+                    registered += batch.len();
+                    content.registered.extend(batch);
+                    continue;
+                }
+                Err(Repeated::Failed(failure)) if matches!(failure.class(), Class::Invalid | Class::Limit) => failure,
+                Err(error) => return Err(error),
+            };
+            let (named, rest): (Vec<_>, Vec<_>) = batch.iter().copied().partition(|target| names(&failure.message, target));
+            if named.is_empty() && batch.len() > 1 {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                batches.extend([second.to_vec(), first.to_vec()]);
+                continue;
+            }
+            let (blamed, rest) = if named.is_empty() { (rest, named) } else { (named, rest) };
+            if is_draining(&failure) {
+                content.draining.extend(&blamed);
+                report.waiting += blamed.len();
+            } else {
+                let reason = format!("{}: {}", failure.code, failure.message);
+                report.rejected.extend(blamed.iter().map(|target| rejected(target, &reason)));
+                content.rejected.extend(blamed.into_iter().map(|target| (target, (Instant::now(), reason.clone()))));
+            }
+            // Fewer than before, each time: it comes to an end.
+            if !rest.is_empty() {
+                batches.push(rest);
+            }
+        }
+        Ok(registered)
+    }
+
+    async fn once(&self, call: Call, batch: &[Target]) -> Result<(), Failure> {
+        let calls = &self.region.calls;
+        let arn = &self.set.arn;
+        let targets = Some(batch.iter().map(|target| description(target, self.ranges)).collect());
+        match call {
+            Call::Register => {
+                let call = self.region.elb.register_targets().target_group_arn(arn).set_targets(targets);
+                calls.once(Kind::ElbTargets, "RegisterTargets", call.send()).await.map(drop)
+            }
+            Call::Deregister => {
+                let call = self.region.elb.deregister_targets().target_group_arn(arn).set_targets(targets);
+                calls.once(Kind::ElbTargets, "DeregisterTargets", call.send()).await.map(drop)
+            }
+        }
+    }
+
+    /// Registration and deregistration may be repeated as they are: what is registered stays registered.
+    async fn repeat(&self, call: Call, batch: &[Target]) -> Result<(), Repeated> {
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(4))
+            .with_max_times(6)
+            .with_jitter()
+            .build();
+        loop {
+            self.region.calls.admit(Kind::ElbTargets).await;
+            if !self.leadership.is_leader() {
+                return Err(Repeated::NotLeader);
+            }
+            let failure = match self.once(call, batch).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            let again = matches!(failure.class(), Class::Throttled | Class::Unclear | Class::Soon);
+            match pauses.next().filter(|_| again) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Repeated::Failed(failure)),
+            }
+        }
+    }
+}
+
+/// Whether AWS's words name an address, and not only one that begins with it.
+fn names(message: &str, (address, _): &Target) -> bool {
+    let text = address.to_string();
+    let part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
+    message.match_indices(&text).any(|(at, _)| {
+        let before = message.get(..at).unwrap_or_default().chars().next_back();
+        let mut after = message.get(at + text.len()..).unwrap_or_default().chars();
+        let (first, second) = (after.next(), after.next());
+        // A full stop ends the sentence, unless a digit follows.
+        let goes_on = first.is_some_and(part) && !(first == Some('.') && !second.is_some_and(|c| c.is_ascii_digit()));
+        !before.is_some_and(part) && !goes_on
+    })
+}
+
+/// Whether an address is refused only because its deregistration still runs.
+fn is_draining(failure: &Failure) -> bool {
+    let message = failure.message.to_ascii_lowercase();
+    message.contains("deregist") || message.contains("draining")
 }
 
 enum Repeated {
@@ -222,30 +347,6 @@ impl From<Repeated> for ProviderError {
         match error {
             Repeated::NotLeader => Self::NotLeader,
             Repeated::Failed(failure) => failure.into(),
-        }
-    }
-}
-
-/// Registration and deregistration may be repeated as they are: what is registered stays registered.
-async fn repeat<F: Future<Output = Result<(), Failure>>>(leadership: &dyn Leadership, call: impl Fn() -> F) -> Result<(), Repeated> {
-    let mut pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(4))
-        .with_max_times(6)
-        .with_jitter()
-        .build();
-    loop {
-        if !leadership.is_leader() {
-            return Err(Repeated::NotLeader);
-        }
-        let failure = match call().await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        let again = matches!(failure.class(), Class::Throttled | Class::Unclear | Class::Soon);
-        match pauses.next().filter(|_| again) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return Err(Repeated::Failed(failure)),
         }
     }
 }
@@ -281,11 +382,36 @@ mod tests {
     #[test]
     fn an_address_that_still_drains_waits() {
         let content = Content::new(targets(&[1, 2]), targets(&[3]));
-        let change = difference(&targets(&[2, 3, 4]), &content);
+        let change = difference(&targets(&[2, 3, 4]), &content, 1000);
         assert_eq!(change.register, targets(&[4]).into_iter().collect::<Vec<_>>());
         assert_eq!(change.deregister, targets(&[1]).into_iter().collect::<Vec<_>>());
         assert_eq!(change.waiting, targets(&[3]).into_iter().collect::<Vec<_>>());
-        assert_eq!(difference(&targets(&[1, 2]), &content), Difference::default());
+        assert_eq!(difference(&targets(&[1, 2]), &content, 1000), Difference::default());
+    }
+
+    #[test]
+    fn what_has_no_room_or_was_refused_lately_is_reported() {
+        let mut content = Content::new(targets(&[9]), targets(&[]));
+        content.rejected.extend(targets(&[1]).into_iter().map(|target| (target, (Instant::now(), "bad".to_owned()))));
+        let change = difference(&targets(&[1, 2, 3, 9]), &content, 2);
+        assert_eq!(change.register, targets(&[2]).into_iter().collect::<Vec<_>>());
+        let reasons: Vec<_> = change.rejected.iter().map(|it| it.reason.as_str()).collect();
+        assert_eq!(reasons, ["bad", "needs 4 targets, the target group allows 2"]);
+    }
+
+    #[test]
+    fn addresses_are_found_in_words_as_a_whole() {
+        let at = |text: &str| (text.parse::<IpAddr>().unwrap(), 80);
+        for (message, address, expected) in [
+            ("The IP address '10.0.0.1' is not valid", "10.0.0.1", true),
+            ("not valid: 10.0.0.1, 10.0.0.2.", "10.0.0.2", true),
+            ("The IP address '10.0.0.12' is not valid", "10.0.0.1", false),
+            ("The IP address '110.0.0.1' is not valid", "10.0.0.1", false),
+            ("The IP address 'fd00::1' is not valid", "fd00::1", true),
+            ("Something else", "10.0.0.1", false),
+        ] {
+            assert_eq!(names(message, &at(address)), expected, "{message}: {address}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Compiler;
 use super::condition::PathShare;
-use super::issue::Issue;
+use super::issue::{Issue, Quota};
 use super::redirect::{self, Share};
 use super::transform;
 use crate::limit;
@@ -90,7 +90,9 @@ impl Compiler<'_> {
         if wanted > limit::TARGET_GROUPS_PER_ACTION {
             let field = format!("{base}.backendRefs");
             let remedy = "Use at most five different backends in one rule.";
-            return Err(vec![Issue::quota(field, "target groups per ALB action", wanted, limit::TARGET_GROUPS_PER_ACTION, remedy)]);
+            let quota =
+                Quota { limit: "target groups", holder: "an action of an ALB", need: wanted, have: limit::TARGET_GROUPS_PER_ACTION };
+            return Err(vec![Issue::quota(field, quota, remedy)]);
         }
         if wanted == 0 {
             return Ok(RuleAction::status(500));

@@ -1,6 +1,6 @@
 //! Conditions: hostname and match of a rule.
 
-use super::issue::Issue;
+use super::issue::{Issue, Quota};
 use super::pattern;
 use crate::limit;
 use crate::stack::{Condition, Patterns, QueryPattern};
@@ -49,7 +49,8 @@ pub(super) fn compile(
     let values = conditions.iter().map(Condition::value_count).sum::<usize>();
     if values > limit::CONDITION_VALUES_PER_RULE {
         let remedy = "Match fewer headers and query parameters in one match; hostname, path and method need one value each.";
-        issues.push(Issue::quota(field, "condition values per ALB rule", values, limit::CONDITION_VALUES_PER_RULE, remedy));
+        let quota = Quota { limit: "condition values", holder: "a rule of an ALB", need: values, have: limit::CONDITION_VALUES_PER_RULE };
+        issues.push(Issue::quota(field, quota, remedy));
     }
     if issues.is_empty() { Ok(conditions) } else { Err(issues) }
 }

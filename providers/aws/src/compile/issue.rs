@@ -13,6 +13,18 @@ pub(super) struct Issue {
     pub remedy: String,
 }
 
+/// A limit that is exceeded.
+pub(super) struct Quota {
+    /// What is limited.
+    pub limit: &'static str,
+    /// What has the limit.
+    pub holder: &'static str,
+    /// How many are needed.
+    pub need: usize,
+    /// How many are allowed.
+    pub have: usize,
+}
+
 /// A sentence without its full stop: refusals go on after it.
 fn sentence(detail: impl Into<String>) -> String {
     detail.into().trim_end_matches('.').to_owned()
@@ -27,11 +39,12 @@ impl Issue {
         Self { field: field.into(), cause: RefusalCause::Invalid { detail: sentence(detail) }, remedy: remedy.into() }
     }
 
-    pub fn quota(field: impl Into<String>, limit: impl Into<String>, need: usize, have: usize, remedy: impl Into<String>) -> Self {
+    pub fn quota(field: impl Into<String>, quota: Quota, remedy: impl Into<String>) -> Self {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let Quota { limit, holder, need, have } = quota;
         Self {
             field: field.into(),
-            cause: RefusalCause::Quota { limit: limit.into(), need: count(need), have: count(have) },
+            cause: RefusalCause::Quota { limit: limit.into(), holder: holder.into(), need: count(need), have: count(have) },
             remedy: remedy.into(),
         }
     }

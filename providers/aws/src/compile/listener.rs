@@ -1,7 +1,7 @@
 //! Listeners: one per port, with the rules of all Gateway listeners on it, kept apart by hostname.
 
 use super::Compiler;
-use super::issue::Issue;
+use super::issue::{Issue, Quota};
 use super::pattern;
 use crate::limit;
 use crate::stack::{Condition, Listener, ListenerProtocol, Patterns, Rule, RuleAction};
@@ -14,13 +14,14 @@ use std::collections::BTreeSet;
 impl Compiler<'_> {
     pub(super) fn listeners(&mut self) -> Vec<Listener> {
         let mut listeners = Vec::new();
+        let have = self.limits.listeners_per_load_balancer as usize;
         for port in &self.plan.ports {
             let served = listeners.len();
             let refusal = match port.protocol {
-                PortProtocol::Http if served < limit::LISTENERS_PER_LOAD_BALANCER as usize => None,
+                PortProtocol::Http if served < have => None,
                 PortProtocol::Http => {
-                    let have = limit::LISTENERS_PER_LOAD_BALANCER as usize;
-                    Some(("port", Issue::quota("", "listeners per ALB", self.plan.ports.len(), have, "Use fewer ports.")))
+                    let quota = Quota { limit: "listeners", holder: "the ALB", need: self.plan.ports.len(), have };
+                    Some(("port", Issue::quota("", quota, "Use fewer ports, or ask AWS for a higher quota of listeners.")))
                 }
                 PortProtocol::Https | PortProtocol::Tls => Some((
                     "protocol",
@@ -64,9 +65,7 @@ impl Compiler<'_> {
                 self.catch_all(port.port, listener, 404, &mut rules);
             }
         }
-        for (rank, rule) in (0..).zip(&mut rules) {
-            rule.rank = rank;
-        }
+        rank(&mut rules);
         let sources: BTreeSet<_> = port.listeners.iter().map(|listener| source(&listener.owner)).collect();
         Listener {
             id: ResourceId(format!("listener/{}", port.port)),
@@ -101,6 +100,13 @@ impl Compiler<'_> {
     }
 }
 
+/// Numbers rules in their order.
+pub(super) fn rank(rules: &mut [Rule]) {
+    for (rank, rule) in (0..).zip(rules) {
+        rule.rank = rank;
+    }
+}
+
 /// Whether a request for this listener's hostname could match a rule of a listener that comes after it.
 fn overlaps(listener: &PlanListener, following: &[PlanListener]) -> bool {
     let Some(hostname) = &listener.hostname else { return false };
@@ -131,7 +137,7 @@ fn listener_issues(listener: &PlanListener) -> Vec<Issue> {
 }
 
 /// Path of a listener's field: Gateways and ListenerSets both hold theirs in `spec.listeners`, known by name.
-fn field(owner: &ListenerOwner, name: &str) -> String {
+pub(super) fn field(owner: &ListenerOwner, name: &str) -> String {
     format!("spec.listeners[{}].{name}", owner.section)
 }
 

@@ -1,7 +1,7 @@
 //! The load balancer, and what a Gateway asks of it as a whole.
 
 use super::Compiler;
-use super::issue::Issue;
+use super::issue::{Issue, Quota};
 use crate::limit;
 use crate::stack::{IpAddressType, LoadBalancer, Scheme, SecurityGroups, SubnetSelection};
 use portico_crds::v1alpha1::{self as profile, SecurityGroupSource, SubnetSource};
@@ -91,13 +91,8 @@ impl Compiler<'_> {
         const OURS: usize = 3;
         let room = limit::TAGS_PER_RESOURCE - OURS;
         if let Some(gateway) = self.plan.gateways.first().filter(|_| tags.len() > room) {
-            let issue = Issue::quota(
-                "spec.infrastructure.labels",
-                "tags per AWS resource",
-                tags.len() + OURS,
-                limit::TAGS_PER_RESOURCE,
-                "Use fewer tags and labels.",
-            );
+            let quota = Quota { limit: "tags", holder: "a resource in AWS", need: tags.len() + OURS, have: limit::TAGS_PER_RESOURCE };
+            let issue = Issue::quota("spec.infrastructure.labels", quota, "Use fewer tags and labels.");
             self.refusals.insert(issue.refuse(Subject::Gateway(gateway.key.clone()), Residue::NoTraffic));
             tags = tags.into_iter().take(room).collect();
         }

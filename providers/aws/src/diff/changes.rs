@@ -1,7 +1,7 @@
 //! The list under construction.
 
 use crate::operation::Operation;
-use portico_providers::{Action, Change, ChangeId, Gate, ResourceId, Source};
+use portico_providers::{Action, Change, ChangeId, Gate, ResourceId, Source, TargetSetId};
 use std::collections::BTreeMap;
 
 /// Changes so far, with who creates what.
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 pub(super) struct Changes {
     list: Vec<Change<Operation>>,
     creators: BTreeMap<ResourceId, ChangeId>,
+    releases: BTreeMap<TargetSetId, Vec<ChangeId>>,
 }
 
 impl Changes {
@@ -52,6 +53,46 @@ impl Changes {
         if let Some(last) = self.list.len().checked_sub(1) {
             self.creators.entry(resource).or_insert(last);
         }
+    }
+
+    /// Position of the last change.
+    pub fn last(&self) -> Option<ChangeId> {
+        self.list.len().checked_sub(1)
+    }
+
+    /// Lets the last change wait for a gate.
+    pub fn gate(&mut self, gate: Gate) {
+        if let Some(last) = self.list.last_mut() {
+            last.gate = gate;
+        }
+    }
+
+    /// Lets the last change come after others.
+    pub fn after(&mut self, others: impl IntoIterator<Item = ChangeId>) {
+        let Some(id) = self.last() else { return };
+        if let Some(last) = self.list.last_mut() {
+            last.after.extend(others.into_iter().filter(|other| *other < id));
+            last.after.sort_unstable();
+            last.after.dedup();
+        }
+    }
+
+    /// The last change ends a use of these target groups: they go after it.
+    pub fn releases<'a>(&mut self, groups: impl IntoIterator<Item = &'a TargetSetId>) {
+        let Some(last) = self.last() else { return };
+        for group in groups {
+            self.releases.entry(group.clone()).or_default().push(last);
+        }
+    }
+
+    /// The changes so far whose operation is such a one.
+    pub fn made(&self, such: impl Fn(&Operation) -> bool) -> Vec<ChangeId> {
+        self.list.iter().enumerate().filter(|(_, change)| such(&change.operation)).map(|(id, _)| id).collect()
+    }
+
+    /// The changes that end a use of a target group.
+    pub fn releasing(&self, group: &TargetSetId) -> Vec<ChangeId> {
+        self.releases.get(group).cloned().unwrap_or_default()
     }
 
     pub fn into_list(self) -> Vec<Change<Operation>> {

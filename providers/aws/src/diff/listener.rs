@@ -1,6 +1,7 @@
 //! Listeners of the load balancer.
 
 use super::changes::Changes;
+use super::traffic::{Traffic, named_groups};
 use super::{all_tags, rule, unknown};
 use crate::observed::{self, Observed};
 use crate::operation::Operation;
@@ -40,6 +41,7 @@ pub(super) fn ensure(
     let late = if room < needed(stack, there) { delete(wanted, late, there, &mut room, changes) } else { late };
     delete(wanted, early, there, &mut room, changes);
     let no_rules = BTreeMap::new();
+    let mut traffic = Traffic::of(stack, existing);
     for listener in &stack.listeners {
         let found = there.get(&listener.port);
         match found {
@@ -67,7 +69,7 @@ pub(super) fn ensure(
         }
         let existing = found.and_then(|there| there.rules.present()).unwrap_or(&no_rules);
         let compared = rule::compare(listener, existing)?;
-        rule::append(&wanted.name, listener, compared, &mut room, changes);
+        rule::append(&wanted.name, listener, compared, existing, &mut traffic, &mut room, changes);
     }
     delete(wanted, late, there, &mut room, changes);
     Ok(())
@@ -93,6 +95,7 @@ fn delete<'a>(
         *room += i64::try_from(rules).unwrap_or(0);
         let operation = Operation::DeleteListener { load_balancer: wanted.name.clone(), port: *port };
         changes.delete(&ResourceId(format!("listener/{port}")), operation, "no Gateway listens on this port any more");
+        changes.releases(named_groups(there.get(port).into_iter()));
     }
     &[]
 }

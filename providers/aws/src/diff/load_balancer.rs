@@ -1,11 +1,13 @@
 //! The load balancer.
 
 use super::changes::Changes;
+use super::traffic;
 use super::{Place, all_tags, beyond_defaults, describe, foreign, missing, unknown};
 use crate::observed::{self, LOAD_BALANCER_DEFAULTS, Observed, State};
 use crate::operation::Operation;
 use crate::stack::{LoadBalancer, SecurityGroups, Stack};
 use portico_providers::{Action, Presence, ProviderError, ResourceId};
+use std::collections::BTreeMap;
 
 /// Creates the load balancer or brings it to where it should be. Gives what exists of it.
 pub(super) fn ensure<'a>(
@@ -79,7 +81,7 @@ pub(super) fn ensure<'a>(
     Ok(Some(there))
 }
 
-fn set_attributes(wanted: &LoadBalancer, attributes: std::collections::BTreeMap<String, String>, reason: String, changes: &mut Changes) {
+fn set_attributes(wanted: &LoadBalancer, attributes: BTreeMap<String, String>, reason: String, changes: &mut Changes) {
     if attributes.is_empty() {
         return;
     }
@@ -94,6 +96,9 @@ pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Ch
         let reason =
             if stack.load_balancer.is_some() { "replaced, since a load balancer cannot change its scheme" } else { "its Gateway is gone" };
         changes.delete(&ResourceId("load-balancer".into()), operation, reason);
+        changes.gate(traffic::gate_replacement(stack));
+        let there = observed.load_balancers.get(name).and_then(Presence::present);
+        changes.releases(traffic::named_groups(there.into_iter().filter_map(|there| there.listeners.present()).flat_map(BTreeMap::values)));
     }
 }
 

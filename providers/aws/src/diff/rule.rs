@@ -4,12 +4,13 @@
 //! makes another rule. Rules that nothing of the stack accounts for go: the listener is ours, and so are they.
 
 use super::changes::Changes;
+use super::traffic::{self, Traffic};
 use super::{priority, target_group};
 use crate::limit;
 use crate::observed;
 use crate::operation::Operation;
-use crate::stack::{Listener, Rule};
-use portico_providers::{Action, ProviderError, ResourceId};
+use crate::stack::{Listener, Rule, RuleAction, Transform};
+use portico_providers::{Action, Gate, ProviderError, ResourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be done on one listener, in the order in which it is to be done.
@@ -18,9 +19,16 @@ pub(super) struct RuleChanges {
     pub priorities: BTreeMap<String, u32>,
     /// Highest precedence first: a broad new rule never takes, even for a moment, what a narrow new rule should get.
     pub create: Vec<(Rule, u32)>,
-    pub modify: Vec<(Rule, String, String)>,
+    pub modify: Vec<Modification>,
     /// Lowest precedence first, for the same reason.
-    pub delete: Vec<(u32, String)>,
+    pub delete: Vec<(u32, observed::Rule)>,
+}
+
+/// A rule that becomes another one.
+pub(super) struct Modification {
+    wanted: Rule,
+    there: observed::Rule,
+    reason: String,
 }
 
 /// Compares a listener's rules with those that exist, by priority.
@@ -44,15 +52,11 @@ pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule
         if there.action != rule.action || there.transforms != sorted(rule) {
             let reason =
                 if there.action == rule.action { "another rewrite".to_owned() } else { format!("{} → {}", there.action, rule.action) };
-            changes.modify.push((rule.clone(), there.arn.clone(), reason));
+            changes.modify.push(Modification { wanted: rule.clone(), there: there.clone(), reason });
         }
     }
-    changes.delete = existing
-        .iter()
-        .rev()
-        .filter(|(priority, _)| stale.contains(priority))
-        .map(|(priority, rule)| (*priority, rule.arn.clone()))
-        .collect();
+    changes.delete =
+        existing.iter().rev().filter(|(priority, _)| stale.contains(priority)).map(|(priority, rule)| (*priority, rule.clone())).collect();
     Ok(changes)
 }
 
@@ -86,58 +90,117 @@ fn pair(wanted: &[Rule], existing: &BTreeMap<u32, observed::Rule>) -> Vec<Option
 
 /// Appends one listener's changes. `room` is how many more rules the load balancer may have: where there are fewer than rules to create, as many as are needed go
 /// before they should.
-pub(super) fn append(load_balancer: &str, listener: &Listener, mut rules: RuleChanges, room: &mut i64, changes: &mut Changes) {
-    let port = listener.port;
-    let load_balancer = load_balancer.to_owned();
-    let delete = |(priority, arn): (u32, String), reason: String, changes: &mut Changes| {
-        let id = ResourceId(format!("rule/{port}/priority-{priority}"));
-        changes.delete(&id, Operation::DeleteRule { load_balancer: load_balancer.clone(), port, arn }, reason);
+pub(super) fn append(
+    load_balancer: &str,
+    listener: &Listener,
+    mut rules: RuleChanges,
+    existing: &BTreeMap<u32, observed::Rule>,
+    traffic: &mut Traffic,
+    room: &mut i64,
+    changes: &mut Changes,
+) {
+    let on = On { load_balancer: load_balancer.to_owned(), port: listener.port };
+    // Requests of a new rule are served by this one now, if it comes after it and could match them.
+    let served = |rule: &Rule, priority: u32, moved: &BTreeMap<String, u32>| {
+        let after = |at: &u32, there: &observed::Rule| moved.get(&there.arn).copied().unwrap_or(*at) > priority;
+        existing.iter().any(|(at, there)| {
+            after(at, there) && traffic::serves(&there.action) && traffic::may_overlap(&there.conditions, &rule.conditions)
+        })
     };
+    let taking_over: Vec<bool> = rules.create.iter().map(|(rule, priority)| served(rule, *priority, &rules.priorities)).collect();
     if !rules.priorities.is_empty() {
         let reason = format!("{} rules change their place", rules.priorities.len());
         let priorities = std::mem::take(&mut rules.priorities);
-        let operation = Operation::SetRulePriorities { load_balancer: load_balancer.clone(), port, priorities };
+        let operation = Operation::SetRulePriorities { load_balancer: on.load_balancer.clone(), port: on.port, priorities };
         changes.push(Action::Update, &listener.id, &[], operation, reason, &listener.sources);
     }
+    for change in &rules.modify {
+        // What Portico cannot write it cannot leave in place.
+        let foreign = change.there.transforms.iter().any(|transform| matches!(transform, Transform::Foreign(_)));
+        if !foreign && let Some(action) = traffic.warm_up(&change.there.action, &change.wanted.action) {
+            let reason = "the new targets are checked before they get requests";
+            on.modify(&change.wanted, &change.there, change.there.transforms.clone(), action, reason, changes);
+        }
+    }
+    let mut created = Vec::new();
     let mut stale = rules.delete.into_iter();
-    for (rule, priority) in rules.create {
+    for ((rule, priority), takes_over) in rules.create.into_iter().zip(taking_over) {
+        let gate = if takes_over { traffic.gate(&rule.action) } else { Gate::None };
+        let mut early = None;
         if *room <= 0
             && let Some(gone) = stale.next()
         {
-            delete(
-                gone,
-                "no route asks for it any more, and the load balancer has no room for another rule before it goes".into(),
-                changes,
-            );
+            on.delete(gone, "no route asks for it any more, and the load balancer has no room for another rule before it goes", changes);
+            // Nothing is left to serve its requests once it is gone: both wait.
+            changes.gate(gate.clone());
+            early = changes.last();
             *room += 1;
         }
         *room -= 1;
         let groups: Vec<_> = rule.action.target_groups().map(target_group::by_name).collect();
         let needs: Vec<_> = groups.iter().chain([&listener.id]).collect();
         let operation = Operation::CreateRule {
-            load_balancer: load_balancer.clone(),
-            port,
+            load_balancer: on.load_balancer.clone(),
+            port: on.port,
             priority,
-            conditions: rule.conditions,
-            transforms: rule.transforms,
+            conditions: rule.conditions.clone(),
+            transforms: rule.transforms.clone(),
             action: rule.action.clone(),
         };
         changes.push(Action::Create, &rule.id, &needs, operation, "not there yet", &rule.sources);
+        changes.gate(gate);
+        changes.after(early);
+        created.extend(changes.last().map(|id| (id, rule)));
     }
-    for (rule, arn, reason) in rules.modify {
-        let groups: Vec<_> = rule.action.target_groups().map(target_group::by_name).collect();
-        let needs: Vec<_> = groups.iter().collect();
-        let operation = Operation::ModifyRule {
-            load_balancer: load_balancer.clone(),
-            port,
-            arn,
-            transforms: rule.transforms,
-            action: rule.action.clone(),
-        };
-        changes.push(Action::Update, &rule.id, &needs, operation, reason, &rule.sources);
+    for Modification { wanted, there, reason } in rules.modify {
+        let gate = traffic.gate_change(&there.action, &wanted.action);
+        on.modify(&wanted, &there, wanted.transforms.clone(), wanted.action.clone(), reason, changes);
+        changes.gate(gate);
+        let kept: BTreeSet<_> = wanted.action.target_groups().collect();
+        changes.releases(there.action.target_groups().filter(|group| !kept.contains(group)));
     }
     for gone in stale {
-        delete(gone, "no route asks for it any more".into(), changes);
+        // What takes its requests over comes first.
+        let heirs: Vec<_> =
+            created.iter().filter(|(_, rule)| traffic::may_overlap(&rule.conditions, &gone.1.conditions)).map(|(id, _)| *id).collect();
+        on.delete(gone, "no route asks for it any more", changes);
+        changes.after(heirs);
         *room += 1;
+    }
+}
+
+/// Where rules are.
+struct On {
+    load_balancer: String,
+    port: u16,
+}
+
+impl On {
+    fn delete(&self, (priority, rule): (u32, observed::Rule), reason: &str, changes: &mut Changes) {
+        let id = ResourceId(format!("rule/{}/priority-{priority}", self.port));
+        let operation = Operation::DeleteRule { load_balancer: self.load_balancer.clone(), port: self.port, arn: rule.arn };
+        changes.delete(&id, operation, reason);
+        changes.releases(rule.action.target_groups());
+    }
+
+    fn modify(
+        &self,
+        rule: &Rule,
+        there: &observed::Rule,
+        transforms: Vec<Transform>,
+        action: RuleAction,
+        reason: impl Into<String>,
+        changes: &mut Changes,
+    ) {
+        let groups: Vec<_> = action.target_groups().map(target_group::by_name).collect();
+        let needs: Vec<_> = groups.iter().collect();
+        let operation = Operation::ModifyRule {
+            load_balancer: self.load_balancer.clone(),
+            port: self.port,
+            arn: there.arn.clone(),
+            transforms,
+            action,
+        };
+        changes.push(Action::Update, &rule.id, &needs, operation, reason, &rule.sources);
     }
 }

@@ -147,4 +147,5 @@ pub(super) fn delete(observed: &Observed, changes: &mut Changes) {
         Operation::DeleteSecurityGroup { id: own.id.clone() },
         "the load balancer is gone",
     );
+    changes.after(changes.made(|operation| matches!(operation, Operation::DeleteLoadBalancer { .. } | Operation::RevokeBackend { .. })));
 }

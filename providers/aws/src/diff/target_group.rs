@@ -72,6 +72,7 @@ pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Ch
         }
         let id = there.tags.get(portico_providers::mark::RESOURCE).cloned().unwrap_or_else(|| format!("target-group/{name}"));
         changes.delete(&ResourceId(id), Operation::DeleteTargetGroup { target_group: name.clone() }, "nothing forwards to it any more");
+        changes.after(changes.releasing(name));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::effect::Effect;
 use crate::cache::UnitState;
 use crate::convert;
-use crate::error::{Failure, Named};
+use crate::error::Failure;
 use crate::region::Region;
 use aws_sdk_ec2::types::{ResourceType, TagSpecification};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
@@ -118,13 +118,13 @@ impl Region {
                 let specification =
                     TagSpecification::builder().resource_type(ResourceType::SecurityGroup).set_tags(Some(convert::ec2_tags(tags))).build();
                 let call = self
-                    .ec2_once
+                    .ec2
                     .create_security_group()
                     .group_name(group)
                     .description(description)
                     .vpc_id(vpc)
                     .tag_specifications(specification);
-                let answer = call.send().await.named(name)?;
+                let answer = self.change_ec2(name, call.send()).await?;
                 let id = answer.group_id().ok_or_else(|| no_answer(name))?.to_owned();
                 return Ok(Effect::SecurityGroup(Box::new(SecurityGroup {
                     id,
@@ -135,45 +135,41 @@ impl Region {
             }
             Operation::AuthorizeIngress { rules } => {
                 let call = self
-                    .ec2_once
+                    .ec2
                     .authorize_security_group_ingress()
                     .group_id(own_group(state)?)
                     .set_ip_permissions(Some(convert::permissions(rules)));
-                call.send().await.named(name)?;
+                self.change_ec2(name, call.send()).await?;
             }
             Operation::RevokeIngress { rules } => {
                 let call = self
-                    .ec2_once
+                    .ec2
                     .revoke_security_group_ingress()
                     .group_id(own_group(state)?)
                     .set_ip_permissions(Some(convert::permissions(rules)));
-                call.send().await.named(name)?;
+                self.change_ec2(name, call.send()).await?;
             }
             Operation::AuthorizeBackend { group, description } => {
                 let permission = convert::permission_from(&own_group(state)?, &PortRange::backend_access(), Some(description));
-                self.ec2_once.authorize_security_group_ingress().group_id(group).ip_permissions(permission).send().await.named(name)?;
+                self.change_ec2(name, self.ec2.authorize_security_group_ingress().group_id(group).ip_permissions(permission).send())
+                    .await?;
             }
             Operation::RevokeBackend { group, ranges } => {
                 let own = own_group(state)?;
                 let permissions = ranges.iter().map(|range| convert::permission_from(&own, range, None)).collect();
-                self.ec2_once
-                    .revoke_security_group_ingress()
-                    .group_id(group)
-                    .set_ip_permissions(Some(permissions))
-                    .send()
-                    .await
-                    .named(name)?;
+                self.change_ec2(
+                    name,
+                    self.ec2.revoke_security_group_ingress().group_id(group).set_ip_permissions(Some(permissions)).send(),
+                )
+                .await?;
             }
             Operation::TagSecurityGroup { tags } => {
-                self.ec2_once
-                    .create_tags()
-                    .resources(own_group(state)?)
-                    .set_tags(Some(convert::ec2_tags(tags)))
-                    .send()
-                    .await
-                    .named(name)?;
+                self.change_ec2(name, self.ec2.create_tags().resources(own_group(state)?).set_tags(Some(convert::ec2_tags(tags))).send())
+                    .await?;
             }
-            Operation::DeleteSecurityGroup { id } => drop(self.ec2_once.delete_security_group().group_id(id).send().await.named(name)?),
+            Operation::DeleteSecurityGroup { id } => {
+                drop(self.change_ec2(name, self.ec2.delete_security_group().group_id(id).send()).await?)
+            }
             _ => {}
         }
         Ok(Effect::Done)
@@ -189,7 +185,7 @@ impl Region {
                     TargetFamily::Ipv6 => sdk::TargetGroupIpAddressTypeEnum::Ipv6,
                 };
                 let call = self
-                    .elb_once
+                    .elb
                     .create_target_group()
                     .name(&group.name.0)
                     .target_type(sdk::TargetTypeEnum::Ip)
@@ -207,14 +203,14 @@ impl Region {
                     .unhealthy_threshold_count(number(check.unhealthy_threshold))
                     .matcher(matcher(check))
                     .set_tags(Some(convert::elb_tags(tags)));
-                let answer = call.send().await.named(name)?;
+                let answer = self.change_elb(name, call.send()).await?;
                 let made = answer.target_groups().first().and_then(|made| convert::target_group(made, tags.clone()));
                 let (_, made) = made.ok_or_else(|| no_answer(name))?;
                 return Ok(Effect::TargetGroup(Box::new(made)));
             }
             Operation::ModifyTargetGroup { target_group, health_check: check } => {
                 let call = self
-                    .elb_once
+                    .elb
                     .modify_target_group()
                     .target_group_arn(known_group(state, target_group)?)
                     .health_check_protocol(convert::protocol(check.protocol))
@@ -225,25 +221,23 @@ impl Region {
                     .healthy_threshold_count(number(check.healthy_threshold))
                     .unhealthy_threshold_count(number(check.unhealthy_threshold))
                     .matcher(matcher(check));
-                call.send().await.named(name)?;
+                self.change_elb(name, call.send()).await?;
             }
             Operation::ModifyTargetGroupAttributes { target_group, attributes } => {
                 let attributes =
                     attributes.iter().map(|(key, value)| sdk::TargetGroupAttribute::builder().key(key).value(value).build()).collect();
-                let call = self.elb_once.modify_target_group_attributes().target_group_arn(known_group(state, target_group)?);
-                call.set_attributes(Some(attributes)).send().await.named(name)?;
+                let call = self.elb.modify_target_group_attributes().target_group_arn(known_group(state, target_group)?);
+                self.change_elb(name, call.set_attributes(Some(attributes)).send()).await?;
             }
             Operation::TagTargetGroup { target_group, tags } => {
-                self.elb_once
-                    .add_tags()
-                    .resource_arns(known_group(state, target_group)?)
-                    .set_tags(Some(convert::elb_tags(tags)))
-                    .send()
-                    .await
-                    .named(name)?;
+                self.change_elb(
+                    name,
+                    self.elb.add_tags().resource_arns(known_group(state, target_group)?).set_tags(Some(convert::elb_tags(tags))).send(),
+                )
+                .await?;
             }
             Operation::DeleteTargetGroup { target_group } => {
-                self.elb_once.delete_target_group().target_group_arn(known_group(state, target_group)?).send().await.named(name)?;
+                self.change_elb(name, self.elb.delete_target_group().target_group_arn(known_group(state, target_group)?).send()).await?;
             }
             _ => {}
         }
@@ -259,7 +253,7 @@ impl Region {
                     Scheme::Internal => sdk::LoadBalancerSchemeEnum::Internal,
                 };
                 let call = self
-                    .elb_once
+                    .elb
                     .create_load_balancer()
                     .name(balancer)
                     .r#type(sdk::LoadBalancerTypeEnum::Application)
@@ -268,7 +262,7 @@ impl Region {
                     .set_subnets(Some(subnets.clone()))
                     .set_security_groups(Some(groups(state, security_groups)?))
                     .set_tags(Some(convert::elb_tags(tags)));
-                let answer = call.send().await.named(name)?;
+                let answer = self.change_elb(name, call.send()).await?;
                 let made = answer.load_balancers().first().and_then(|made| convert::load_balancer(made, tags.clone()));
                 let mut made = made.ok_or_else(|| no_answer(name))?;
                 made.listeners = Presence::Present(BTreeMap::new());
@@ -277,32 +271,28 @@ impl Region {
             Operation::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
                 let attributes =
                     attributes.iter().map(|(key, value)| sdk::LoadBalancerAttribute::builder().key(key).value(value).build()).collect();
-                let call = self.elb_once.modify_load_balancer_attributes().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
-                call.set_attributes(Some(attributes)).send().await.named(name)?;
+                let call = self.elb.modify_load_balancer_attributes().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
+                self.change_elb(name, call.set_attributes(Some(attributes)).send()).await?;
             }
             Operation::SetIpAddressType { load_balancer, ip_address_type } => {
-                let call = self.elb_once.set_ip_address_type().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
-                call.ip_address_type(sdk::IpAddressType::from(ip_address_type.as_str())).send().await.named(name)?;
+                let call = self.elb.set_ip_address_type().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
+                self.change_elb(name, call.ip_address_type(sdk::IpAddressType::from(ip_address_type.as_str())).send()).await?;
             }
             Operation::SetSubnets { load_balancer, subnets } => {
-                let call = self.elb_once.set_subnets().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
-                call.set_subnets(Some(subnets.clone())).send().await.named(name)?;
+                let call = self.elb.set_subnets().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
+                self.change_elb(name, call.set_subnets(Some(subnets.clone())).send()).await?;
             }
             Operation::SetSecurityGroups { load_balancer, security_groups } => {
-                let call = self.elb_once.set_security_groups().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
-                call.set_security_groups(Some(groups(state, security_groups)?)).send().await.named(name)?;
+                let call = self.elb.set_security_groups().load_balancer_arn(load_balancer_arn(state, load_balancer)?);
+                self.change_elb(name, call.set_security_groups(Some(groups(state, security_groups)?)).send()).await?;
             }
             Operation::TagLoadBalancer { load_balancer, tags } => {
-                let call = self.elb_once.add_tags().resource_arns(load_balancer_arn(state, load_balancer)?);
-                call.set_tags(Some(convert::elb_tags(tags))).send().await.named(name)?;
+                let call = self.elb.add_tags().resource_arns(load_balancer_arn(state, load_balancer)?);
+                self.change_elb(name, call.set_tags(Some(convert::elb_tags(tags))).send()).await?;
             }
             Operation::DeleteLoadBalancer { load_balancer } => {
-                self.elb_once
-                    .delete_load_balancer()
-                    .load_balancer_arn(load_balancer_arn(state, load_balancer)?)
-                    .send()
-                    .await
-                    .named(name)?;
+                self.change_elb(name, self.elb.delete_load_balancer().load_balancer_arn(load_balancer_arn(state, load_balancer)?).send())
+                    .await?;
             }
             _ => {}
         }
@@ -314,57 +304,57 @@ impl Region {
         match operation {
             Operation::CreateListener { load_balancer, port, protocol: speaks, default_action, tags } => {
                 let call = self
-                    .elb_once
+                    .elb
                     .create_listener()
                     .load_balancer_arn(load_balancer_arn(state, load_balancer)?)
                     .port(i32::from(*port))
                     .protocol(protocol(speaks))
                     .default_actions(action(state, default_action)?)
                     .set_tags(Some(convert::elb_tags(tags)));
-                let answer = call.send().await.named(name)?;
+                let answer = self.change_elb(name, call.send()).await?;
                 let arn = answer.listeners().first().and_then(|made| made.listener_arn()).ok_or_else(|| no_answer(name))?.to_owned();
                 let rules = Presence::Present(BTreeMap::new());
                 let made = Listener { arn, protocol: Some(speaks.clone()), default_action: default_action.clone(), rules };
                 return Ok(Effect::Listener(Box::new(made)));
             }
             Operation::ModifyListener { load_balancer, port, protocol: speaks, default_action } => {
-                let call = self.elb_once.modify_listener().listener_arn(listener_arn(state, load_balancer, *port)?);
-                call.protocol(protocol(speaks)).default_actions(action(state, default_action)?).send().await.named(name)?;
+                let call = self.elb.modify_listener().listener_arn(listener_arn(state, load_balancer, *port)?);
+                self.change_elb(name, call.protocol(protocol(speaks)).default_actions(action(state, default_action)?).send()).await?;
             }
             Operation::DeleteListener { load_balancer, port } => {
-                self.elb_once.delete_listener().listener_arn(listener_arn(state, load_balancer, *port)?).send().await.named(name)?;
+                self.change_elb(name, self.elb.delete_listener().listener_arn(listener_arn(state, load_balancer, *port)?).send()).await?;
             }
             Operation::CreateRule { load_balancer, port, priority, conditions, transforms, action: wanted } => {
                 let transforms: Vec<_> = transforms.iter().map(convert::transform).collect();
                 let call = self
-                    .elb_once
+                    .elb
                     .create_rule()
                     .listener_arn(listener_arn(state, load_balancer, *port)?)
                     .priority(number(*priority))
                     .set_conditions(Some(conditions.iter().map(convert::condition).collect()))
                     .set_transforms((!transforms.is_empty()).then_some(transforms))
                     .actions(action(state, wanted)?);
-                let answer = call.send().await.named(name)?;
+                let answer = self.change_elb(name, call.send()).await?;
                 let arn = answer.rules().first().and_then(|made| made.rule_arn()).ok_or_else(|| no_answer(name))?;
                 return Ok(Effect::Rule(arn.to_owned()));
             }
             Operation::ModifyRule { arn, transforms, action: wanted, .. } => {
-                let call = self.elb_once.modify_rule().rule_arn(arn).actions(action(state, wanted)?);
+                let call = self.elb.modify_rule().rule_arn(arn).actions(action(state, wanted)?);
                 // AWS: an empty list leaves transforms as they are.
                 let call = if transforms.is_empty() {
                     call.reset_transforms(true)
                 } else {
                     call.set_transforms(Some(transforms.iter().map(convert::transform).collect()))
                 };
-                call.send().await.named(name)?;
+                self.change_elb(name, call.send()).await?;
             }
             Operation::SetRulePriorities { priorities, .. } => {
                 let pairs = priorities
                     .iter()
                     .map(|(arn, priority)| sdk::RulePriorityPair::builder().rule_arn(arn).priority(number(*priority)).build());
-                self.elb_once.set_rule_priorities().set_rule_priorities(Some(pairs.collect())).send().await.named(name)?;
+                self.change_elb(name, self.elb.set_rule_priorities().set_rule_priorities(Some(pairs.collect())).send()).await?;
             }
-            Operation::DeleteRule { arn, .. } => drop(self.elb_once.delete_rule().rule_arn(arn).send().await.named(name)?),
+            Operation::DeleteRule { arn, .. } => drop(self.change_elb(name, self.elb.delete_rule().rule_arn(arn).send()).await?),
             _ => {}
         }
         Ok(Effect::Done)

@@ -1,0 +1,183 @@
+//! What the load balancer serves now, so that traffic moves to new target groups only when they take it (make before break).
+//!
+//! AWS checks the targets of a group only once a rule refers to it; until then, and while a group holds no target at all, requests are answered 503. A group that
+//! requests reach already is proven. Where a change would move requests that are served now to a group that is not, it waits behind a gate: a rule that forwards gets
+//! the new group at weight 0 first, and the rest of its change when the targets are healthy; any other change waits until the targets are registered.
+
+use crate::limit;
+use crate::observed::{self, State};
+use crate::stack::{Condition, Forward, ForwardTarget, Patterns, RuleAction, Stack};
+use portico_providers::{Gate, TargetSetId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the load balancer serves now.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    serving: bool,
+    /// Groups that requests reach.
+    proven: BTreeSet<TargetSetId>,
+    /// Groups that rules name, so that AWS checks them.
+    checked: BTreeSet<TargetSetId>,
+    /// Groups that will have targets.
+    filled: BTreeSet<TargetSetId>,
+}
+
+impl Traffic {
+    pub fn of(stack: &Stack, existing: Option<&observed::LoadBalancer>) -> Self {
+        let Some(existing) = existing.filter(|there| there.state == State::Active) else { return Self::default() };
+        let listeners = existing.listeners.present().into_iter().flat_map(BTreeMap::values);
+        let actions: Vec<_> = listeners
+            .flat_map(|listener| {
+                let rules = listener.rules.present().into_iter().flat_map(BTreeMap::values);
+                rules.map(|rule| &rule.action).chain([&listener.default_action])
+            })
+            .collect();
+        Self {
+            serving: true,
+            proven: actions.iter().flat_map(|action| reached(action)).cloned().collect(),
+            checked: actions.iter().flat_map(|action| action.target_groups()).cloned().collect(),
+            // The group of invalid backends belongs to no Service and never has a target.
+            filled: stack.target_groups.iter().filter(|group| !group.sources.is_empty()).map(|group| group.name.clone()).collect(),
+        }
+    }
+
+    /// Groups that an action would send requests to and that none reach now.
+    fn untried(&self, action: &RuleAction) -> Vec<TargetSetId> {
+        reached(action).filter(|group| self.serving && self.filled.contains(*group) && !self.proven.contains(*group)).cloned().collect()
+    }
+
+    /// What must hold before a rule is made that takes over requests which are served now.
+    pub fn gate(&self, action: &RuleAction) -> Gate {
+        let untried = self.untried(action);
+        if untried.is_empty() {
+            Gate::None
+        } else if untried.iter().all(|group| self.checked.contains(group)) {
+            Gate::TargetsHealthy(untried)
+        } else {
+            Gate::TargetsRegistered(untried)
+        }
+    }
+
+    /// What must hold before an existing rule is changed.
+    pub fn gate_change(&self, before: &RuleAction, after: &RuleAction) -> Gate {
+        if serves(before) { self.gate(after) } else { Gate::None }
+    }
+
+    /// The action that a rule should have until the groups of its next action are checked: the same, with those groups at weight 0. Nothing if they are checked already,
+    /// or if there is no room for them.
+    pub fn warm_up(&mut self, before: &RuleAction, after: &RuleAction) -> Option<RuleAction> {
+        let RuleAction::Forward(forward) = before else { return None };
+        let new: Vec<_> = self.untried(after).into_iter().filter(|group| !self.checked.contains(group)).collect();
+        if new.is_empty() || forward.target_groups.len() + new.len() > limit::TARGET_GROUPS_PER_ACTION {
+            return None;
+        }
+        self.checked.extend(new.iter().cloned());
+        let mut target_groups = forward.target_groups.clone();
+        target_groups.extend(new.into_iter().map(|target_group| ForwardTarget { target_group, weight: 0 }));
+        target_groups.sort();
+        Some(RuleAction::Forward(Forward { target_groups }))
+    }
+}
+
+/// The groups of an action that get requests.
+fn reached(action: &RuleAction) -> impl Iterator<Item = &TargetSetId> {
+    let targets = match action {
+        RuleAction::Forward(forward) => forward.target_groups.as_slice(),
+        _ => &[],
+    };
+    targets.iter().filter(|target| target.weight > 0).map(|target| &target.target_group)
+}
+
+/// Whether requests get more from an action than an error.
+pub(super) fn serves(action: &RuleAction) -> bool {
+    match action {
+        RuleAction::Forward(_) | RuleAction::Redirect(_) | RuleAction::Foreign(_) => true,
+        RuleAction::FixedResponse(response) => response.status_code < 400,
+    }
+}
+
+/// Whether one request could meet both lists of conditions, as far as a look at their texts can tell.
+pub(super) fn may_overlap(a: &[Condition], b: &[Condition]) -> bool {
+    !a.iter().any(|a| b.iter().any(|b| disjoint(a, b)))
+}
+
+/// Whether two conditions certainly exclude one another.
+fn disjoint(a: &Condition, b: &Condition) -> bool {
+    match (a, b) {
+        (Condition::HostHeader(a), Condition::HostHeader(b)) => {
+            matches!((exact_host(a), exact_host(b)), (Some(a), Some(b)) if a != b)
+        }
+        (Condition::PathPattern(Patterns::Values(a)), Condition::PathPattern(Patterns::Values(b))) => {
+            a.iter().all(|a| b.iter().all(|b| globs_exclude(a, b)))
+        }
+        (Condition::HttpRequestMethod(a), Condition::HttpRequestMethod(b)) => a.iter().all(|method| !b.contains(method)),
+        _ => false,
+    }
+}
+
+/// The text of a pattern for exactly one host, as compile writes it.
+fn exact_host(patterns: &Patterns) -> Option<&str> {
+    match patterns {
+        Patterns::RegexValues(values) => match values.as_slice() {
+            [one] => one.strip_prefix('^')?.strip_suffix("(:[0-9]+)?$").filter(|host| !host.starts_with("[^:]")),
+            _ => None,
+        },
+        Patterns::Values(_) => None,
+    }
+}
+
+/// Whether no text matches both globs, going by the text before their first wildcard.
+fn globs_exclude(a: &str, b: &str) -> bool {
+    let literal = |glob: &str| glob.find(['*', '?']).map(|at| glob.split_at(at).0.to_owned());
+    match (literal(a), literal(b)) {
+        (None, None) => a != b,
+        (Some(begin), None) => !b.starts_with(&begin),
+        (None, Some(begin)) => !a.starts_with(&begin),
+        (Some(a), Some(b)) => !a.starts_with(&b) && !b.starts_with(&a),
+    }
+}
+
+/// What must hold before the load balancer that this one replaces goes: all that have targets take requests.
+pub(super) fn gate_replacement(stack: &Stack) -> Gate {
+    let mut groups: Vec<_> = stack.target_groups.iter().filter(|group| !group.sources.is_empty()).map(|group| group.name.clone()).collect();
+    groups.sort();
+    if stack.load_balancer.is_none() || groups.is_empty() { Gate::None } else { Gate::TargetsHealthy(groups) }
+}
+
+/// The target groups that a load balancer's listeners and rules name.
+pub(super) fn named_groups<'a>(listeners: impl Iterator<Item = &'a observed::Listener>) -> impl Iterator<Item = &'a TargetSetId> {
+    listeners.flat_map(|listener| {
+        let rules = listener.rules.present().into_iter().flat_map(BTreeMap::values);
+        rules.map(|rule| &rule.action).chain([&listener.default_action]).flat_map(RuleAction::target_groups)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Condition {
+        Condition::HostHeader(Patterns::RegexValues(vec![format!("^{text}(:[0-9]+)?$")]))
+    }
+
+    fn path(values: &[&str]) -> Condition {
+        Condition::PathPattern(Patterns::Values(values.iter().map(|value| (*value).to_owned()).collect()))
+    }
+
+    #[test]
+    fn only_what_certainly_excludes_one_another_is_disjoint() {
+        for (a, b, expected) in [
+            (host(r"a\.example\.com"), host(r"b\.example\.com"), false),
+            (host(r"a\.example\.com"), host(r"[^:]+\.example\.com"), true),
+            (path(&["/a", "/a/*"]), path(&["/b", "/b/*"]), false),
+            (path(&["/a", "/a/*"]), path(&["/ab", "/ab/*"]), false),
+            (path(&["/a", "/a/*"]), path(&["/a/b", "/a/b/*"]), true),
+            (path(&["/a", "/a/*"]), path(&["/*"]), true),
+            (path(&["/a"]), host(r"a\.example\.com"), true),
+            (Condition::HttpRequestMethod(vec!["GET".into()]), Condition::HttpRequestMethod(vec!["PUT".into()]), false),
+        ] {
+            assert_eq!(may_overlap(&[a.clone()], &[b.clone()]), expected, "{a} and {b}");
+            assert_eq!(may_overlap(&[b.clone()], &[a.clone()]), expected, "{b} and {a}");
+        }
+    }
+}
