@@ -50,6 +50,8 @@ impl Bench {
             metrics: Arc::new(Metrics::default()),
             witness: Arc::new(LogWitness),
         });
+        // Endpoints of these tests answer no health checks: changes that wait for healthy ones go on soon.
+        operator.targets().set_patience(Duration::from_secs(2));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (events, received) = mpsc::channel(64);
         tasks.spawn(async move {
