@@ -35,7 +35,6 @@ mod service;
 mod socket;
 mod stickiness;
 mod target;
-mod tls;
 mod transform;
 
 use config::{DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing};

@@ -8,4 +8,3 @@ mod listener;
 mod message;
 mod routing;
 mod swap;
-mod tls;

@@ -1,15 +1,10 @@
-//! The pipeline against the embedded cloud: what events cost, and that everything goes when the Gateway goes.
-
-use std::collections::BTreeMap;
+//! The pipeline against the embedded cloud: what events mean, and that everything goes when the Gateway goes.
 
 use portico_crds::{Kind, NamespacedName};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, shop};
-
-fn nothing() -> BTreeMap<String, u64> {
-    BTreeMap::new()
-}
+use crate::harness::scenario::shop;
+use crate::harness::{Bench, Cost, calls};
 
 #[tokio::test]
 async fn what_means_nothing_costs_nothing_and_a_new_endpoint_one_call() {
@@ -19,34 +14,31 @@ async fn what_means_nothing_costs_nothing_and_a_new_endpoint_one_call() {
     assert_eq!(bench.condition(Kind::HttpRoute, "shop/web", "/status/parents/0/conditions", "Accepted"), "True Accepted");
     assert_eq!(bench.condition(Kind::GatewayClass, "alb", "/status/conditions", "Accepted"), "True Accepted");
 
-    let writes = bench.cluster.status_writes();
     // The same again, and a label.
-    assert_eq!(bench.cost(async |bench| bench.apply(&shop("a", &["198.19.0.2"])).await).await, nothing());
-    assert_eq!(bench.cost(async |bench| bench.apply(&shop("b", &["198.19.0.2"])).await).await, nothing());
+    assert_eq!(bench.apply(&shop("a", &["198.19.0.2"])).await, Cost::nothing());
+    assert_eq!(bench.apply(&shop("b", &["198.19.0.2"])).await, Cost::nothing());
     // A whole pass over an unchanged unit.
-    let pass = bench.cost(async |bench| bench.operator.concern_everything()).await;
-    assert_eq!(pass, nothing());
-    assert_eq!(bench.cluster.status_writes(), writes);
+    let pass = bench.cost(async |bench| bench.process().operator.concern_everything()).await;
+    assert_eq!(pass, Cost::nothing());
 
-    let scaled = bench.cost(async |bench| bench.apply(&shop("b", &["198.19.0.2", "198.19.0.3"])).await).await;
-    let mutations: BTreeMap<_, _> = scaled.into_iter().filter(|(name, _)| !name.contains("Describe")).collect();
-    assert_eq!(mutations, BTreeMap::from([("elasticloadbalancing.RegisterTargets".to_owned(), 1)]));
+    let scaled = bench.apply(&shop("b", &["198.19.0.2", "198.19.0.3"])).await;
+    assert_eq!(scaled.mutations, calls([("RegisterTargets", 1)]));
     bench.end().await;
 }
 
 #[tokio::test]
 async fn a_deleted_gateway_leaves_nothing_behind() {
     let bench = Bench::start().await;
+    let before = bench.dump().await["cloud"].clone();
     bench.apply(&shop("a", &["198.19.0.2"])).await;
     assert_eq!(bench.cloud.load_balancers().len(), 1);
     let gateway = NamespacedName::new("shop", "edge");
     let held = bench.cluster.read(Kind::Gateway, &gateway).unwrap();
     assert_eq!(held.pointer("/metadata/finalizers"), Some(&json!(["portico.dev/load-balancer"])));
 
-    bench.cluster.delete(Kind::Gateway, &gateway);
-    bench.settle().await;
+    bench.delete(&[(Kind::Gateway, "shop/edge")]).await;
     assert_eq!(bench.cluster.read(Kind::Gateway, &gateway), None);
-    assert!(bench.cloud.load_balancers().is_empty());
+    assert_eq!(bench.dump().await["cloud"], before);
     let route = bench.cluster.read(Kind::HttpRoute, &NamespacedName::new("shop", "web")).unwrap();
     assert_eq!(route.pointer("/status/parents"), Some(&json!([])));
     let class = bench.cluster.read(Kind::GatewayClass, &NamespacedName::new("", "alb")).unwrap();
@@ -72,20 +64,5 @@ async fn entries_and_conditions_of_others_survive() {
     let route = bench.cluster.read(Kind::HttpRoute, &key).unwrap();
     assert_eq!(route.pointer("/status/parents/0"), Some(&foreign));
     assert_eq!(bench.condition(Kind::HttpRoute, "shop/web", "/status/parents/1/conditions", "ResolvedRefs"), "False BackendNotFound");
-    bench.end().await;
-}
-
-#[tokio::test]
-async fn the_sweep_repairs_what_was_changed_from_outside() {
-    let bench = Bench::start().await;
-    bench.apply(&shop("a", &["198.19.0.2"])).await;
-    // Behind the operator's back, the load balancer is deleted by whoever has the account.
-    let arn = bench.cloud.load_balancers().first().unwrap().arn.clone();
-    crate::harness::call(&bench.cloud, "DeleteLoadBalancer", &[("LoadBalancerArn", &arn)]).await;
-    assert!(bench.cloud.load_balancers().is_empty());
-    let unit = portico_providers::UnitId::Gateway(NamespacedName::new("shop", "edge"));
-    bench.operator.look_afresh(unit);
-    bench.settle().await;
-    assert_eq!(bench.cloud.load_balancers().len(), 1);
     bench.end().await;
 }

@@ -1,174 +1,288 @@
-//! An operator on a cluster in memory and an embedded cloud, in this process.
+//! An operator on a cluster in memory and an embedded cloud.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+pub mod backend;
+pub mod dump;
+pub mod fuse;
+pub mod process;
+pub mod scenario;
+pub mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portico::cluster::MemoryCluster;
-use portico::keeper::{Keeper, SharedWorld};
-use portico::lease::Holder;
+use portico::cluster::{MemoryCluster, key_of};
 use portico::manifests::Manifests;
-use portico::metrics::Metrics;
-use portico::operator::{Limits, Operator, OperatorParts};
-use portico::witness::LogWitness;
-use portico_aws_api::{Aws, AwsOptions};
+use portico::plan;
+use portico_aws_api::{Operation, Stack};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::{Kind, NamespacedName};
-use portico_providers::ClusterId;
+use portico_providers::{Change, ClusterId, Provider, ProviderError, UnitId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use fuse::Fuse;
+use process::{CLUSTER, Gate, Manner, Process};
 
 /// The binary under test.
 pub const PORTICO: &str = env!("CARGO_BIN_EXE_portico");
 
-/// Longest wait for anything: only a hanging test sees its end.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Set by `cargo lab test --full`: tests then take all cases in the place of a sample.
+pub const FULL_VARIABLE: &str = "PORTICO_TEST_FULL";
 
+/// Longest wait for anything: only a hanging test sees its end.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// Whether all cases are wanted, however long they take.
+pub fn is_full() -> bool {
+    std::env::var_os(FULL_VARIABLE).is_some()
+}
+
+/// Calls by name, without the service's.
+pub type Calls = BTreeMap<String, u64>;
+
+/// What something cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Calls that change nothing.
+    pub reads: Calls,
+    /// Calls that change something.
+    pub mutations: Calls,
+    /// Writes of Kubernetes statuses.
+    pub status_writes: u64,
+}
+
+/// A cost of these mutations.
+pub fn calls<'a>(mutations: impl IntoIterator<Item = (&'a str, u64)>) -> Calls {
+    mutations.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+/// A test's world.
 pub struct Bench {
     pub cloud: Cloud,
     pub cluster: Arc<MemoryCluster>,
-    pub operator: Operator<Aws>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    pub fuse: Fuse,
+    process: Option<Process>,
+    gate: Gate,
+    manner: Manner,
 }
 
 impl Bench {
+    /// Everything that an operator needs, and an operator.
     pub async fn start() -> Self {
-        let cloud = Cloud::start(CloudConfig::default()).await.unwrap();
-        let options = AwsOptions { region: Some("us-east-1".into()), endpoint: Some(cloud.endpoint()), vpc: None, emulated: true };
-        let provider = Arc::new(Aws::connect(options).await.unwrap());
-        let (out, mut sightings) = mpsc::unbounded_channel();
-        let (cluster, world) = (Arc::new(MemoryCluster::new(out)), SharedWorld::default());
-        let operator = Operator::new(OperatorParts {
-            provider,
-            cluster_id: ClusterId("test".into()),
-            world: world.clone(),
-            cluster: cluster.clone(),
-            leadership: Arc::new(Holder::unrivalled()),
-            metrics: Arc::new(Metrics::default()),
-            witness: Arc::new(LogWitness),
-        });
-        // Endpoints of these tests answer no health checks: changes that wait for healthy ones go on soon.
-        operator.targets().set_patience(Duration::from_secs(2));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (events, received) = mpsc::channel(64);
-        tasks.spawn(async move {
-            while let Some(sighting) = sightings.recv().await {
-                if events.send(sighting).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let keeper = Keeper::new(world, BTreeSet::new());
-        let concerned = operator.clone();
-        tasks.spawn(keeper.run(received, stop.clone(), move |impact| concerned.concern(impact)));
-        let (working, stopped) = (operator.clone(), stop.clone());
-        tasks.spawn(async move { working.run(Limits::default(), stopped).await });
-        Self { cloud, cluster, operator, stop, tasks }
+        Self::with(cloud(), Manner::default()).await
     }
 
-    /// Applies manifests and waits until there is nothing left to do.
-    pub async fn apply(&self, manifests: &str) {
-        for (kind, object) in Manifests::parse([("test.yaml", manifests)]).unwrap().objects {
+    pub async fn with(config: CloudConfig, manner: Manner) -> Self {
+        let cloud = Cloud::start(config).await.unwrap();
+        let fuse = Fuse::start(cloud.address()).await;
+        let (nobody, _) = mpsc::unbounded_channel();
+        let cluster = Arc::new(MemoryCluster::new(nobody));
+        let mut bench = Self { cloud, cluster, fuse, process: None, gate: Gate::default(), manner };
+        bench.launch().await;
+        bench
+    }
+
+    /// Starts an operator that knows nothing.
+    pub async fn launch(&mut self) {
+        let process = Process::start(self.fuse.endpoint(), self.cluster.clone(), self.gate.clone(), self.manner).await;
+        assert!(self.process.replace(process).is_none(), "two operators");
+    }
+
+    /// How often operators that start from now on sweep.
+    pub fn set_sweep(&mut self, interval: Duration) {
+        self.manner.sweep = interval;
+    }
+
+    /// `kill -9`, and the line to the cloud is whole again.
+    pub async fn kill(&mut self) {
+        self.process.take().unwrap().kill().await;
+        self.fuse.mend().await;
+    }
+
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("no operator runs")
+    }
+
+    /// Applies objects, all at once.
+    pub fn put(&self, objects: Vec<(Kind, Value)>) {
+        let _whole = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, object) in objects {
             self.cluster.apply(kind, object);
         }
-        self.settle().await;
+    }
+
+    /// Deletes objects, all at once.
+    pub fn remove(&self, objects: &[(Kind, &str)]) {
+        let _whole = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, key) in objects {
+            self.cluster.delete(*kind, &key.parse().unwrap());
+        }
+    }
+
+    /// Applies manifests and waits until there is nothing left to do. What it changes in the cloud is what `portico plan` says.
+    pub async fn apply(&self, manifests: &str) -> Cost {
+        let objects = parse(manifests);
+        self.change(objects, &[]).await
+    }
+
+    /// Deletes objects and waits until there is nothing left to do; checked as [`Bench::apply`] is.
+    pub async fn delete(&self, objects: &[(Kind, &str)]) -> Cost {
+        self.change(Vec::new(), objects).await
+    }
+
+    /// Applies and deletes objects; checked as [`Bench::apply`] is.
+    pub async fn change(&self, applied: Vec<(Kind, Value)>, deleted: &[(Kind, &str)]) -> Cost {
+        let planned = self.plan(&applied, deleted).await;
+        let cost = self
+            .cost(async |bench| {
+                bench.put(applied);
+                bench.remove(deleted);
+            })
+            .await;
+        cost.is_as_planned(&planned);
+        cost
+    }
+
+    /// Lets the operator look at a load balancer afresh, as the sweep does. What it changes is what `portico plan` says.
+    pub async fn look(&self, gateway: &str) -> Cost {
+        let planned = self.plan(&[], &[]).await;
+        let cost = self.cost(async |bench| bench.look_afresh(gateway)).await;
+        cost.is_as_planned(&planned);
+        cost
+    }
+
+    /// The same without waiting.
+    pub fn look_afresh(&self, gateway: &str) {
+        self.process().operator.look_afresh(UnitId::Gateway(gateway.parse().unwrap()));
     }
 
     pub async fn settle(&self) {
-        assert!(self.operator.settle(LIMIT).await, "the operator does not come to rest");
+        self.process().settle().await;
     }
 
-    /// Calls by operation that `action` costs.
-    pub async fn cost(&self, action: impl AsyncFnOnce(&Self)) -> BTreeMap<String, u64> {
-        let before = self.cloud.calls().operations;
+    /// What an action costs until there is nothing left to do.
+    pub async fn cost(&self, action: impl AsyncFnOnce(&Self)) -> Cost {
+        let (calls, writes) = (self.cloud.calls().operations, self.cluster.status_writes());
         action(self).await;
         self.settle().await;
-        let after = self.cloud.calls().operations;
-        let cost = |(name, count): (String, u64)| {
-            let more = count - before.get(&name).copied().unwrap_or_default();
-            (more > 0).then_some((name, more))
-        };
-        after.into_iter().filter_map(cost).collect()
+        let mut cost = Cost { status_writes: self.cluster.status_writes() - writes, ..Cost::default() };
+        for (name, count) in self.cloud.calls().operations {
+            let more = count - calls.get(&name).copied().unwrap_or_default();
+            let name = name.rsplit('.').next().unwrap().to_owned();
+            if more > 0 {
+                if name.starts_with("Describe") { &mut cost.reads } else { &mut cost.mutations }.insert(name, more);
+            }
+        }
+        cost
     }
 
+    /// The calls that `portico plan` prints for the cluster with these changes to it.
+    pub async fn plan(&self, applied: &[(Kind, Value)], deleted: &[(Kind, &str)]) -> Calls {
+        let mut objects: BTreeMap<(Kind, NamespacedName), Value> = BTreeMap::new();
+        for kind in Kind::ALL {
+            let keys = self.cluster.keys(kind).into_iter();
+            objects.extend(keys.filter_map(|key| Some(((kind, key.clone()), self.cluster.read(kind, &key)?))));
+        }
+        objects.extend(applied.iter().map(|(kind, object)| ((*kind, key_of(object)), object.clone())));
+        // It looks at the cloud past the fuse, and has nothing to remember, as `portico plan` has not.
+        let planner = process::connect(self.cloud.endpoint()).await;
+        let planned: Mutex<Calls> = Mutex::default();
+        let look = async |stack: &Stack| -> Result<Vec<Change<Operation>>, ProviderError> {
+            let changes = planner.diff(stack, &planner.observe(stack, true).await?)?;
+            let mut planned = planned.lock().unwrap();
+            changes.iter().for_each(|change| *planned.entry(change.operation.call().to_owned()).or_default() += 1);
+            Ok(changes)
+        };
+        let cluster = ClusterId(CLUSTER.into());
+        for (kind, key) in deleted {
+            let key: NamespacedName = key.parse().unwrap();
+            objects.remove(&(*kind, key.clone()));
+            if *kind == Kind::Gateway {
+                look(&planner.empty_stack(&cluster, &UnitId::Gateway(key), None)).await.unwrap();
+            }
+        }
+        let removed: u64 = planned.lock().unwrap().values().sum();
+        let objects = objects.into_iter().map(|((kind, _), object)| (kind, object)).collect();
+        let manifests = Manifests { objects, ..Manifests::default() };
+        let document = plan::make(&manifests, &plan::world_of(&manifests), &cluster, look).await;
+        let printed = serde_json::to_value(&document).unwrap();
+        let count: usize = printed["units"].as_array().unwrap().iter().map(|unit| unit["changes"].as_array().unwrap().len()).sum();
+        let planned = planned.into_inner().unwrap();
+        assert_eq!(planned.values().sum::<u64>() - removed, count as u64, "the document leaves changes out");
+        planned
+    }
+
+    /// The state of an object's condition: status and reason.
     pub fn condition(&self, kind: Kind, key: &str, pointer: &str, name: &str) -> String {
-        let object = self.cluster.read(kind, &key.parse::<NamespacedName>().unwrap()).unwrap_or_default();
-        let conditions = object.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-        let found = conditions.into_iter().find(|condition| condition.get("type") == Some(&json!(name))).unwrap_or_default();
+        let found = self.condition_of(kind, key, pointer, name);
         let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or("-").to_owned();
         format!("{} {}", text("status"), text("reason"))
     }
 
-    pub async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        drop((self.operator, self.cluster));
-        let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await;
+    /// An object's condition.
+    pub fn condition_of(&self, kind: Kind, key: &str, pointer: &str, name: &str) -> Value {
+        let object = self.cluster.read(kind, &key.parse().unwrap()).unwrap_or_default();
+        let conditions = object.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition.get("type") == Some(&json!(name))).unwrap_or_default()
+    }
+
+    /// A request through the only load balancer's listener on port 80: status, and what the pod says it was asked.
+    pub async fn request(&self, host: &str, path: &str) -> (u16, Value) {
+        let balancers = self.cloud.load_balancers();
+        assert_eq!(balancers.len(), 1);
+        let port = *balancers[0].ports[&80].as_ref().unwrap();
+        let answer = wire::get((balancers[0].address, port).into(), host, path).await;
+        (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    /// What there is: cloud and cluster, without what two ways to it may differ in.
+    pub async fn dump(&self) -> Value {
+        json!({"cloud": dump::cloud(&wire::state(&self.cloud).await), "cluster": dump::cluster(&self.cluster)})
+    }
+
+    /// Waits until what there is is what is wanted, however long an operator in trouble pauses.
+    pub async fn reaches(&self, wanted: &Value, how: &str) {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        loop {
+            self.settle().await;
+            let found = self.dump().await;
+            if found == *wanted {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{how}:\n{}", dump::differences(wanted, &found));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn end(mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill().await;
+        }
         self.cloud.shutdown().await;
     }
 }
 
-/// A class, a Gateway and a route to a Service with endpoints at the given addresses.
-pub fn shop(label: &str, endpoints: &[&str]) -> String {
-    let endpoints: Vec<String> = endpoints.iter().map(|it| format!("{{addresses: [{it}], conditions: {{ready: true}}}}")).collect();
-    format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: alb}}
-spec: {{controllerName: portico.dev/gateway-controller}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: shop}}
-spec: {{gatewayClassName: alb, listeners: [{{name: http, port: 80, protocol: HTTP}}]}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: web, namespace: shop}}
-spec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: 3000}}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: web-1, namespace: shop, labels: {{kubernetes.io/service-name: web}}}}
-addressType: IPv4
-endpoints: [{}]
-ports: [{{name: '', port: 3000, protocol: TCP}}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: web, namespace: shop, labels: {{label: '{label}'}}}}
-spec:
-  parentRefs: [{{name: edge}}]
-  rules: [{{backendRefs: [{{name: web, port: 80}}]}}]
-",
-        endpoints.join(", ")
-    )
+impl Cost {
+    /// Nothing at all.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Checks that what was changed, targets apart, is what was planned, call by call.
+    pub fn is_as_planned(&self, planned: &Calls) {
+        let mut made = self.mutations.clone();
+        made.retain(|name, _| !["RegisterTargets", "DeregisterTargets"].contains(&name.as_str()));
+        assert_eq!(made, *planned, "left: what was done to the cloud, right: what the plan says");
+    }
 }
 
-/// One call of the ELBv2 query API, as anyone with the account could make it.
-pub async fn call(cloud: &Cloud, action: &str, parameters: &[(&str, &str)]) {
-    use http_body_util::Full;
-    use hyper::body::Bytes;
-    let escape = |text: &str| text.replace('%', "%25").replace(':', "%3A").replace('/', "%2F");
-    let mut body = format!("Action={action}&Version=2015-12-01");
-    for (name, value) in parameters {
-        body.push_str(&format!("&{name}={}", escape(value)));
-    }
-    let stream = tokio::net::TcpStream::connect(cloud.address()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let signature =
-        "AWS4-HMAC-SHA256 Credential=someone/20260101/us-east-1/elasticloadbalancing/aws4_request, SignedHeaders=host, Signature=00";
-    let request = http::Request::post("/")
-        .header("host", cloud.address().to_string())
-        .header("authorization", signature)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(Full::new(Bytes::from(body)))
-        .unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    assert!(response.status().is_success(), "{action}: {}", response.status());
-    connection.abort();
+/// The objects of manifests, as an API server would have them.
+pub fn parse(manifests: &str) -> Vec<(Kind, Value)> {
+    Manifests::parse([("test.yaml", manifests)]).unwrap().objects
+}
+
+/// A cloud whose network is the same in every run.
+pub fn cloud() -> CloudConfig {
+    CloudConfig { seed: Some(1), ..CloudConfig::default() }
 }

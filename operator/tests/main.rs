@@ -3,8 +3,24 @@
 //! The modules are `cfg(test)` so that lints know their helpers as tests.
 
 #[cfg(test)]
+mod absence;
+#[cfg(test)]
+mod churn;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
+mod drift;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod leadership;
+#[cfg(test)]
+mod weather;

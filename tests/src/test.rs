@@ -18,7 +18,7 @@ use summary::Count;
 /// Arguments of `lab test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Also what takes longer than CI may: clippy, and licences and sources of the dependencies.
+    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, and all cases of tests that otherwise take a sample.
     #[arg(long)]
     full: bool,
     /// Only this step; may be given several times.
@@ -86,6 +86,10 @@ pub async fn run(options: &Options) -> Result<u8> {
     if options.wants(Step::Unit) {
         let mut unit = cargo(&workspace);
         unit.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter);
+        if options.full {
+            // Tests that take a sample of their cases take all of them.
+            unit.env("PORTICO_TEST_FULL", "1");
+        }
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
     }
     if [Step::Interrupt, Step::Boto3, Step::E2e].into_iter().any(|step| options.wants(step)) {

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -16,10 +16,11 @@ use std::{
 use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{head::refusal, headers::http_date, page::ErrorPage, tls::TlsSession};
+use super::{head::refusal, headers::http_date, page::ErrorPage};
 
 /// More of a request's head than this is not kept for looking at.
 const HEAD_LIMIT: usize = 96 * 1024;
@@ -42,12 +43,6 @@ pub(super) struct ClientConnection {
     peer: SocketAddr,
     /// The port that the client connected to: a stand-in port differs from the listener's.
     local_port: u16,
-    /// What its TLS handshake led to.
-    tls: Option<TlsSession>,
-    /// HTTP/2: requests overlap, and their heads are no text.
-    multiplexed: bool,
-    /// Requests in flight.
-    requests: AtomicUsize,
     phase: AtomicU8,
     opened: Instant,
     /// When bytes last moved, in milliseconds after `opened`.
@@ -58,13 +53,10 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    pub(super) fn new(peer: SocketAddr, local_port: u16, idle_timeout: Duration, tls: Option<TlsSession>, multiplexed: bool) -> Arc<Self> {
+    pub(super) fn new(peer: SocketAddr, local_port: u16, idle_timeout: Duration) -> Arc<Self> {
         let connection = Self {
             peer,
             local_port,
-            tls,
-            multiplexed,
-            requests: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Head as u8),
             opened: Instant::now(),
             moved: AtomicU64::new(0),
@@ -81,11 +73,6 @@ impl ClientConnection {
 
     pub(super) fn local_port(&self) -> u16 {
         self.local_port
-    }
-
-    /// What its TLS handshake led to; None without TLS.
-    pub(super) fn tls(&self) -> Option<&TlsSession> {
-        self.tls.as_ref()
     }
 
     pub(super) fn set_idle_timeout(&self, timeout: Duration) {
@@ -107,27 +94,10 @@ impl ClientConnection {
         self.opened.checked_add(moved.saturating_add(self.idle_timeout())).unwrap_or(self.opened + Duration::from_secs(1 << 30))
     }
 
-    /// A request begins.
-    pub(super) fn begin_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.enter(Phase::Request);
-    }
-
-    /// A request ends; the next one may begin.
-    pub(super) fn end_request(&self) {
-        if self.requests.fetch_sub(1, Ordering::Relaxed) <= 1 {
+    pub(super) fn enter(&self, phase: Phase) {
+        if phase == Phase::Head {
             self.head.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            self.enter(Phase::Head);
         }
-        self.touch();
-    }
-
-    /// The connection becomes a tunnel.
-    pub(super) fn become_tunnel(&self) {
-        self.enter(Phase::Tunnel);
-    }
-
-    fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.touch();
     }
@@ -144,7 +114,7 @@ impl ClientConnection {
     fn read(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.touch();
-            if !self.multiplexed && self.in_phase(Phase::Head) {
+            if self.in_phase(Phase::Head) {
                 let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = HEAD_LIMIT.saturating_sub(head.len()).min(bytes.len());
                 head.extend_from_slice(bytes.get(..room).unwrap_or_default());
@@ -192,10 +162,10 @@ impl IdleTimer {
     }
 }
 
-/// The client's stream, with TLS or without, under the HTTP server.
+/// The client's socket under the HTTP server.
 #[derive(Debug)]
-pub(super) struct ClientStream<S> {
-    stream: S,
+pub(super) struct ClientStream {
+    stream: TcpStream,
     connection: Arc<ClientConnection>,
     read_idle: IdleTimer,
     write_idle: IdleTimer,
@@ -203,8 +173,8 @@ pub(super) struct ClientStream<S> {
     page: Option<(Vec<u8>, usize, usize)>,
 }
 
-impl<S> ClientStream<S> {
-    pub(super) fn new(stream: S, connection: Arc<ClientConnection>) -> Self {
+impl ClientStream {
+    pub(super) fn new(stream: TcpStream, connection: Arc<ClientConnection>) -> Self {
         let timer = || IdleTimer::new(Arc::clone(&connection));
         Self { stream, read_idle: timer(), write_idle: timer(), page: None, connection }
     }
@@ -233,7 +203,7 @@ fn is_bare_refusal(bytes: &[u8]) -> bool {
     lines.map(<[u8]>::to_ascii_lowercase).all(|line| line == b"connection: close\r" || line == b"content-length: 0\r")
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
+impl AsyncRead for ClientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
@@ -258,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.page.is_none() {

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 use http::Method;
 
 use super::{
-    client::ClientConnection,
+    client::{ClientConnection, Phase},
     config::{LoadBalancerId, RuleId, TargetGroupId},
 };
 
@@ -48,7 +48,7 @@ impl Exchange {
         request: &http::request::Parts,
         host: &str,
     ) -> Box<Self> {
-        client.begin_request();
+        client.enter(Phase::Request);
         let record = tracing::enabled!(target: ACCESS, tracing::Level::INFO).then(|| Record {
             started: Instant::now(),
             load_balancer: load_balancer.clone(),
@@ -114,14 +114,14 @@ impl Exchange {
     /// The connection is now a tunnel to the target.
     pub(super) fn becomes_tunnel(&mut self) {
         self.tunnel = true;
-        self.client.become_tunnel();
+        self.client.enter(Phase::Tunnel);
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.tunnel {
-            self.client.end_request();
+            self.client.enter(Phase::Head);
         }
         let Some(record) = &self.record else { return };
         tracing::info!(

@@ -9,25 +9,52 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Cluster, ClusterError, key_of, resource_version};
-use crate::watch::{Seen, Sighting};
+use crate::watch::{Seen, Sighting, WATCHED};
 
 /// A cluster in memory. Every write is told like a watch event, as an API server does.
 pub struct MemoryCluster {
     state: Mutex<State>,
-    out: mpsc::UnboundedSender<Sighting>,
 }
 
-#[derive(Default)]
 struct State {
     objects: BTreeMap<(Kind, NamespacedName), Value>,
     version: u64,
     status_writes: u64,
+    out: mpsc::UnboundedSender<Sighting>,
+    told: u64,
+}
+
+impl State {
+    fn tell(&mut self, kind: Kind, seen: Seen) {
+        self.told += 1;
+        // Nobody need listen.
+        let _ = self.out.send(Sighting { kind, seen });
+    }
 }
 
 impl MemoryCluster {
     /// An empty cluster; `out` hears of every change.
     pub fn new(out: mpsc::UnboundedSender<Sighting>) -> Self {
-        Self { state: Mutex::default(), out }
+        Self { state: Mutex::new(State { objects: BTreeMap::new(), version: 0, status_writes: 0, out, told: 0 }) }
+    }
+
+    /// From now on `out` hears of every change, after a list of every kind as it is now; whoever heard before does not any more.
+    pub fn watch(&self, out: mpsc::UnboundedSender<Sighting>) {
+        let mut state = self.state();
+        (state.out, state.told) = (out, 0);
+        let objects: Vec<_> = state.objects.iter().map(|((kind, _), object)| (*kind, object.clone())).collect();
+        for kind in WATCHED {
+            state.tell(kind, Seen::ListBegins);
+            for (_, object) in objects.iter().filter(|(of, _)| *of == kind) {
+                state.tell(kind, Seen::Listed(object.clone()));
+            }
+            state.tell(kind, Seen::ListEnds);
+        }
+    }
+
+    /// How many sightings were told to the one who hears now.
+    pub fn told(&self) -> u64 {
+        self.state().told
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,7 +99,7 @@ impl MemoryCluster {
         let Some(mut object) = state.objects.get(&place).cloned() else { return };
         if super::finalizers_of(&object).is_empty() {
             state.objects.remove(&place);
-            let _ = self.out.send(Sighting { kind, seen: Seen::Deleted(object) });
+            state.tell(kind, Seen::Deleted(object));
         } else if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("deletionTimestamp".into(), json!("2026-01-01T00:00:00Z"));
             self.store(&mut state, place, object);
@@ -101,7 +128,7 @@ impl MemoryCluster {
         }
         let kind = place.0;
         state.objects.insert(place, object.clone());
-        let _ = self.out.send(Sighting { kind, seen: Seen::Applied(object.clone()) });
+        state.tell(kind, Seen::Applied(object.clone()));
         object
     }
 
@@ -137,7 +164,7 @@ impl Cluster for MemoryCluster {
         }
         if dying && finalizers.is_empty() {
             state.objects.remove(&place);
-            let _ = self.out.send(Sighting { kind, seen: Seen::Deleted(current.clone()) });
+            state.tell(kind, Seen::Deleted(current.clone()));
             return Ok(current);
         }
         Ok(self.store(&mut state, place, current))

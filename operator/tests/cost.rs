@@ -1,0 +1,108 @@
+//! What events cost, counted at the cloud and at the cluster, and what the sweep finds at what price.
+
+use portico::cluster::Cluster;
+use portico::watch::{Seen, WATCHED};
+use portico_crds::{Kind, NamespacedName};
+use serde_json::{Value, json};
+
+use crate::harness::scenario::{class, gateway, pods, prefix, service};
+use crate::harness::{Bench, Cost, calls, scenario};
+
+#[tokio::test]
+async fn what_changes_no_plan_costs_no_call_and_no_write() {
+    let mut bench = Bench::start().await;
+    bench.apply(&scenario::created()).await;
+    let key = |key: &str| key.parse::<NamespacedName>().unwrap();
+    let edit = |kind: Kind, name: &str, pointer: &str, field: &str, value: Value| {
+        let mut object = bench.cluster.read(kind, &key(name)).unwrap();
+        object.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap().insert(field.into(), value);
+        (kind, object)
+    };
+    let odd = json!({"addresses": ["198.19.0.9"], "conditions": {"ready": false}});
+    let mut slice = edit(Kind::EndpointSlice, "shop/web-1", "/metadata", "annotations", json!({"x": "y"}));
+    slice.1["endpoints"].as_array_mut().unwrap().reverse();
+    let mut unready =
+        edit(Kind::EndpointSlice, "shop/api-1", "/metadata", "labels", json!({"kubernetes.io/service-name": "api", "x": "y"}));
+    unready.1["endpoints"].as_array_mut().unwrap().push(odd);
+    let events = [
+        ("a label on a route", edit(Kind::HttpRoute, "shop/store", "/metadata", "labels", json!({"colour": "blue"}))),
+        ("an annotation on a Gateway", edit(Kind::Gateway, "shop/edge", "/metadata", "annotations", json!({"a": "b"}))),
+        ("a label on a Service", edit(Kind::Service, "shop/web", "/metadata", "labels", json!({"a": "b"}))),
+        ("a label on a namespace", edit(Kind::Namespace, "shop", "/metadata", "labels", json!({"a": "b"}))),
+        ("a slice whose endpoints stand in another order", slice),
+        ("an endpoint that is not ready", unready),
+        (
+            "a route of nobody's",
+            (
+                Kind::HttpRoute,
+                json!({"metadata": {"name": "stray", "namespace": "shop"}, "spec": {"parentRefs": [{"name": "nobody"}], "rules": []}}),
+            ),
+        ),
+        (
+            "a Service that nothing names",
+            (Kind::Service, json!({"metadata": {"name": "unused", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}})),
+        ),
+    ];
+    for (name, event) in events {
+        let cost = bench.cost(async |bench| bench.put(vec![event])).await;
+        assert_eq!(cost, Cost::nothing(), "{name}");
+    }
+
+    // Somebody else's condition: one write, which is theirs.
+    let status_only = bench
+        .cost(async |bench| {
+            let route = bench.cluster.read(Kind::HttpRoute, &key("shop/store")).unwrap();
+            let mut status = route["status"].clone();
+            let theirs = json!({"controllerName": "example.com/other", "parentRef": {"name": "theirs"}, "conditions": []});
+            status["parents"].as_array_mut().unwrap().push(theirs);
+            bench.cluster.write_status(Kind::HttpRoute, &route, status).await.unwrap();
+        })
+        .await;
+    assert_eq!(status_only, Cost { status_writes: 1, ..Cost::nothing() }, "a status-only change");
+
+    // Every watch lists afresh, as after an API server's restart.
+    let relist = bench
+        .cost(async |bench| {
+            for kind in WATCHED {
+                bench.process().see(kind, Seen::ListBegins);
+                for key in bench.cluster.keys(kind) {
+                    bench.process().see(kind, Seen::Listed(bench.cluster.read(kind, &key).unwrap()));
+                }
+                bench.process().see(kind, Seen::ListEnds);
+            }
+        })
+        .await;
+    assert_eq!(relist, Cost::nothing(), "a relist");
+
+    // A new operator on a cloud that is as it should be reads, and changes nothing.
+    let (calls_before, writes) = (bench.cloud.calls(), bench.cluster.status_writes());
+    bench.kill().await;
+    bench.launch().await;
+    bench.settle().await;
+    assert_eq!(bench.cloud.calls().mutations, calls_before.mutations, "a restart");
+    assert_eq!(bench.cluster.status_writes(), writes, "a restart");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_rule_inserted_above_eighty_costs_one_call() {
+    let bench = Bench::start().await;
+    let mut manifests = vec![class(), gateway("edge"), service("web", 80), pods("web", &[1])];
+    manifests.extend((0..80).map(|n| prefix(&format!("r{n}"), "edge", &format!("/p{n:02}"), "web")));
+    let created = bench.apply(&manifests.concat()).await;
+    assert_eq!(created.mutations["CreateRule"], 80);
+
+    // Longer paths come first, and then the names of routes count.
+    for (name, path) in [("above", "/a-path-longer-than-all-others"), ("r40a", "/q40"), ("below", "/")] {
+        let cost = bench.apply(&prefix(name, "edge", path, "web")).await;
+        assert_eq!(cost.mutations, calls([("CreateRule", 1)]), "{name}");
+    }
+    let cost = bench
+        .apply(&[service("new", 80), pods("new", &[2]), prefix("new", "edge", "/the-longest-path-of-all-of-them", "new")].concat())
+        .await;
+    let mut mutations = cost.mutations.clone();
+    // A target group's creation takes no attributes.
+    mutations.remove("ModifyTargetGroupAttributes");
+    assert_eq!(mutations, calls([("CreateTargetGroup", 1), ("CreateRule", 1), ("RegisterTargets", 1)]), "{cost:?}");
+    bench.end().await;
+}

@@ -1,0 +1,185 @@
+//! What somebody does to the cloud by hand is found by the sweep and undone, at the price that the plan names and within the sweep's budget of reads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portico_crds::Kind;
+use portico_providers::{ClusterId, Provider};
+use serde_json::{Value, json};
+
+use crate::harness::{Bench, Cost, process, scenario, wire};
+
+/// What is in the cloud, by what the drifts below need.
+struct Handles {
+    balancer: String,
+    listener: String,
+    /// By priority.
+    rules: Vec<String>,
+    priorities: BTreeMap<String, String>,
+    target_group: String,
+    target: (String, String),
+    /// The load balancer's security group, and one that lets it in.
+    groups: (String, String),
+}
+
+async fn handles(bench: &Bench) -> Handles {
+    let state = wire::state(&bench.cloud).await;
+    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+    let balancer = &state["load_balancers"][0];
+    let listener = balancer["listeners"].as_object().unwrap().values().next().unwrap();
+    let mut rules: Vec<_> = listener["rules"].as_object().unwrap().values().collect();
+    rules.sort_by_key(|rule| rule["priority"].as_u64());
+    let group = &state["target_groups"][0];
+    let target = group["targets"].as_object().unwrap().keys().next().unwrap();
+    let (address, port) = target.rsplit_once(':').unwrap();
+    let own = text(balancer, "/security_groups/0");
+    let backend = state["security_groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|group| group["id"] != json!(own) && group["rules"].to_string().contains(&own));
+    Handles {
+        balancer: text(balancer, "/arn"),
+        listener: text(listener, "/arn"),
+        priorities: rules.iter().map(|rule| (text(rule, "/arn"), rule["priority"].to_string())).collect(),
+        rules: rules.into_iter().map(|rule| text(rule, "/arn")).collect(),
+        target_group: text(group, "/arn"),
+        target: (address.to_owned(), port.to_owned()),
+        groups: (own, text(backend.unwrap(), "/id")),
+    }
+}
+
+const FIXED: [(&str, &str); 2] = [("Actions.member.1.Type", "fixed-response"), ("Actions.member.1.FixedResponseConfig.StatusCode", "418")];
+
+/// What somebody does, and the call that it takes.
+const DRIFTS: [(&str, &str); 13] = [
+    ("a rule altered", "ModifyRule"),
+    ("a rule deleted", "DeleteRule"),
+    ("a rule of somebody else's on our listener", "CreateRule"),
+    ("two rules exchanged", "SetRulePriorities"),
+    ("the listener's default action altered", "ModifyListener"),
+    ("the listener deleted", "DeleteListener"),
+    ("a target deregistered", "DeregisterTargets"),
+    ("a stranger registered as a target", "RegisterTargets"),
+    ("a tag of the load balancer removed", "RemoveTags"),
+    ("an attribute of the load balancer altered", "ModifyLoadBalancerAttributes"),
+    ("an attribute of a target group altered", "ModifyTargetGroupAttributes"),
+    ("the health check of a target group altered", "ModifyTargetGroup"),
+    ("the way to the pods closed", "RevokeSecurityGroupIngress"),
+];
+
+/// Does it.
+async fn interfere(bench: &Bench, (drift, action): (&str, &str)) {
+    let h = handles(bench).await;
+    let (address, port) = (h.target.0.as_str(), h.target.1.as_str());
+    let (own, backend) = (h.groups.0.as_str(), h.groups.1.as_str());
+    let listener = h.listener.as_str();
+    let attribute = |key| [("Attributes.member.1.Key", key), ("Attributes.member.1.Value", "7")];
+    let priorities = h.rules[..2].iter().rev().map(|rule| h.priorities[rule].clone()).collect::<Vec<_>>();
+    let parameters: Vec<(&str, &str)> = match drift {
+        "a rule altered" => [&[("RuleArn", h.rules[0].as_str())][..], &FIXED].concat(),
+        "a rule deleted" => vec![("RuleArn", &h.rules[1])],
+        "a rule of somebody else's on our listener" => {
+            let condition = [("Conditions.member.1.Field", "path-pattern"), ("Conditions.member.1.Values.member.1", "/*")];
+            [&[("ListenerArn", listener), ("Priority", "1")][..], &condition, &FIXED].concat()
+        }
+        "two rules exchanged" => vec![
+            ("RulePriorities.member.1.RuleArn", &h.rules[0]),
+            ("RulePriorities.member.1.Priority", &priorities[0]),
+            ("RulePriorities.member.2.RuleArn", &h.rules[1]),
+            ("RulePriorities.member.2.Priority", &priorities[1]),
+        ],
+        "the listener's default action altered" => vec![
+            ("ListenerArn", listener),
+            ("DefaultActions.member.1.Type", "fixed-response"),
+            ("DefaultActions.member.1.FixedResponseConfig.StatusCode", "418"),
+        ],
+        "the listener deleted" => vec![("ListenerArn", listener)],
+        "a target deregistered" => {
+            vec![("TargetGroupArn", &h.target_group), ("Targets.member.1.Id", address), ("Targets.member.1.Port", port)]
+        }
+        "a stranger registered as a target" => {
+            vec![("TargetGroupArn", &h.target_group), ("Targets.member.1.Id", "198.19.9.9"), ("Targets.member.1.Port", "80")]
+        }
+        "a tag of the load balancer removed" => vec![("ResourceArns.member.1", &h.balancer), ("TagKeys.member.1", "team")],
+        "an attribute of the load balancer altered" => {
+            [&[("LoadBalancerArn", h.balancer.as_str())][..], &attribute("idle_timeout.timeout_seconds")].concat()
+        }
+        "an attribute of a target group altered" => {
+            [&[("TargetGroupArn", h.target_group.as_str())][..], &attribute("deregistration_delay.timeout_seconds")].concat()
+        }
+        "the health check of a target group altered" => vec![("TargetGroupArn", &h.target_group), ("HealthCheckPath", "/elsewhere")],
+        "the way to the pods closed" => vec![
+            ("GroupId", backend),
+            ("IpPermissions.1.IpProtocol", "tcp"),
+            ("IpPermissions.1.FromPort", "0"),
+            ("IpPermissions.1.ToPort", "65535"),
+            ("IpPermissions.1.Groups.1.GroupId", own),
+        ],
+        other => panic!("{other}"),
+    };
+    if action == "RevokeSecurityGroupIngress" {
+        wire::call_ec2(&bench.cloud, action, &parameters).await;
+    } else {
+        wire::call(&bench.cloud, action, &parameters).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_by_hand_is_found_by_the_sweep_and_undone() {
+    let mut bench = Bench::start().await;
+    bench.apply(&scenario::created()).await;
+    bench.delete(&[(Kind::Gateway, "shop/inner")]).await;
+    let end = bench.dump().await;
+    let look = bench.look("shop/edge").await;
+    assert_eq!(look, Cost { reads: look.reads.clone(), ..Cost::nothing() }, "a look at what is as it should be");
+
+    // One look, told to happen: it undoes what the plan names, and reads no more than any other look.
+    let mut prices = Vec::new();
+    for drift in DRIFTS {
+        interfere(&bench, drift).await;
+        let planned = bench.plan(&[], &[]).await;
+        // A target that is still draining has to be waited for.
+        let mut cost = bench
+            .cost(async |bench| {
+                bench.look_afresh("shop/edge");
+                bench.reaches(&end, drift.0).await;
+            })
+            .await;
+        cost.is_as_planned(&planned);
+        assert!(!cost.mutations.is_empty(), "{}: not found", drift.0);
+        assert_eq!(cost.status_writes, 0, "{}", drift.0);
+        assert!(cost.reads.values().sum::<u64>() <= look.reads.values().sum::<u64>() + 2, "{}: {cost:?}, a look costs {look:?}", drift.0);
+        prices.push(std::mem::take(&mut cost.mutations));
+    }
+
+    // The same by the sweep itself, twice a second, at the same prices.
+    bench.kill().await;
+    bench.set_sweep(Duration::from_millis(500));
+    bench.launch().await;
+    bench.settle().await;
+    let (before, passes) = (bench.cloud.calls(), bench.process().passes());
+    for (drift, price) in DRIFTS.into_iter().zip(&prices) {
+        let cost = bench
+            .cost(async |bench| {
+                interfere(bench, drift).await;
+                bench.reaches(&end, drift.0).await;
+            })
+            .await;
+        let mut wanted = price.clone();
+        *wanted.entry(drift.1.to_owned()).or_default() += 1;
+        assert_eq!(cost.mutations, wanted, "{}: what was done, ourselves and by the sweep", drift.0);
+    }
+    // The budget of a round: a listing of what is ours, and a look at each load balancer.
+    let (reads, looks) = (bench.cloud.calls().reads - before.reads, bench.process().passes() - passes + 1);
+    let listing = {
+        let (start, lister) = (bench.cloud.calls().reads, process::connect(bench.cloud.endpoint()).await);
+        bench.kill().await;
+        let start = start.max(bench.cloud.calls().reads);
+        lister.owned_units(&ClusterId(process::CLUSTER.into())).await.unwrap();
+        bench.cloud.calls().reads - start
+    };
+    let budget = looks * (look.reads.values().sum::<u64>() + listing + 2);
+    assert!(reads <= budget, "{reads} reads in {looks} rounds, whose budget is {budget}");
+    bench.end().await;
+}

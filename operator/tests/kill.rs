@@ -1,0 +1,122 @@
+//! Killed at any call, an operator's successor comes to the same end: nothing is lost, nothing is there twice, nothing is left behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use portico_crds::Kind;
+use serde_json::Value;
+
+use crate::harness::fuse::{Cut, Fate};
+use crate::harness::{Bench, dump, is_full, parse, scenario};
+
+/// The parts of a life, each of which an operator may be killed in.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Creation,
+    Update,
+    Deletion,
+}
+
+pub const PARTS: [Part; 3] = [Part::Creation, Part::Update, Part::Deletion];
+
+impl Part {
+    pub fn begin(self, bench: &Bench) {
+        match self {
+            Self::Creation => bench.put(parse(&scenario::created())),
+            Self::Update => {
+                bench.put(parse(&scenario::updated()));
+                bench.remove(&[(Kind::HttpRoute, "shop/broken")]);
+            }
+            Self::Deletion => bench.remove(&[(Kind::Gateway, "shop/edge"), (Kind::Gateway, "shop/inner")]),
+        }
+    }
+}
+
+/// What there is after each part if nobody is killed.
+pub async fn undisturbed() -> Vec<Value> {
+    let bench = Bench::start().await;
+    let mut ends = vec![];
+    let untouched = bench.dump().await["cloud"].clone();
+    for part in PARTS {
+        part.begin(&bench);
+        bench.settle().await;
+        ends.push(bench.dump().await);
+    }
+    assert_eq!(ends[2]["cloud"], untouched, "a deletion that nobody disturbed leaves something behind");
+    bench.end().await;
+    ends
+}
+
+/// A life with a kill at the n-th call of each part. Returns whether any part has so many calls.
+async fn life(cut: Cut, ends: &[Value]) -> bool {
+    let mut bench = Bench::start().await;
+    let mut reached = false;
+    for (part, end) in PARTS.into_iter().zip(ends) {
+        bench.fuse.arm(cut);
+        part.begin(&bench);
+        let blown = tokio::select! {
+            at = bench.fuse.blown() => Some(at),
+            () = bench.settle() => None,
+        };
+        if let Some(at) = &blown {
+            reached = true;
+            bench.kill().await;
+            bench.launch().await;
+            bench.settle().await;
+            let found = bench.dump().await;
+            assert!(
+                found == *end,
+                "killed in the {part:?} at call {} ({at}, {:?}), its successor comes to another end:\n{}",
+                cut.nth,
+                cut.fate,
+                dump::differences(end, &found)
+            );
+        }
+    }
+    bench.end().await;
+    reached
+}
+
+/// Lives with kills at `first`, `first + step` … of both fates, several at the same time, until no part has so many calls.
+async fn lives(mutations: bool, step: u64) -> u64 {
+    let ends = Arc::new(undisturbed().await);
+    let next = Arc::new(AtomicU64::new(0));
+    let workers: Vec<_> = (0..3)
+        .map(|_| {
+            let (ends, next) = (ends.clone(), next.clone());
+            tokio::spawn(async move {
+                let mut last = 0;
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let fate = if number.is_multiple_of(2) { Fate::AnswerLost } else { Fate::CallLost };
+                    // The two fates take turns, so that a sample has both.
+                    let nth = 1 + (number / 2) * step + (number % 2) * (step / 2);
+                    assert!(nth < 2000, "the scenario has no end");
+                    if !life(Cut { nth, mutations, fate }, &ends).await {
+                        return last;
+                    }
+                    last = nth;
+                }
+            })
+        })
+        .collect();
+    let mut last = 0;
+    for worker in workers {
+        last = last.max(worker.await.unwrap());
+    }
+    last
+}
+
+/// Every call that changes something is a place to die at, before it and after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_any_mutation_a_killed_operators_successor_comes_to_the_same_end() {
+    let last = lives(true, if is_full() { 1 } else { 6 }).await;
+    assert!(last > 20, "the longest part has only {last} mutations");
+}
+
+/// Between mutations there are reads and writes of statuses and finalizers: with `--full`, every call of any kind is a place to die at.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_any_call_a_killed_operators_successor_comes_to_the_same_end() {
+    let last = lives(false, if is_full() { 1 } else { 24 }).await;
+    assert!(last > 30, "the longest part has only {last} calls");
+}

@@ -1,0 +1,83 @@
+//! Errors, throttles and lost answers: an operator comes to the same end as in fair weather, and soon after the last of them.
+
+use serde_json::{Value, json};
+
+use crate::harness::wire::set_faults;
+use crate::harness::{Bench, calls, cloud, is_full, process::Manner};
+use crate::kill::{PARTS, undisturbed};
+use portico_cloud::CloudConfig;
+
+/// Every fifth call fails, every twentieth takes effect and is not answered.
+fn storm() -> Value {
+    json!([error("*", 0.2), {"operation": "*", "kind": "lost_response", "rate": 0.05}])
+}
+
+fn error(operation: &str, rate: f64) -> Value {
+    json!({"operation": operation, "kind": {"error": {"code": "InternalFailure", "status": 500}}, "rate": rate})
+}
+
+fn throttle(rate: f64) -> Value {
+    json!([{"operation": "*", "kind": "throttle", "rate": rate}])
+}
+
+/// A life in that weather, from the first call to the last.
+async fn life(name: &str, faults: Value, seed: u64, ends: &[Value]) {
+    let config = CloudConfig { seed: Some(seed), ..cloud() };
+    let bench = Bench::with(config, Manner::default()).await;
+    set_faults(&bench.cloud, &faults).await;
+    for (part, end) in PARTS.into_iter().zip(ends) {
+        part.begin(&bench);
+        bench.reaches(end, &format!("{part:?} in {name}, seed {seed}")).await;
+    }
+    // Nothing that a look could find is left to do.
+    set_faults(&bench.cloud, &json!([])).await;
+    assert_eq!(bench.plan(&[], &[]).await, calls([]));
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_throttles_and_lost_answers_change_nothing_in_the_end() {
+    let ends = undisturbed().await;
+    let mut weathers = vec![("20 % errors and 5 % lost answers", storm()), ("20 % throttles", throttle(0.2))];
+    let mut seeds = 1..=1;
+    if is_full() {
+        weathers.extend([
+            ("10 % throttles", throttle(0.1)),
+            ("50 % throttles", throttle(0.5)),
+            ("30 % errors of reads", json!([error("reads", 0.3)])),
+        ]);
+        seeds = 1..=6;
+    }
+    for seed in seeds {
+        let lives = weathers.iter().map(|(name, faults)| life(name, faults.clone(), seed, &ends));
+        futures::future::join_all(lives).await;
+    }
+}
+
+/// Each operation in turn fails more often than a pass tries it; then the weather clears. Whatever the pass left behind, at most two more make it good.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_passes_after_the_last_fault_all_is_well() {
+    let ends = undisturbed().await;
+    let operations =
+        ["CreateTargetGroup", "CreateRule", "CreateLoadBalancer", "CreateListener", "AuthorizeSecurityGroupIngress", "CreateSecurityGroup"];
+    let kinds = [json!("lost_response"), json!({"error": {"code": "InternalFailure", "status": 500}})];
+    let sample = operations.iter().enumerate().flat_map(|(index, operation)| {
+        let kinds = kinds.iter().enumerate().filter(move |(kind, _)| is_full() || (index + kind).is_multiple_of(2));
+        kinds.map(move |(_, kind)| (*operation, kind.clone()))
+    });
+    let lives = sample.map(|(operation, kind)| {
+        let end = &ends[0];
+        async move {
+            let bench = Bench::start().await;
+            // More than the tries of one call; those that are left hit the next pass.
+            set_faults(&bench.cloud, &json!([{"operation": operation, "kind": kind, "remaining": 12}])).await;
+            PARTS[0].begin(&bench);
+            bench.reaches(end, &format!("{operation} fails by {kind}")).await;
+            // Two load balancers: each may fail twice, and has two passes then.
+            let passes = bench.process().passes();
+            assert!(passes <= 8, "{operation} fails by {kind}: {passes} passes");
+            bench.end().await;
+        }
+    });
+    futures::future::join_all(lives).await;
+}
