@@ -15,6 +15,7 @@ use portico_providers::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ struct TargetSet {
     vpc: String,
     /// Held while targets are registered, so that two calls for one group never meet.
     content: Arc<tokio::sync::Mutex<Option<Content>>>,
+    /// Whether the content is to be read again before it is believed.
+    doubted: Arc<AtomicBool>,
 }
 
 /// What a target group holds.
@@ -95,18 +98,17 @@ fn rejected((address, port): &Target, reason: &str) -> RejectedTarget {
 }
 
 impl TargetSets {
-    /// Remembers which target groups exist.
-    pub fn learn(&self, region: &Region, observed: &Observed) {
+    /// Remembers which target groups exist. With `fresh`, what is remembered of their content is not believed any more.
+    pub fn learn(&self, region: &Region, observed: &Observed, fresh: bool) {
         let mut sets = lock(&self.sets);
         for (name, there) in &observed.target_groups {
             match there {
                 Presence::Unknown => {}
                 Presence::Absent => drop(sets.remove(name)),
-                Presence::Present(group) => {
-                    if sets.get(name).is_none_or(|set| set.arn != group.arn) {
-                        sets.insert(name.clone(), TargetSet::new(&region.name, &group.arn, &group.vpc, None));
-                    }
-                }
+                Presence::Present(group) => match sets.get(name).filter(|set| set.arn == group.arn) {
+                    Some(known) => drop(known.doubted.fetch_or(fresh, Ordering::Relaxed)),
+                    None => drop(sets.insert(name.clone(), TargetSet::new(&region.name, &group.arn, &group.vpc, None))),
+                },
             }
         }
     }
@@ -130,7 +132,8 @@ impl TargetSets {
 
 impl TargetSet {
     fn new(region: &str, arn: &str, vpc: &str, content: Option<Content>) -> Self {
-        Self { region: region.to_owned(), arn: arn.to_owned(), vpc: vpc.to_owned(), content: Arc::new(tokio::sync::Mutex::new(content)) }
+        let content = Arc::new(tokio::sync::Mutex::new(content));
+        Self { region: region.to_owned(), arn: arn.to_owned(), vpc: vpc.to_owned(), content, doubted: Arc::default() }
     }
 }
 
@@ -142,7 +145,8 @@ impl Aws {
         let wanted: BTreeSet<Target> = targets.in_use();
         let mut memory = set.content.lock().await;
         // Whether a drain is over only AWS knows.
-        let doubtful = memory.as_ref().is_none_or(|content| content.read.elapsed() > BELIEVED || !wanted.is_disjoint(&content.draining));
+        let doubtful = set.doubted.swap(false, Ordering::Relaxed)
+            || memory.as_ref().is_none_or(|content| content.read.elapsed() > BELIEVED || !wanted.is_disjoint(&content.draining));
         if doubtful {
             let before = memory.take();
             let mut content = self.read_content(&region, name, &set).await?;
