@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use portico_crds::NamespacedName;
 
 use crate::log::LogFormat;
 
@@ -18,7 +19,8 @@ use crate::log::LogFormat;
     bin_name = "portico",
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 all went well; 1 the command failed, and said why on standard error; 2 the command line is wrong."
+    after_help = "Exit codes: 0 all went well; 1 the command failed, and said why on standard error; 2 the command line is wrong \
+                  (1 with --detailed-exitcode, where 2 means that there are changes); 130 interrupted."
 )]
 pub struct Cli {
     /// What to do.
@@ -38,7 +40,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator against a cluster until SIGTERM or Ctrl-C.
     Run(RunArguments),
-    /// Show what a folder of manifests would make in the cloud, and what it cannot have. Changes nothing.
+    /// Show what would change in the cloud, and what it cannot have, for a cluster or for manifests. Changes nothing.
     Plan(PlanArguments),
     /// Serve a folder of manifests from an embedded cloud on this machine: no cluster, no account, no root.
     #[cfg(feature = "embedded-cloud")]
@@ -46,8 +48,8 @@ pub enum Command {
     /// Run the embedded cloud alone: AWS load balancing endpoints with a data plane, for any AWS client.
     #[cfg(feature = "embedded-cloud")]
     Cloud(CloudArguments),
-    /// Print Portico's CustomResourceDefinitions, or the permissions that it needs, as YAML for `kubectl apply -f -`.
-    Crds(CrdsArguments),
+    /// Print what installs Portico in a cluster, as YAML for `kubectl apply --server-side -f -`: definitions, rights, Deployment.
+    Manifests(ManifestsArguments),
 }
 
 /// How to reach AWS.
@@ -64,18 +66,26 @@ pub struct AwsArguments {
     pub aws_vpc: Option<String>,
 }
 
+/// Which cluster.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClusterArguments {
+    /// Kubeconfig file [default: KUBECONFIG, then ~/.kube/config, then the Pod's service account].
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one].
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    pub context: Option<String>,
+    /// Identity of the cluster in every name and mark in the cloud; never change it [default: the UID of the namespace kube-system].
+    #[arg(long, value_name = "ID", env = "PORTICO_CLUSTER_ID", help_heading = "Cluster")]
+    pub cluster_id: Option<String>,
+}
+
 /// Arguments of `portico run`.
 #[derive(Args, Debug)]
 pub struct RunArguments {
-    /// Kubeconfig file [default: KUBECONFIG, then ~/.kube/config, then the Pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one].
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-    /// Identity of the cluster in every name and mark in the cloud; never change it [default: the UID of the namespace kube-system].
-    #[arg(long, value_name = "ID", env = "PORTICO_CLUSTER_ID")]
-    pub cluster_id: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9402", env = "PORTICO_LISTEN")]
     pub listen: SocketAddr,
@@ -104,34 +114,57 @@ pub struct RunArguments {
 pub enum ObservedSource {
     /// An account that holds nothing yet: no call is made, no credentials are needed.
     None,
-    /// What the account holds now: reads it, with the credentials that the AWS SDK finds.
+    /// What the account holds now: reads it, with the credentials that the AWS SDK finds, and changes nothing.
     Cloud,
 }
 
-/// How results are printed.
+/// How a plan is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
+pub enum PlanFormat {
     /// For people.
     Text,
     /// One JSON document.
     Json,
+    /// The JSON Schema of that document; nothing is planned.
+    JsonSchema,
 }
 
 /// Arguments of `portico plan`.
 #[derive(Args, Debug)]
+#[command(after_long_help = "Examples:
+  portico plan                                  the current cluster against its cloud: what `portico run` would do now
+  portico plan -f manifests/                    manifests alone, offline, against an empty account
+  portico plan -f manifests/ --overlay          what applying these manifests to the current cluster would change
+  kustomize build . | portico plan -f - --overlay --detailed-exitcode --strict
+                                                the same in a pull request: 0 no changes, 2 changes, 1 anything wrong
+
+Exit codes: 0 planned; 1 something could not be planned, or with --strict is refused or wrong; with --detailed-exitcode 2 where there are changes.")]
 pub struct PlanArguments {
-    /// Folder (its .yaml, .yml and .json files, sub-folders too) or file of manifests; may be given several times.
-    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    /// Folder (its .yaml, .yml and .json files, sub-folders too) or file of manifests, or - for standard input; may be given several
+    /// times. Without it, the objects of the cluster are planned.
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Against what to compare.
-    #[arg(long, value_enum, default_value_t = ObservedSource::None)]
-    pub observed: ObservedSource,
+    /// Lay the files over the objects of the cluster: what would applying them change?
+    #[arg(long, requires = "paths")]
+    pub overlay: bool,
+    /// Only this Gateway's load balancer; may be given several times.
+    #[arg(long = "gateway", value_name = "NAMESPACE/NAME", value_parser = gateway)]
+    pub gateways: Vec<NamespacedName>,
+    /// Against what to compare [default: none for files alone, cloud otherwise].
+    #[arg(long, value_enum)]
+    pub observed: Option<ObservedSource>,
     /// How to print the plan.
-    #[arg(short, long, value_enum, default_value_t = OutputFormat::Text)]
-    pub output: OutputFormat,
-    /// Identity of the cluster in names and marks; that of the cluster's `run` when comparing with the cloud.
-    #[arg(long, value_name = "ID", default_value = "from-files", env = "PORTICO_CLUSTER_ID")]
-    pub cluster_id: String,
+    #[arg(short, long, value_enum, default_value_t = PlanFormat::Text)]
+    pub output: PlanFormat,
+    /// Exit with 2 where there are changes, with 0 only where there are none.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Exit with 1 where anything is refused or an object has a problem.
+    #[arg(long)]
+    pub strict: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
     /// How to reach AWS.
     #[command(flatten)]
     pub aws: AwsArguments,
@@ -188,15 +221,41 @@ pub struct CloudArguments {
     pub seed: Option<u64>,
 }
 
-/// Arguments of `portico crds`.
+/// A part of the manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum ManifestPart {
+    /// Portico's own CustomResourceDefinitions.
+    Crds,
+    /// The namespace, the ServiceAccount, and the rights that `portico run` needs: no more than those.
+    Rbac,
+    /// Two replicas of `portico run`, with probes and a disruption budget.
+    Deployment,
+}
+
+/// Arguments of `portico manifests`.
 #[derive(Args, Debug)]
-pub struct CrdsArguments {
-    /// Print the ServiceAccount, roles and bindings that `portico run` needs instead, and no more than those.
-    #[arg(long)]
-    pub rbac: bool,
-    /// Namespace of the ServiceAccount and of the Lease.
-    #[arg(long, value_name = "NAME", default_value = "portico-system", requires = "rbac")]
+pub struct ManifestsArguments {
+    /// Only these parts; may be given several times [default: all].
+    #[arg(long, value_name = "PART", value_enum)]
+    pub only: Vec<ManifestPart>,
+    /// Namespace of everything that lives in one.
+    #[arg(long, value_name = "NAME", default_value = "portico-system")]
     pub namespace: String,
+    /// Image of the Deployment: one that has the `portico` binary as its entry point.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Role of the ServiceAccount, for IAM roles for service accounts. EKS Pod Identity needs none here.
+    #[arg(long, value_name = "ARN")]
+    pub aws_role: Option<String>,
+    /// Region of the load balancers [default: that of the instance or Pod].
+    #[arg(long, value_name = "REGION")]
+    pub aws_region: Option<String>,
+}
+
+/// Reads `NAMESPACE/NAME`.
+fn gateway(text: &str) -> Result<NamespacedName, String> {
+    let key = text.parse::<NamespacedName>().map_err(|error| error.to_string())?;
+    if key.namespace.is_empty() { Err(format!("{text:?} is not NAMESPACE/NAME")) } else { Ok(key) }
 }
 
 /// Reads `300ms`, `30s`, `5m`, `1h` or `0`.

@@ -156,11 +156,13 @@ impl Demo<Aws> {
         line(styled(HEADING, "Plan"))?;
         line("")?;
         let provider = self.operator.engine().provider();
-        let document = crate::plan::make(manifests, &self.world, &self.cluster_id, async |stack| {
+        let problems = crate::plan::Objects::of_files(manifests.clone()).problems(&self.world);
+        let units = self.operator.units();
+        let document = crate::plan::make(&self.world, &self.cluster_id, units, problems, async |stack| {
             provider.diff(stack, &provider.observe(stack, false).await?)
         })
         .await;
-        print(&document.text())?;
+        print(&document.text(crate::output::width()))?;
         line("")?;
 
         line(styled(HEADING, "Applying"))?;

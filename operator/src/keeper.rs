@@ -119,7 +119,9 @@ impl Keeper {
                 }
             } else if self.awaited.iter().all(|kind| self.stores.get(kind).is_some_and(|store| store.synced)) {
                 self.synced.send_replace(true);
-                concern(everything(&self.world.read(), &self.stores));
+                // Whoever hears of it may take the world's lock himself.
+                let impact = everything(&self.world.read(), &self.stores);
+                concern(impact);
             }
         }
     }

@@ -10,13 +10,14 @@ pub mod cli;
 #[cfg(feature = "embedded-cloud")]
 pub mod cloud;
 pub mod cluster;
-pub mod crds_command;
 #[cfg(feature = "embedded-cloud")]
 pub mod demo;
 pub mod engine;
 pub mod gate;
 pub mod health;
+pub mod install;
 pub mod keeper;
+pub mod kubernetes;
 pub mod lease;
 pub mod log;
 pub mod manifests;
@@ -28,6 +29,7 @@ pub mod plan;
 pub mod queue;
 pub mod run;
 pub mod shutdown;
+pub mod snapshot;
 pub mod status;
 pub mod sweep;
 pub mod targets;

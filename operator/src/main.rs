@@ -9,10 +9,17 @@ use portico::log::{self, LogFormat};
 use portico::output::{DELETE, explain, styled};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // With this flag 2 says that there are changes: nobody may take a mistyped command for them.
+            let detailed = error.use_stderr() && std::env::args_os().any(|argument| argument == "--detailed-exitcode");
+            return if detailed { ExitCode::FAILURE } else { ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)) };
+        }
+    };
     match start(cli) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             anstream::eprintln!("{} {}", styled(DELETE, "error:"), explain(&error));
             ExitCode::FAILURE
@@ -20,7 +27,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(cli: Cli) -> anyhow::Result<bool> {
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     let long_running = matches!(cli.command, Command::Run(_));
     let format =
         cli.log_format.unwrap_or(if long_running && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Human });
@@ -35,13 +42,15 @@ fn start(cli: Cli) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {
-            Command::Run(arguments) => portico::run::run(arguments).await.map(|()| true),
-            Command::Plan(arguments) => portico::plan::run(arguments).await.map(|()| true),
+            Command::Run(arguments) => portico::run::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Plan(arguments) => portico::plan::run(arguments).await,
             #[cfg(feature = "embedded-cloud")]
-            Command::Demo(arguments) => portico::demo::run(arguments).await,
+            Command::Demo(arguments) => {
+                portico::demo::run(arguments).await.map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
             #[cfg(feature = "embedded-cloud")]
-            Command::Cloud(arguments) => portico::cloud::run(arguments).await.map(|()| true),
-            Command::Crds(arguments) => portico::crds_command::run(&arguments).map(|()| true),
+            Command::Cloud(arguments) => portico::cloud::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Manifests(arguments) => portico::install::run(&arguments).map(|()| ExitCode::SUCCESS),
         }
     })
 }

@@ -9,29 +9,40 @@ use serde_json::{Value, json};
 
 use crate::cluster::key_of;
 
+/// The path that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
 /// The objects of some files.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Manifests {
     /// Objects of kinds that Portico reads, in the order of the files.
     pub objects: Vec<(Kind, Value)>,
     /// All objects as written, of whatever kind.
     pub all: Vec<Value>,
+    /// Namespaces that objects are in but no file makes: `objects` has a plain one of each.
+    pub assumed: BTreeSet<String>,
     /// How many files were read.
     pub files: usize,
 }
 
 impl Manifests {
-    /// Reads files and folders. Every file must be readable and every document an object: what is half read is not a plan.
+    /// Reads files and folders; `-` is standard input. Every file must be readable and every document an object: what is half read is not a plan.
     pub fn load(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut files = BTreeSet::new();
+        let mut texts = Vec::new();
         for path in paths {
-            collect(path, true, &mut files)?;
+            if path.as_os_str() != STANDARD_INPUT {
+                collect(path, true, &mut files)?;
+            } else if texts.is_empty() {
+                texts.push(("standard input".to_owned(), std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?));
+            } else {
+                bail!("standard input (-) can be read once");
+            }
         }
-        if files.is_empty() {
+        if files.is_empty() && texts.is_empty() {
             let list: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             bail!("there are no .yaml, .yml or .json files in {}", list.join(", "));
         }
-        let mut texts = Vec::new();
         for file in files {
             let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             texts.push((file.display().to_string(), text));
@@ -78,6 +89,7 @@ impl Manifests {
             let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "generation": 1}});
             defaulting::fill(&mut namespace);
             self.objects.push((Kind::Namespace, namespace));
+            self.assumed.insert(name.clone());
         }
     }
 

@@ -35,6 +35,11 @@ pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     print(&format!("{text}\n"))
 }
 
+/// The columns of the terminal that standard output is; `None` in a pipe.
+pub fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width >= 40)
+}
+
 /// `1 rule`, `2 rules`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

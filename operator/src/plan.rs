@@ -1,51 +1,108 @@
-//! `portico plan`: what a folder of manifests would make, through the same world, translate, compile and diff as `run`.
+//! `portico plan`: what would change, through the same world, translate, compile, observe and diff as `run`. Nothing is ever changed.
 
 pub mod document;
 mod problems;
+mod source;
+mod text;
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use futures::{StreamExt, stream};
 use portico_aws::{Observed, Operation, Stack};
 use portico_aws_api::Aws;
-use portico_providers::{Change, ClusterId, Provider, ProviderError};
-use portico_translate::translate;
-use tracing::debug;
+use portico_crds::NamespacedName;
+use portico_providers::{Change, ClusterId, Plan, Provider, ProviderError, UnitId};
+use portico_translate::{UnitState, translate};
 
-use crate::cli::{ObservedSource, OutputFormat, PlanArguments};
-use crate::keeper::{Keeper, SharedWorld};
-use crate::manifests::Manifests;
-use crate::watch::{Seen, Sighting};
-use document::{PlanDocument, UnitDocument};
+use crate::cli::{ObservedSource, PlanArguments, PlanFormat};
+use crate::keeper::SharedWorld;
+use document::{PlanDocument, Problem, Situation, UnitDocument};
+pub use source::Objects;
+
+/// The exit code of `--detailed-exitcode` where there are changes, as Terraform has it.
+const CHANGES: u8 = 2;
+
+/// How many load balancers are looked at in the cloud at the same time.
+const CONCURRENCY: usize = 8;
 
 /// Runs the command.
-pub async fn run(arguments: PlanArguments) -> anyhow::Result<()> {
-    let manifests = Manifests::load(&arguments.paths)?;
-    let world = world_of(&manifests);
-    let cluster = ClusterId(arguments.cluster_id.clone());
-    let cloud = match arguments.observed {
+pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
+    if arguments.output == PlanFormat::JsonSchema {
+        crate::output::print(&(document::schema()? + "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let objects = Objects::read(&arguments).await?;
+    let observed = arguments.observed.unwrap_or(if objects.of_cluster { ObservedSource::Cloud } else { ObservedSource::None });
+    let cluster = match (&objects.cluster_id, observed) {
+        (Some(id), _) => ClusterId(id.clone()),
+        (None, ObservedSource::None) => ClusterId("from-files".to_owned()),
+        (None, ObservedSource::Cloud) => bail!(
+            "which load balancers of the account are this cluster's cannot be said without its id: give it with --cluster-id, or lay \
+             the files over the cluster's objects with --overlay"
+        ),
+    };
+    let cloud = match observed {
         ObservedSource::None => None,
         ObservedSource::Cloud => Some(Aws::connect((&arguments.aws).into()).await.context("AWS cannot be used")?),
     };
-    let document = make(&manifests, &world, &cluster, async |stack: &Stack| changes(cloud.as_ref(), stack).await).await;
+    let world = objects.world();
+    let chosen = Chosen { gateways: arguments.gateways.iter().cloned().collect() };
+    let unknown: Vec<String> =
+        chosen.gateways.iter().filter(|key| world.read().unit_state(&gateway(key)) == UnitState::Absent).map(ToString::to_string).collect();
+    if !unknown.is_empty() {
+        bail!("{} is no Gateway of a class with the controller name {}", unknown.join(", "), portico_crds::CONTROLLER_NAME);
+    }
+    let mut units: Vec<UnitId> = world.read().units().collect();
+    if let Some(cloud) = cloud.as_ref().filter(|_| objects.of_cluster) {
+        let owned = cloud.owned_units(&cluster).await.context("the cloud cannot list what belongs to this cluster")?;
+        let known: BTreeSet<UnitId> = units.iter().cloned().collect();
+        units.extend(owned.into_iter().filter(|unit| !known.contains(unit)));
+    }
+    units.retain(|unit| chosen.holds(unit));
+    let problems = if chosen.all() { objects.problems(&world) } else { BTreeSet::new() };
+    let mut document = make(&world, &cluster, units, problems, async |stack: &Stack| changes(cloud.as_ref(), stack).await).await;
+    document.source = objects.describe(&cluster, observed == ObservedSource::Cloud);
+
     let text = match arguments.output {
-        OutputFormat::Text => document.text(),
-        OutputFormat::Json => serde_json::to_string_pretty(&document).context("the plan cannot be printed as JSON")? + "\n",
+        PlanFormat::Json => serde_json::to_string_pretty(&document).context("the plan cannot be printed as JSON")? + "\n",
+        PlanFormat::Text | PlanFormat::JsonSchema => document.text(crate::output::width()),
     };
     crate::output::print(&text)?;
-    if document.summary.errors > 0 {
-        anyhow::bail!("{} cannot be planned", crate::output::count(document.summary.errors, "load balancer"));
-    }
-    Ok(())
+    verdict(&document, &arguments)
 }
 
-/// A world that holds the manifests.
-pub fn world_of(manifests: &Manifests) -> SharedWorld {
-    let world = SharedWorld::default();
-    let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
-    let impact = keeper.take(manifests.objects.iter().map(|(kind, object)| Sighting { kind: *kind, seen: Seen::Applied(object.clone()) }));
-    debug!(units = impact.units.len(), "manifests taken in");
-    world
+/// The exit code, or what is wrong.
+fn verdict(document: &PlanDocument, arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
+    let summary = &document.summary;
+    if summary.errors > 0 {
+        bail!("{} cannot be planned", crate::output::count(summary.errors, "load balancer"));
+    }
+    if arguments.strict && summary.refusals + summary.problems > 0 {
+        bail!("the plan has {} (--strict)", summary.complaints());
+    }
+    let changes = summary.create + summary.update + summary.delete > 0;
+    Ok(if changes && arguments.detailed_exitcode { ExitCode::from(CHANGES) } else { ExitCode::SUCCESS })
+}
+
+fn gateway(key: &NamespacedName) -> UnitId {
+    UnitId::Gateway(key.clone())
+}
+
+/// The Gateways that were asked for; all where none is named.
+struct Chosen {
+    gateways: BTreeSet<NamespacedName>,
+}
+
+impl Chosen {
+    fn all(&self) -> bool {
+        self.gateways.is_empty()
+    }
+
+    fn holds(&self, unit: &UnitId) -> bool {
+        self.all() || unit.gateway().is_some_and(|key| self.gateways.contains(key))
+    }
 }
 
 async fn changes(cloud: Option<&Aws>, stack: &Stack) -> Result<Vec<Change<Operation>>, ProviderError> {
@@ -55,37 +112,55 @@ async fn changes(cloud: Option<&Aws>, stack: &Stack) -> Result<Vec<Change<Operat
     }
 }
 
-/// The document: every unit of the world, with the changes that `changes` finds.
-pub async fn make<O: std::fmt::Display>(
-    manifests: &Manifests,
+/// The document of these units, with the changes that `changes` finds. `problems` are what was found wrong before.
+pub async fn make(
     world: &SharedWorld,
     cluster: &ClusterId,
-    changes: impl AsyncFn(&Stack) -> Result<Vec<Change<O>>, ProviderError>,
+    units: Vec<UnitId>,
+    mut problems: BTreeSet<Problem>,
+    changes: impl AsyncFn(&Stack) -> Result<Vec<Change<Operation>>, ProviderError>,
 ) -> PlanDocument {
-    let mut problems = problems::of_manifests(manifests);
-    problems.extend(problems::of_classes(&world.read()));
-    let units: Vec<_> = world.read().units().collect();
     let mut documents = Vec::new();
-    for unit in units {
-        let Some(translation) = translate(&world.read(), &unit) else { continue };
-        problems.extend(problems::of_report(&translation.report));
-        let Some(plan) = translation.plan else {
-            let mut document = UnitDocument::new::<O>(&unit, &[], &[]);
-            document.error = Some("its Gateway is not accepted; the problems below say why".to_owned());
-            documents.push(document);
-            continue;
-        };
-        let compiled = portico_aws::compile(cluster, &plan);
-        documents.push(match changes(&compiled.stack).await {
-            Ok(changes) => UnitDocument::new(&unit, &changes, &compiled.refusals),
-            Err(error) => {
-                let mut document = UnitDocument::new::<O>(&unit, &[], &compiled.refusals);
-                document.error = Some(error.to_string());
-                document
-            }
-        });
+    let mut planned = stream::iter(units).map(|unit| one(world, cluster, unit, &changes)).buffered(CONCURRENCY);
+    while let Some((document, found)) = planned.next().await {
+        documents.push(document);
+        problems.extend(found);
     }
     PlanDocument::new(documents, problems)
+}
+
+async fn one(
+    world: &SharedWorld,
+    cluster: &ClusterId,
+    unit: UnitId,
+    changes: &impl AsyncFn(&Stack) -> Result<Vec<Change<Operation>>, ProviderError>,
+) -> (UnitDocument, BTreeSet<Problem>) {
+    let state = world.read().unit_state(&unit);
+    let mut document = match state {
+        UnitState::Live => UnitDocument::new(&unit, Situation::Served),
+        UnitState::Held => return (UnitDocument::new(&unit, Situation::Held), BTreeSet::new()),
+        UnitState::Deleting => UnitDocument::new(&unit, Situation::Deleting),
+        UnitState::Absent => UnitDocument::new(&unit, Situation::Orphaned),
+    };
+    let translation = translate(&world.read(), &unit);
+    let (stack, problems) = match translation {
+        None => (Stack::empty(cluster, &unit), BTreeSet::new()),
+        Some(mut translation) => {
+            let compiled = translation.plan.take().map(|plan: Plan| portico_aws::compile(cluster, &plan));
+            let problems = problems::of_report(&translation.report);
+            let Some(compiled) = compiled else {
+                document.situation = Situation::Held;
+                return (document, problems);
+            };
+            document.refuse(&compiled.refusals);
+            (compiled.stack, problems)
+        }
+    };
+    match changes(&stack).await {
+        Ok(changes) => document.change(&changes, |operation| operation.call()),
+        Err(error) => document.error = Some(error.to_string()),
+    }
+    (document, problems)
 }
 
 impl From<&crate::cli::AwsArguments> for portico_aws_api::AwsOptions {

@@ -1,13 +1,11 @@
 //! `portico run`: the operator against a cluster.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use kube_client::config::{KubeConfigOptions, Kubeconfig};
-use kube_client::{Api, Client, Config};
+use kube_client::{Api, Client};
 use portico_aws_api::Aws;
 use portico_crds::Kind;
 use portico_crds::kubernetes::Namespace;
@@ -45,10 +43,10 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     tokio::spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), %address, "portico starts; /healthz, /readyz and /metrics are served");
 
-    let config = kubernetes(arguments.kubeconfig.as_deref(), arguments.context.as_deref()).await?;
+    let config = crate::kubernetes::config(&arguments.cluster).await?;
     let lease_namespace = arguments.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).context("the Kubernetes client cannot be set up")?;
-    let Some(cluster_id) = cluster_id(&client, arguments.cluster_id.as_deref(), &stop).await else { return Ok(()) };
+    let Some(cluster_id) = cluster_id(&client, arguments.cluster.cluster_id.as_deref(), &stop).await else { return Ok(()) };
     info!(cluster = %cluster_id, "this cluster's id in the cloud");
     let provider = Aws::connect((&arguments.aws).into()).await.context("AWS cannot be used")?;
     metrics.register(|registry| provider.register_metrics(registry));
@@ -217,28 +215,6 @@ async fn until(flag: &mut watch::Receiver<bool>, stop: &CancellationToken) -> bo
         () = stop.cancelled() => false,
         reached = flag.wait_for(|value| *value) => reached.is_ok(),
     }
-}
-
-/// The kubeconfig that was named, or that is found, or the Pod's service account.
-async fn kubernetes(path: Option<&Path>, context: Option<&str>) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let mut config = match (path, context) {
-        (Some(path), _) => {
-            let file = Kubeconfig::read_from(path).with_context(|| format!("the kubeconfig {} cannot be read", path.display()))?;
-            Config::from_custom_kubeconfig(file, &options)
-                .await
-                .with_context(|| format!("the kubeconfig {} cannot be used", path.display()))?
-        }
-        (None, Some(context)) => {
-            Config::from_kubeconfig(&options).await.with_context(|| format!("the kubeconfig's context {context} cannot be used"))?
-        }
-        (None, None) => {
-            Config::infer().await.context("there is neither a kubeconfig (KUBECONFIG, ~/.kube/config) nor a Pod's service account")?
-        }
-    };
-    // Every write is bounded and retried by a queue of ours; a watch has its own backoff.
-    config.connect_timeout = Some(Duration::from_secs(10));
-    Ok(config)
 }
 
 /// The cluster's id: as told, or the UID of `kube-system`. Waits for the API server.

@@ -122,28 +122,29 @@ fn explain(error: &watcher::Error) -> String {
     text
 }
 
+/// The field selector with which a kind is read. Never all Secrets: only those that a listener may name.
+pub(crate) fn selector(kind: Kind) -> Option<&'static str> {
+    (kind == Kind::Secret).then_some("type=kubernetes.io/tls")
+}
+
 fn config(kind: Kind) -> Config {
-    match kind {
-        // Never all Secrets: only those that a listener may name.
-        Kind::Secret => Config::default().fields("type=kubernetes.io/tls"),
-        // CRDs are large and pruned one page at a time.
-        Kind::CustomResourceDefinition => Config::default().page_size(50),
-        _ => Config::default(),
-    }
+    let config = selector(kind).map_or_else(Config::default, |fields| Config::default().fields(fields));
+    // CRDs are large and pruned one page at a time.
+    if kind == Kind::CustomResourceDefinition { config.page_size(50) } else { config }
 }
 
 fn translate_event(kind: Kind, event: Event<DynamicObject>) -> Seen {
     match event {
         Event::Init => Seen::ListBegins,
-        Event::InitApply(object) => Seen::Listed(raw(kind, object)),
+        Event::InitApply(object) => Seen::Listed(object_of(kind, object)),
         Event::InitDone => Seen::ListEnds,
-        Event::Apply(object) => Seen::Applied(raw(kind, object)),
-        Event::Delete(object) => Seen::Deleted(raw(kind, object)),
+        Event::Apply(object) => Seen::Applied(object_of(kind, object)),
+        Event::Delete(object) => Seen::Deleted(object_of(kind, object)),
     }
 }
 
 /// The object as JSON, without what nobody reads: it would double the memory.
-fn raw(kind: Kind, mut object: DynamicObject) -> Value {
+pub(crate) fn object_of(kind: Kind, mut object: DynamicObject) -> Value {
     object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_is_pruned_and_the_type_is_filled_in() {
-        let seen = raw(
+        let seen = object_of(
             Kind::ConfigMap,
             dynamic(json!({
                 "metadata": {"name": "ca", "namespace": "a", "resourceVersion": "7", "managedFields": [{"manager": "kubectl"}],
@@ -204,6 +205,6 @@ mod tests {
     fn fields_that_no_type_knows_survive() {
         let object = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "r"},
             "spec": {"fromTheFuture": {"a": [1]}}, "status": {"parents": [{"odd": true}]}});
-        assert_eq!(raw(Kind::HttpRoute, dynamic(object.clone())), object);
+        assert_eq!(object_of(Kind::HttpRoute, dynamic(object.clone())), object);
     }
 }

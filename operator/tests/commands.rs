@@ -1,6 +1,7 @@
 //! The commands, as processes.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use expect_test::expect_file;
 
@@ -28,30 +29,70 @@ fn plan_of_a_folder() {
 fn plan_as_json_counts_the_same() {
     let output = portico(&["plan", "-f", MANIFESTS, "--output", "json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document.get("formatVersion"), Some(&serde_json::json!("1.0")));
     let plain = text(&portico(&["plan", "-f", MANIFESTS]).stdout);
     let created = document.pointer("/summary/create").and_then(serde_json::Value::as_u64).unwrap();
     assert!(created > 0 && plain.contains(&format!("Plan: {created} to create")), "{plain}");
 }
 
 #[test]
-fn errors_are_one_line_and_codes_are_as_documented() {
-    let missing = portico(&["plan", "-f", "/nowhere"]);
-    assert_eq!(text(&missing.stderr), "error: cannot read /nowhere: No such file or directory (os error 2)\n");
-    assert_eq!(missing.status.code(), Some(1));
-    assert_eq!(portico(&["plan"]).status.code(), Some(2));
+fn exit_codes_tell_changes_from_mistakes() {
+    let code = |arguments: &[&str]| portico(arguments).status.code();
+    assert_eq!(code(&["plan", "-f", MANIFESTS, "--detailed-exitcode"]), Some(2));
+    assert_eq!(code(&["plan", "-f", MANIFESTS, "--strict"]), Some(1));
+    assert_eq!(code(&["plan", "-f", MANIFESTS, "--detailed-exitcode", "--wrong"]), Some(1));
+    assert_eq!(code(&["plan", "--overlay"]), Some(2));
+    assert_eq!(code(&["plan", "-f", MANIFESTS, "--gateway", "platform/edge", "--strict"]), Some(1));
+    assert_eq!(code(&["plan", "--help"]), Some(0));
 }
 
 #[test]
-fn crds_and_rights_are_yaml() {
-    let crds = portico_crds::manifest::read("crds", &text(&portico(&["crds"]).stdout)).unwrap();
-    assert!(crds.iter().all(|object| object["kind"] == "CustomResourceDefinition"));
-    let rights = portico_crds::manifest::read("rbac", &text(&portico(&["crds", "--rbac", "--namespace", "ops"]).stdout)).unwrap();
-    let kinds: Vec<_> = rights.iter().filter_map(|object| object["kind"].as_str()).collect();
-    assert_eq!(kinds, ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]);
-    let cluster_role = serde_json::to_string(&rights[2]).unwrap();
-    for forbidden in ["*", "\"create\"", "\"delete\"", "\"update\""] {
-        assert!(!cluster_role.contains(forbidden), "the ClusterRole grants {forbidden}");
+fn a_plan_of_one_gateway_of_standard_input() {
+    let mut command = Command::new(PORTICO);
+    command.args(["plan", "-f", "-", "-f", MANIFESTS, "--gateway", "platform/second"]);
+    let mut child = command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let second = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: second, namespace: platform}, \
+                  spec: {gatewayClassName: alb, listeners: [{name: http, port: 8080, protocol: HTTP}]}}";
+    child.stdin.take().unwrap().write_all(second.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(out.contains("Gateway platform/second") && !out.contains("platform/edge"), "{out}{err}");
+}
+
+#[test]
+fn errors_are_one_line_and_name_the_remedy() {
+    let missing = portico(&["plan", "-f", "/nowhere"]);
+    assert_eq!(text(&missing.stderr), "error: cannot read /nowhere: No such file or directory (os error 2)\n");
+    assert_eq!(missing.status.code(), Some(1));
+    let nobody = text(&portico(&["plan", "-f", MANIFESTS, "--observed", "cloud"]).stderr);
+    assert!(nobody.contains("--cluster-id") && nobody.lines().count() == 1, "{nobody}");
+    let cluster = text(&portico(&["plan"]).stderr);
+    assert!(cluster.starts_with("error: no cluster is known: name one with --kubeconfig"), "{cluster}");
+    let image = text(&portico(&["manifests"]).stderr);
+    assert!(image.contains("--image"), "{image}");
+}
+
+#[test]
+fn manifests_are_yaml_and_grant_no_more_than_needed() {
+    let read = |arguments: &[&str]| portico_crds::manifest::read("manifests", &text(&portico(arguments).stdout)).unwrap();
+    let kinds = |objects: &[serde_json::Value]| -> Vec<String> {
+        objects.iter().filter_map(|object| object["kind"].as_str()).map(str::to_owned).collect()
+    };
+    assert!(kinds(&read(&["manifests", "--only", "crds"])).iter().all(|kind| kind == "CustomResourceDefinition"));
+    let rights = read(&["manifests", "--only", "rbac", "--namespace", "ops"]);
+    assert_eq!(kinds(&rights), ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]);
+    let rules = rights[2]["rules"].as_array().unwrap();
+    for rule in rules.iter().filter(|rule| rule["apiGroups"] != serde_json::json!(["events.k8s.io"])) {
+        let rule = rule.to_string();
+        for forbidden in ["*", "\"create\"", "\"delete\"", "\"update\""] {
+            assert!(!rule.contains(forbidden), "the ClusterRole grants {forbidden}");
+        }
     }
+    let all = read(&["manifests", "--image", "registry.example/portico:1", "--namespace", "ops", "--aws-role", "arn:aws:iam::1:role/p"]);
+    let deployment = all.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    assert_eq!(deployment.pointer("/spec/replicas"), Some(&serde_json::json!(2)));
+    assert_eq!(deployment.pointer("/spec/template/spec/containers/0/image"), Some(&serde_json::json!("registry.example/portico:1")));
+    assert_eq!(deployment.pointer("/metadata/namespace"), Some(&serde_json::json!("ops")));
 }
 
 #[test]

@@ -5,7 +5,11 @@
 #[cfg(test)]
 mod absence;
 #[cfg(test)]
+mod apiserver;
+#[cfg(test)]
 mod churn;
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
@@ -22,5 +26,7 @@ mod isolation;
 mod kill;
 #[cfg(test)]
 mod leadership;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod weather;

@@ -23,7 +23,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Grants the operator what it says it needs, and no more.
 pub async fn grant(portico: &Path, kubectl: &Kubectl) -> Result<()> {
-    let manifests = print(portico, &["crds", "--rbac", "--namespace", NAMESPACE]).await?;
+    let manifests = print(portico, &["manifests", "--only", "rbac", "--namespace", NAMESPACE]).await?;
     kubectl.run_with(&["apply", "--server-side", "-f", "-"], &manifests).await.context("cannot grant the operator its rights")?;
     Ok(())
 }

@@ -155,7 +155,7 @@ async fn install(setup: &Setup, kubectl: &Kubectl) -> Result<()> {
     let crds = setup.assets.gateway_crds.display().to_string();
     kubectl.run(&["apply", "--server-side", "-f", &crds]).await.context("cannot install the Gateway API's CRDs")?;
     if let Some(portico) = &setup.portico {
-        let crds = operator::print(portico, &["crds"]).await?;
+        let crds = operator::print(portico, &["manifests", "--only", "crds"]).await?;
         kubectl.run_with(&["apply", "--server-side", "-f", "-"], &crds).await.context("cannot install our CRDs")?;
     }
     kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;

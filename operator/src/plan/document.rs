@@ -1,17 +1,26 @@
-//! A plan as a document: what `--output json` prints, and what the text is made from.
+//! A plan as a document: what `--output json` prints, and what the text is made from. Its schema is `docs/plan.schema.json`.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
-use portico_providers::{Action, Change, Refusal, Source, UnitId};
+use anyhow::Context;
+use portico_providers::{Action, Change, Gate, Refusal, RefusalCause, Residue, Source, Subject, UnitId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::output::{CREATE, DELETE, DIM, HEADING, UPDATE, count, styled};
+use crate::output::count;
+
+/// Version of the document's format: the first number changes when a reader must, the second when something is added.
+pub const FORMAT_VERSION: &str = "1.0";
 
 /// What would be done for all load balancers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(title = "Plan of portico")]
 pub struct PlanDocument {
+    /// Version of this format. The first number changes when a reader must change, the second when something is added.
+    pub format_version: String,
+    /// What the plan is made of.
+    pub source: PlanSource,
     /// The load balancers, ordered by name.
     pub units: Vec<UnitDocument>,
     /// What is wrong with objects, other than refusals.
@@ -20,12 +29,40 @@ pub struct PlanDocument {
     pub summary: Summary,
 }
 
+/// What a plan is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSource {
+    /// Where the objects come from: `files`, `cluster`, or `cluster and files`.
+    pub objects: String,
+    /// Against what they were compared: `cloud`, or `nothing` for an empty account.
+    pub observed: String,
+    /// The cluster's id in names and marks.
+    pub cluster_id: String,
+}
+
+/// What becomes of a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Situation {
+    /// Its Gateway is served.
+    Served,
+    /// Its Gateway is not accepted or has lost its class: whatever exists is left as it is.
+    Held,
+    /// Its Gateway is being deleted, or has moved to another controller's class.
+    Deleting,
+    /// The cloud has it, the cluster has no such Gateway.
+    Orphaned,
+}
+
 /// What would be done for one load balancer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnitDocument {
     /// `gateway/NAMESPACE/NAME`.
     pub unit: String,
+    /// What becomes of it.
+    pub situation: Situation,
     /// The changes, in the order in which they are made.
     pub changes: Vec<ChangeDocument>,
     /// What the backend cannot serve.
@@ -35,36 +72,99 @@ pub struct UnitDocument {
     pub error: Option<String>,
 }
 
-/// One change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Whether something appears, changes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Verb {
+    /// `+`
+    Create,
+    /// `~`
+    Update,
+    /// `-`
+    Delete,
+}
+
+/// One change: one call to the cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeDocument {
-    /// Create, update or delete.
-    pub action: Action,
-    /// The resource within the load balancer's stack.
+    /// Whether something appears, changes or goes.
+    pub action: Verb,
+    /// The resource within the load balancer's stack: `listener/80`, `rule/80/…`.
     pub resource: String,
-    /// The call, in the provider's words.
+    /// Name of the call in the cloud's API: `CreateRule`.
+    pub call: String,
+    /// The call, as a person would say it.
     pub operation: String,
     /// Why.
     pub reason: String,
-    /// The Kubernetes objects that it comes from.
+    /// The Kubernetes objects that it comes from: `HTTPRoute shop/cart rules[0].matches[0]`, `Service shop/cart`.
     pub sources: Vec<String>,
+    /// Positions in this list of the changes that must be done before, from 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<usize>,
+    /// What is waited for before it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
 }
 
 /// One refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusalDocument {
-    /// What is refused.
+    /// What is refused: `HTTPRoute shop/cart rules[0].matches[0]`.
     pub subject: String,
     /// Path of the field in that object.
     pub field: String,
-    /// Cause, consequence and remedy.
+    /// Why.
+    pub cause: Cause,
+    /// What becomes of its requests.
+    pub traffic: Traffic,
+    /// What to use instead; may be empty.
+    pub remedy: String,
+    /// Field, cause, consequence and remedy as one text, as the object's status shows it.
     pub message: String,
 }
 
+/// Why something is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Cause {
+    /// The backend has no such thing.
+    Unsupported {
+        /// What it lacks.
+        detail: String,
+    },
+    /// There is not enough room.
+    Quota {
+        /// Name of the limit.
+        limit: String,
+        /// How many are needed.
+        need: u32,
+        /// How many there are.
+        have: u32,
+    },
+    /// The value itself makes no sense to the backend.
+    Invalid {
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// What becomes of the requests of something refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Traffic {
+    /// They are answered 500.
+    Answer500,
+    /// They reach whatever matches next.
+    FallsThrough,
+    /// There are none.
+    None,
+}
+
 /// A condition that is not good.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// The object: `HTTPRoute shop/cart`.
@@ -76,7 +176,7 @@ pub struct Problem {
 }
 
 /// The counts of a plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Things to create.
@@ -85,6 +185,8 @@ pub struct Summary {
     pub update: usize,
     /// Things to delete.
     pub delete: usize,
+    /// Load balancers that are as they should be.
+    pub unchanged: usize,
     /// Refusals.
     pub refusals: usize,
     /// Problems.
@@ -93,39 +195,66 @@ pub struct Summary {
     pub errors: usize,
 }
 
-impl UnitDocument {
-    /// The document of one unit.
-    pub fn new<O: std::fmt::Display>(unit: &UnitId, changes: &[Change<O>], refusals: &[Refusal]) -> Self {
-        Self {
-            unit: unit.to_string(),
-            changes: changes.iter().map(ChangeDocument::new).collect(),
-            refusals: refusals.iter().map(RefusalDocument::new).collect(),
-            error: None,
+/// The JSON Schema of [`PlanDocument`] (draft 2020-12).
+pub fn schema() -> anyhow::Result<String> {
+    serde_json::to_string_pretty(&schemars::schema_for!(PlanDocument)).context("the schema cannot be printed as JSON")
+}
+
+impl From<Action> for Verb {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Create => Self::Create,
+            Action::Update => Self::Update,
+            Action::Delete => Self::Delete,
         }
     }
 }
 
-impl ChangeDocument {
-    fn new<O: std::fmt::Display>(change: &Change<O>) -> Self {
-        Self {
-            action: change.action,
+impl UnitDocument {
+    /// The document of a unit for which nothing is to be done yet.
+    pub fn new(unit: &UnitId, situation: Situation) -> Self {
+        Self { unit: unit.to_string(), situation, changes: Vec::new(), refusals: Vec::new(), error: None }
+    }
+
+    /// Takes up the changes; `call` names one in the cloud's API.
+    pub fn change<O: std::fmt::Display>(&mut self, changes: &[Change<O>], call: impl Fn(&O) -> &'static str) {
+        self.changes.extend(changes.iter().map(|change| ChangeDocument {
+            action: change.action.into(),
             resource: change.resource.to_string(),
+            call: call(&change.operation).to_owned(),
             operation: change.operation.to_string(),
             reason: change.reason.clone(),
             sources: change.sources.iter().map(source).collect(),
-        }
+            after: change.after.clone(),
+            gate: gate(&change.gate),
+        }));
+    }
+
+    /// Takes up what cannot be served.
+    pub fn refuse(&mut self, refusals: &[Refusal]) {
+        self.refusals.extend(refusals.iter().map(RefusalDocument::new));
+    }
+
+    /// Whether there is nothing to say about it.
+    pub fn is_quiet(&self) -> bool {
+        self.changes.is_empty() && self.refusals.is_empty() && self.error.is_none() && self.situation != Situation::Held
+    }
+
+    /// How many changes of a kind there are.
+    pub fn count(&self, verb: Verb) -> usize {
+        self.changes.iter().filter(|change| change.action == verb).count()
     }
 }
 
-impl RefusalDocument {
-    fn new(refusal: &Refusal) -> Self {
-        use portico_providers::Subject;
-        let subject = match &refusal.subject {
-            Subject::Rule(rule) => rule.to_string(),
-            Subject::Listener(owner) => owner.to_string(),
-            Subject::Gateway(key) => format!("Gateway {key}"),
-        };
-        Self { subject, field: refusal.field.clone(), message: refusal.to_string() }
+fn gate(gate: &Gate) -> Option<String> {
+    match gate {
+        Gate::None => None,
+        Gate::TargetsHealthy(sets) => {
+            let names: Vec<_> = sets.iter().map(ToString::to_string).collect();
+            Some(format!("once the targets of {} are healthy", names.join(", ")))
+        }
+        Gate::OperationDone(operation) => Some(format!("once {operation} is over")),
+        Gate::Propagated(change) => Some(format!("once change {change} has reached the data plane")),
     }
 }
 
@@ -136,165 +265,67 @@ fn source(source: &Source) -> String {
     }
 }
 
+impl RefusalDocument {
+    fn new(refusal: &Refusal) -> Self {
+        let subject = match &refusal.subject {
+            Subject::Rule(rule) => rule.to_string(),
+            Subject::Listener(owner) => owner.to_string(),
+            Subject::Gateway(key) => format!("Gateway {key}"),
+        };
+        let cause = match refusal.cause.clone() {
+            RefusalCause::Unsupported { detail } => Cause::Unsupported { detail },
+            RefusalCause::Invalid { detail } => Cause::Invalid { detail },
+            RefusalCause::Quota { limit, need, have } => Cause::Quota { limit, need, have },
+        };
+        let traffic = match refusal.residue {
+            Residue::Answer500 => Traffic::Answer500,
+            Residue::FallsThrough => Traffic::FallsThrough,
+            Residue::NoTraffic => Traffic::None,
+        };
+        Self { subject, field: refusal.field.clone(), cause, traffic, remedy: refusal.remedy.clone(), message: refusal.to_string() }
+    }
+
+    /// The message without the field: what several refusals may have in common.
+    pub fn why(&self) -> &str {
+        self.message.strip_prefix(&self.field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&self.message)
+    }
+}
+
 impl PlanDocument {
     /// A document with its counts.
     pub fn new(units: Vec<UnitDocument>, problems: BTreeSet<Problem>) -> Self {
-        let actions = |action| units.iter().flat_map(|unit| &unit.changes).filter(|change| change.action == action).count();
+        let actions = |verb| units.iter().map(|unit| unit.count(verb)).sum();
         let summary = Summary {
-            create: actions(Action::Create),
-            update: actions(Action::Update),
-            delete: actions(Action::Delete),
+            create: actions(Verb::Create),
+            update: actions(Verb::Update),
+            delete: actions(Verb::Delete),
+            unchanged: units.iter().filter(|unit| unit.changes.is_empty() && unit.error.is_none()).count(),
             refusals: units.iter().map(|unit| unit.refusals.len()).sum(),
             problems: problems.len(),
             errors: units.iter().filter(|unit| unit.error.is_some()).count(),
         };
-        Self { units, problems: problems.into_iter().collect(), summary }
-    }
-
-    /// The plan for a person, with styles.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        for unit in &self.units {
-            unit.write(&mut out);
-        }
-        if !self.problems.is_empty() {
-            let _ = writeln!(out, "{}", styled(HEADING, "Problems"));
-            for problem in &self.problems {
-                let _ = writeln!(out, "  {} {}: {}", styled(DELETE, "!"), problem.object, problem.condition);
-                let _ = writeln!(out, "      {}", problem.message);
-            }
-            out.push('\n');
-        }
-        let _ = writeln!(out, "{}", self.summary.text());
-        out
-    }
-}
-
-impl UnitDocument {
-    fn write(&self, out: &mut String) {
-        let _ = writeln!(out, "{}", styled(HEADING, &self.unit));
-        if self.changes.is_empty() && self.error.is_none() {
-            let _ = writeln!(out, "  {}", styled(DIM, "nothing to change"));
-        }
-        for change in &self.changes {
-            let (style, sign) = match change.action {
-                Action::Create => (CREATE, '+'),
-                Action::Update => (UPDATE, '~'),
-                Action::Delete => (DELETE, '-'),
-            };
-            let _ = write!(out, "  {} {}", styled(style, sign), change.operation);
-            // Something new is there because an object asks for it, which its source says; what changes or goes has a reason of its own.
-            if change.action != Action::Create && !change.reason.is_empty() {
-                let _ = write!(out, "  {}", styled(DIM, format_args!("({})", change.reason)));
-            }
-            match change.sources.as_slice() {
-                [] => {}
-                [only] => {
-                    let _ = write!(out, "  {}", styled(DIM, format_args!("← {only}")));
-                }
-                [first, rest @ ..] => {
-                    let _ = write!(out, "  {}", styled(DIM, format_args!("← {first} and {} more", rest.len())));
-                }
-            }
-            out.push('\n');
-        }
-        if let Some(error) = &self.error {
-            let _ = writeln!(out, "  {} {error}", styled(DELETE, "cannot be planned:"));
-        }
-        for refusal in &self.refusals {
-            let _ = writeln!(out, "  {} {}", styled(DELETE, "refused"), refusal.subject);
-            let _ = writeln!(out, "      {}", refusal.message);
-        }
-        out.push('\n');
+        let format_version = FORMAT_VERSION.to_owned();
+        Self { format_version, source: PlanSource::default(), units, problems: problems.into_iter().collect(), summary }
     }
 }
 
 impl Summary {
-    /// `Plan: 12 to create, 0 to change, 0 to delete; 1 refusal`.
-    pub fn text(&self) -> String {
-        let mut text = format!("Plan: {} to create, {} to change, {} to delete", self.create, self.update, self.delete);
-        let mut separator = "; ";
-        for (number, noun) in [(self.refusals, "refusal"), (self.problems, "problem"), (self.errors, "error")] {
-            if number > 0 {
-                text.push_str(separator);
-                text.push_str(&count(number, noun));
-                separator = ", ";
-            }
-        }
-        text
+    /// `1 refusal, 2 problems`; empty where there are none.
+    pub fn complaints(&self) -> String {
+        let parts = [(self.refusals, "refusal"), (self.problems, "problem"), (self.errors, "error")];
+        let parts: Vec<_> = parts.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun)).collect();
+        parts.join(", ")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use expect_test::expect;
 
-    fn change(action: Action, operation: &str, reason: &str, sources: &[&str]) -> ChangeDocument {
-        ChangeDocument {
-            action,
-            resource: "rule/80/shop".into(),
-            operation: operation.into(),
-            reason: reason.into(),
-            sources: sources.iter().map(|s| (*s).to_owned()).collect(),
-        }
-    }
-
+    /// `UPDATE_EXPECT=1 cargo test` rewrites the file.
     #[test]
-    fn a_plan_reads_like_a_plan() {
-        let unit = UnitDocument {
-            unit: "gateway/platform/public".into(),
-            changes: vec![
-                change(
-                    Action::Create,
-                    "on port 80 at priority 500, if path /a: forward to shop",
-                    "not there yet",
-                    &["HTTPRoute shop/cart rules[0].matches[0]"],
-                ),
-                change(
-                    Action::Update,
-                    "change the rule at priority 1000",
-                    "weights 50/50 → 90/10",
-                    &["HTTPRoute a/b", "HTTPRoute a/c", "Gateway x/y"],
-                ),
-                change(Action::Delete, "delete target group old", "nothing forwards to it any more", &[]),
-            ],
-            refusals: vec![RefusalDocument {
-                subject: "HTTPRoute shop/cart rules[1].matches[0]".into(),
-                field: "spec.rules[1].filters[0]".into(),
-                message: "spec.rules[1].filters[0]: an ALB cannot mirror; its requests are answered 500. Use a proxy".into(),
-            }],
-            error: None,
-        };
-        let broken = UnitDocument { unit: "gateway/a/b".into(), changes: vec![], refusals: vec![], error: Some("no subnet fits".into()) };
-        let idle = UnitDocument { unit: "gateway/c/d".into(), changes: vec![], refusals: vec![], error: None };
-        let problem = Problem {
-            object: "HTTPRoute shop/cart".into(),
-            condition: "ResolvedRefs=False BackendNotFound".into(),
-            message: "spec.rules[0].backendRefs[0]: no Service shop/gone".into(),
-        };
-        let document = PlanDocument::new(vec![unit, broken, idle], BTreeSet::from([problem]));
-        let plain = anstream::adapter::strip_str(&document.text()).to_string();
-        expect![[r#"
-            gateway/platform/public
-              + on port 80 at priority 500, if path /a: forward to shop  ← HTTPRoute shop/cart rules[0].matches[0]
-              ~ change the rule at priority 1000  (weights 50/50 → 90/10)  ← HTTPRoute a/b and 2 more
-              - delete target group old  (nothing forwards to it any more)
-              refused HTTPRoute shop/cart rules[1].matches[0]
-                  spec.rules[1].filters[0]: an ALB cannot mirror; its requests are answered 500. Use a proxy
-
-            gateway/a/b
-              cannot be planned: no subnet fits
-
-            gateway/c/d
-              nothing to change
-
-            Problems
-              ! HTTPRoute shop/cart: ResolvedRefs=False BackendNotFound
-                  spec.rules[0].backendRefs[0]: no Service shop/gone
-
-            Plan: 1 to create, 1 to change, 1 to delete; 1 refusal, 1 problem, 1 error
-        "#]]
-        .assert_eq(&plain);
+    fn the_schema_in_the_docs_is_that_of_the_document() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plan.schema.json");
+        expect_test::expect_file![file].assert_eq(&(schema().unwrap() + "\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with objects: conditions that are not good, and references that lead out of the files.
+//! What is wrong with objects: conditions that are not good, and references that lead nowhere.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::document::Problem;
 use crate::cluster::key_of;
-use crate::manifests::Manifests;
 
 /// Conditions whose being true is bad.
 const NEGATIVE: [&str; 3] =
@@ -50,24 +49,26 @@ pub fn of_classes(world: &World) -> BTreeSet<Problem> {
         .collect()
 }
 
-/// References to classes and Gateways that the files do not hold: in a cluster nobody would say anything about them.
-pub fn of_manifests(manifests: &Manifests) -> BTreeSet<Problem> {
-    let classes: BTreeSet<String> = manifests.keys(Kind::GatewayClass).map(|key| key.name).collect();
-    let gateways: BTreeSet<NamespacedName> = manifests.keys(Kind::Gateway).collect();
+/// References from these objects to classes and Gateways that do not exist: nobody would say anything about them. `place` says where they
+/// were looked for.
+pub fn of_references<'a>(
+    objects: impl IntoIterator<Item = (Kind, &'a Value)>,
+    exists: impl Fn(Kind, &NamespacedName) -> bool,
+    place: &str,
+) -> BTreeSet<Problem> {
     let mut problems = BTreeSet::new();
-    for (kind, object) in &manifests.objects {
+    for (kind, object) in objects {
         let key = key_of(object);
-        if *kind == Kind::Gateway {
+        let mut not_planned = |message: String| {
+            problems.insert(Problem { object: format!("{kind} {key}"), condition: "not planned".to_owned(), message });
+        };
+        if kind == Kind::Gateway {
             let class = object.pointer("/spec/gatewayClassName").and_then(Value::as_str).unwrap_or_default();
-            if !classes.contains(class) {
-                problems.insert(Problem {
-                    object: format!("{kind} {key}"),
-                    condition: "not planned".to_owned(),
-                    message: format!(
-                        "spec.gatewayClassName: GatewayClass {class} is not among these files, so that nobody can say what serves it; \
-                         add one with spec.controllerName {CONTROLLER_NAME}"
-                    ),
-                });
+            if !exists(Kind::GatewayClass, &NamespacedName::new("", class)) {
+                not_planned(format!(
+                    "spec.gatewayClassName: GatewayClass {class} is {place}, so that nobody can say what serves it; \
+                     add one with spec.controllerName {CONTROLLER_NAME}"
+                ));
             }
         }
         if !kind.is_route() {
@@ -76,16 +77,15 @@ pub fn of_manifests(manifests: &Manifests) -> BTreeSet<Problem> {
         let parents = object.pointer("/spec/parentRefs").and_then(Value::as_array).into_iter().flatten();
         for (index, parent) in parents.enumerate() {
             let text = |field: &str| parent.get(field).and_then(Value::as_str);
-            if text("kind") != Some(Kind::Gateway.name()) || text("group") != Some(GATEWAY_GROUP) {
+            let Some(kind) = [Kind::Gateway, Kind::ListenerSet].into_iter().find(|kind| text("kind") == Some(kind.name())) else {
+                continue;
+            };
+            if text("group") != Some(GATEWAY_GROUP) {
                 continue;
             }
-            let gateway = NamespacedName::new(text("namespace").unwrap_or(&key.namespace), text("name").unwrap_or_default());
-            if !gateways.contains(&gateway) {
-                problems.insert(Problem {
-                    object: format!("{kind} {key}"),
-                    condition: "not planned".to_owned(),
-                    message: format!("spec.parentRefs[{index}]: Gateway {gateway} is not among these files"),
-                });
+            let parent = NamespacedName::new(text("namespace").unwrap_or(&key.namespace), text("name").unwrap_or_default());
+            if !exists(kind, &parent) {
+                not_planned(format!("spec.parentRefs[{index}]: {kind} {parent} is {place}"));
             }
         }
     }

@@ -203,6 +203,10 @@ pub struct FixedResponse {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::HostHeader(Patterns::RegexValues(values)) => {
+                let names: Vec<_> = values.iter().map(|regex| host_name(regex).unwrap_or_else(|| format!("~ {regex}"))).collect();
+                write!(f, "host {}", names.join("|"))
+            }
             Self::HostHeader(patterns) => write!(f, "host {patterns}"),
             Self::PathPattern(patterns) => write!(f, "path {patterns}"),
             Self::HttpHeader { name, patterns } => write!(f, "header {name} {patterns}"),
@@ -215,6 +219,16 @@ impl fmt::Display for Condition {
             Self::Foreign(text) => f.write_str(text),
         }
     }
+}
+
+/// The hostname that a regular expression of compile's stands for: `^a\.example\.com(:[0-9]+)?$` is `a.example.com`. Nothing for any other one.
+fn host_name(regex: &str) -> Option<String> {
+    let body = regex.strip_prefix('^')?.strip_suffix("(:[0-9]+)?$")?;
+    let (wildcard, rest) = body.strip_prefix("[^:]+").map_or(("", body), |rest| ("*", rest));
+    let name = rest.replace("\\.", ".");
+    let plain =
+        rest.matches('.').count() == rest.matches("\\.").count() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+    plain.then(|| format!("{wildcard}{name}"))
 }
 
 impl fmt::Display for Patterns {
@@ -253,5 +267,18 @@ impl fmt::Display for RuleAction {
             Self::FixedResponse(response) => write!(f, "answer {}", response.status_code),
             Self::Foreign(text) => f.write_str(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_read_as_names_where_they_are_some() {
+        let shown = |regex: &str| Condition::HostHeader(Patterns::RegexValues(vec![regex.into()])).to_string();
+        assert_eq!(shown(r"^a\.example\.com(:[0-9]+)?$"), "host a.example.com");
+        assert_eq!(shown(r"^[^:]+\.example\.com(:[0-9]+)?$"), "host *.example.com");
+        assert_eq!(shown(r"^a.*\.com(:[0-9]+)?$"), r"host ~ ^a.*\.com(:[0-9]+)?$");
     }
 }
