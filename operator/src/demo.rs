@@ -158,10 +158,7 @@ impl Demo<Aws> {
         let provider = self.operator.engine().provider();
         let problems = crate::plan::Objects::of_files(manifests.clone()).problems(&self.world);
         let units = self.operator.units();
-        let document = crate::plan::make(&self.world, &self.cluster_id, units, problems, async |stack| {
-            provider.diff(stack, &provider.observe(stack, false).await?)
-        })
-        .await;
+        let document = crate::plan::make(&self.world, &self.cluster_id, units, problems, Some(provider)).await;
         print(&document.text(crate::output::width()))?;
         line("")?;
 

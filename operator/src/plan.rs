@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use portico_aws::{Observed, Operation, Stack};
 use portico_aws_api::Aws;
 use portico_crds::NamespacedName;
-use portico_providers::{Change, ClusterId, Plan, Provider, ProviderError, UnitId};
+use portico_providers::{ClusterId, Plan, Provider, ProviderError, UnitId};
 use portico_translate::{UnitState, translate};
 
 use crate::cli::{ObservedSource, PlanArguments, PlanFormat};
@@ -62,7 +62,7 @@ pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     }
     units.retain(|unit| chosen.holds(unit));
     let problems = if chosen.all() { objects.problems(&world) } else { BTreeSet::new() };
-    let mut document = make(&world, &cluster, units, problems, async |stack: &Stack| changes(cloud.as_ref(), stack).await).await;
+    let mut document = make(&world, &cluster, units, problems, cloud.as_ref()).await;
     document.source = objects.describe(&cluster, observed == ObservedSource::Cloud);
 
     let text = match arguments.output {
@@ -105,23 +105,17 @@ impl Chosen {
     }
 }
 
-async fn changes(cloud: Option<&Aws>, stack: &Stack) -> Result<Vec<Change<Operation>>, ProviderError> {
-    match cloud {
-        None => portico_aws::diff(stack, &Observed::assumed(stack)),
-        Some(cloud) => cloud.diff(stack, &cloud.observe(stack, true).await?),
-    }
-}
-
-/// The document of these units, with the changes that `changes` finds. `problems` are what was found wrong before.
+/// The document of these units, against what the cloud holds, or an empty account of AWS's default limits. `problems` are what was found
+/// wrong before.
 pub async fn make(
     world: &SharedWorld,
     cluster: &ClusterId,
     units: Vec<UnitId>,
     mut problems: BTreeSet<Problem>,
-    changes: impl AsyncFn(&Stack) -> Result<Vec<Change<Operation>>, ProviderError>,
+    cloud: Option<&Aws>,
 ) -> PlanDocument {
     let mut documents = Vec::new();
-    let mut planned = stream::iter(units).map(|unit| one(world, cluster, unit, &changes)).buffered(CONCURRENCY);
+    let mut planned = stream::iter(units).map(|unit| one(world, cluster, unit, cloud)).buffered(CONCURRENCY);
     while let Some((document, found)) = planned.next().await {
         documents.push(document);
         problems.extend(found);
@@ -129,38 +123,61 @@ pub async fn make(
     PlanDocument::new(documents, problems)
 }
 
-async fn one(
-    world: &SharedWorld,
-    cluster: &ClusterId,
-    unit: UnitId,
-    changes: &impl AsyncFn(&Stack) -> Result<Vec<Change<Operation>>, ProviderError>,
-) -> (UnitDocument, BTreeSet<Problem>) {
-    let state = world.read().unit_state(&unit);
-    let mut document = match state {
-        UnitState::Live => UnitDocument::new(&unit, Situation::Served),
-        UnitState::Held => return (UnitDocument::new(&unit, Situation::Held), BTreeSet::new()),
-        UnitState::Deleting => UnitDocument::new(&unit, Situation::Deleting),
-        UnitState::Absent => UnitDocument::new(&unit, Situation::Orphaned),
+async fn one(world: &SharedWorld, cluster: &ClusterId, unit: UnitId, cloud: Option<&Aws>) -> (UnitDocument, BTreeSet<Problem>) {
+    let situation = match world.read().unit_state(&unit) {
+        UnitState::Live => Situation::Served,
+        UnitState::Held => Situation::Held,
+        UnitState::Deleting => Situation::Deleting,
+        UnitState::Absent => Situation::Orphaned,
     };
+    let mut document = UnitDocument::new(&unit, situation);
     let translation = translate(&world.read(), &unit);
-    let (stack, problems) = match translation {
-        None => (Stack::empty(cluster, &unit), BTreeSet::new()),
-        Some(mut translation) => {
-            let compiled = translation.plan.take().map(|plan: Plan| portico_aws::compile(cluster, &plan));
-            let problems = problems::of_report(&translation.report);
-            let Some(compiled) = compiled else {
-                document.situation = Situation::Held;
-                return (document, problems);
-            };
-            document.refuse(&compiled.refusals);
-            (compiled.stack, problems)
+    let problems = translation.as_ref().map(|it| problems::of_report(&it.report)).unwrap_or_default();
+    let plan = match translation.map(|it| it.plan) {
+        Some(None) => {
+            document.situation = Situation::Held;
+            None
         }
+        Some(plan) => plan,
+        None => None,
     };
-    match changes(&stack).await {
-        Ok(changes) => document.change(&changes, |operation| operation.call()),
-        Err(error) => document.error = Some(error.to_string()),
+    if document.situation != Situation::Held
+        && let Err(error) = compare(&mut document, cluster, &unit, plan.as_ref(), cloud).await
+    {
+        document.error = Some(error.to_string());
     }
     (document, problems)
+}
+
+/// Compile, observe, diff; without a plan everything of the unit goes.
+async fn compare(
+    document: &mut UnitDocument,
+    cluster: &ClusterId,
+    unit: &UnitId,
+    plan: Option<&Plan>,
+    cloud: Option<&Aws>,
+) -> Result<(), ProviderError> {
+    let compiled = match (plan, cloud) {
+        (None, _) => None,
+        (Some(plan), None) => Some(portico_aws::compile(cluster, plan)),
+        (Some(plan), Some(cloud)) => {
+            cloud.prepare(plan).await?;
+            Some(cloud.compile(cluster, plan))
+        }
+    };
+    let stack = match compiled {
+        None => Stack::empty(cluster, unit),
+        Some(compiled) => {
+            document.refuse(&compiled.refusals);
+            compiled.stack
+        }
+    };
+    let changes = match cloud {
+        None => portico_aws::diff(&stack, &Observed::assumed(&stack))?,
+        Some(cloud) => cloud.diff(&stack, &cloud.observe(&stack, true).await?)?,
+    };
+    document.change(&changes, Operation::call);
+    Ok(())
 }
 
 impl From<&crate::cli::AwsArguments> for portico_aws_api::AwsOptions {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use portico_providers::{Action, Change, Gate, Refusal, RefusalCause, Residue, Source, Subject, UnitId};
+use portico_providers::{Action, Change, Gate, Refusal, RefusalCause, Residue, Source, Subject, TargetSetId, UnitId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -139,6 +139,8 @@ pub enum Cause {
     Quota {
         /// Name of the limit.
         limit: String,
+        /// Whose limit it is.
+        holder: String,
         /// How many are needed.
         need: u32,
         /// How many there are.
@@ -249,13 +251,15 @@ impl UnitDocument {
 fn gate(gate: &Gate) -> Option<String> {
     match gate {
         Gate::None => None,
-        Gate::TargetsHealthy(sets) => {
-            let names: Vec<_> = sets.iter().map(ToString::to_string).collect();
-            Some(format!("once the targets of {} are healthy", names.join(", ")))
-        }
+        Gate::TargetsHealthy(sets) => Some(format!("once targets of {} are healthy", names(sets))),
+        Gate::TargetsRegistered(sets) => Some(format!("once the targets of {} are registered", names(sets))),
         Gate::OperationDone(operation) => Some(format!("once {operation} is over")),
         Gate::Propagated(change) => Some(format!("once change {change} has reached the data plane")),
     }
+}
+
+fn names(sets: &[TargetSetId]) -> String {
+    sets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn source(source: &Source) -> String {
@@ -275,7 +279,7 @@ impl RefusalDocument {
         let cause = match refusal.cause.clone() {
             RefusalCause::Unsupported { detail } => Cause::Unsupported { detail },
             RefusalCause::Invalid { detail } => Cause::Invalid { detail },
-            RefusalCause::Quota { limit, need, have } => Cause::Quota { limit, need, have },
+            RefusalCause::Quota { limit, holder, need, have } => Cause::Quota { limit, holder, need, have },
         };
         let traffic = match refusal.residue {
             Residue::Answer500 => Traffic::Answer500,

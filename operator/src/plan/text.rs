@@ -288,7 +288,7 @@ mod tests {
         RefusalDocument {
             subject: format!("HTTPRoute shop/cart rules[{rule}].matches[0]"),
             field: format!("spec.rules[{rule}]"),
-            cause: Cause::Quota { limit: "rules per load balancer".into(), need: 131, have: 100 },
+            cause: Cause::Quota { limit: "rules".into(), holder: "load balancer".into(), need: 131, have: 100 },
             traffic: Traffic::Answer500,
             remedy: "Raise the quota.".into(),
             message: format!(
