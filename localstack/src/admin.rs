@@ -47,6 +47,8 @@ pub async fn answer(control: &Control, method: &Method, path: &str, parameters: 
             ok(&json!([]))
         }
         ("GET", "state") => ok(&state(control)),
+        ("GET", "certificates") => ok(&control.with_state(|state| json!(state.acm.certificates.values().collect::<Vec<_>>()))),
+        ("POST", "certificates") => issue(control, body),
         ("GET", "inventory") => ok(&control.with_state(inventory::of)),
         ("GET", "settings") => ok(&control.with_state(|state| Settings::of(&state.config))),
         ("PUT", "settings") => change_settings(control, body),
@@ -104,6 +106,16 @@ fn add_faults(control: &Control, body: &str) -> Reply {
     }
 }
 
+/// Issues a requested certificate: `{"issue": ARN}`.
+fn issue(control: &Control, body: &str) -> Reply {
+    let arn = serde_json::from_str::<Value>(body).ok().and_then(|value| value.get("issue")?.as_str().map(str::to_string));
+    let Some(arn) = arn else { return fault(StatusCode::BAD_REQUEST, "the body must be {\"issue\": ARN}") };
+    match control.act(|state| crate::acm::issue::issue(state, &arn)) {
+        Ok(()) => ok(&json!({ "issued": arn })),
+        Err(error) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
 /// Changes settings, and answers with all that are in force then.
 fn change_settings(control: &Control, body: &str) -> Reply {
     let changed = serde_json::from_str::<Settings>(body).map_err(|error| error.to_string()).and_then(|settings| control.change(&settings));
@@ -128,6 +140,7 @@ fn state(control: &Control) -> Value {
             "internet_gateways": state.ec2.internet_gateways.values().collect::<Vec<_>>(),
             "security_groups": state.ec2.security_groups.values().collect::<Vec<_>>(),
             "network_interfaces": state.ec2.network_interfaces.values().collect::<Vec<_>>(),
+            "certificates": state.acm.certificates.values().collect::<Vec<_>>(),
             "instances": state.ec2.instances.values().collect::<Vec<_>>(),
             "quotas": state.config.quotas,
         })

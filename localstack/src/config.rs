@@ -42,6 +42,8 @@ pub struct CloudConfig {
     pub open_nodes: bool,
     /// What happens if an IP address is registered again while its deregistration runs.
     pub reregistration: Reregistration,
+    /// How strict ACM and ELBv2 are with certificates.
+    pub certificates: CertificateCheck,
     /// Seed of every generated id, so that two runs give the same ones. `None`: random.
     pub seed: Option<u64>,
     /// How many calls the log keeps.
@@ -68,6 +70,7 @@ impl Default for CloudConfig {
             cluster: "portico".into(),
             open_nodes: false,
             reregistration: Reregistration::default(),
+            certificates: CertificateCheck::default(),
             seed: None,
             log_capacity: 10_000,
         }
@@ -117,6 +120,10 @@ pub struct Times {
     pub target_group_delete_lag: Duration,
     /// For how long a deleted load balancer's network interfaces remain (AWS: half a minute to minutes).
     pub network_interface_lag: Duration,
+    /// For how long DeleteCertificate answers ResourceInUseException after its last use has gone (AWS: minutes).
+    pub certificate_delete_lag: Duration,
+    /// For how long listeners do not find a certificate that was just imported (AWS: seconds).
+    pub certificate_lag: Duration,
     /// Factor on health check intervals; 0 = as fast as useful.
     pub health_check_scale: f64,
     /// Factor on deregistration delays (AWS default: 300 s).
@@ -131,6 +138,8 @@ impl Default for Times {
             propagation: Duration::ZERO,
             target_group_delete_lag: Duration::ZERO,
             network_interface_lag: Duration::ZERO,
+            certificate_delete_lag: Duration::ZERO,
+            certificate_lag: Duration::ZERO,
             health_check_scale: 0.0,
             deregistration_scale: 0.01,
         }
@@ -146,6 +155,8 @@ impl Times {
             propagation: Duration::from_secs(5),
             target_group_delete_lag: Duration::from_secs(4),
             network_interface_lag: Duration::from_secs(40),
+            certificate_delete_lag: Duration::from_secs(60),
+            certificate_lag: Duration::from_secs(2),
             health_check_scale: 1.0,
             deregistration_scale: 1.0,
         }
@@ -164,6 +175,17 @@ pub enum Reregistration {
     KeepDraining,
     /// The target is in service again.
     Accept,
+}
+
+/// How strict ACM and ELBv2 are with certificates. What ELB refuses of unusual ones is not documented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateCheck {
+    /// Chains must hold, a certificate without a chain must be self-signed, and for a listener its names must be fully qualified.
+    #[default]
+    Strict,
+    /// Whatever can be served is taken.
+    Lenient,
 }
 
 /// A token bucket: so many calls at once, and so many more per second.

@@ -13,7 +13,7 @@ use crate::dataplane::config::{DataPlaneOptions, Timing};
 use crate::error::{Answer, ApiError, CloudError};
 use crate::fault::{Effect, Faults, Loss};
 use crate::integrity;
-use crate::log::{Call, CallLog};
+use crate::log::{self, Call, CallLog};
 use crate::operation::{Kind, Operation};
 use crate::projection::Projector;
 use crate::service::Service;
@@ -88,7 +88,7 @@ impl Control {
     /// Carries a call out: faults first, then the operation under the lock, then the data plane is brought in step.
     pub async fn call(&self, service: Service, name: &str, input: Input) -> Outcome {
         let request_id = self.request_id();
-        let parameters = input.leaves().into_iter().collect();
+        let parameters = log::parameters(&input);
         let found = service.operation(name);
         let kind = found.as_ref().map_or(Kind::Read, |operation| operation.kind);
         let Effect { delay, error, loss } = lock(&self.faults).strike(service.signing_name(), name, kind);
@@ -224,6 +224,16 @@ impl Control {
         look(&state)
     }
 
+    /// Does something to the state that no call of the API does, and brings the data plane in step.
+    pub fn act<T>(&self, act: impl FnOnce(&mut State) -> Answer<T>) -> Answer<T> {
+        let mut state = lock(&self.state);
+        state.advance(self.clock.now());
+        let done = act(&mut state)?;
+        state.revision += 1;
+        self.wanted.send_replace(state.revision);
+        Ok(done)
+    }
+
     /// Looks at, or changes, the log.
     pub fn with_log<T>(&self, use_it: impl FnOnce(&mut CallLog) -> T) -> T {
         use_it(&mut lock(&self.log))
@@ -271,6 +281,7 @@ impl Control {
             fresh.revision = state.revision + 1;
             // Revisions must not come again: the projector would take new objects for old ones.
             fresh.elb.changes = state.elb.changes + 1;
+            fresh.acm.changes = state.acm.changes + 1;
             fresh.ec2.changes = state.ec2.changes + 1;
             fresh.ec2.interface_changes = state.ec2.interface_changes + 1;
             self.wanted.send_replace(fresh.revision);

@@ -35,6 +35,7 @@ mod service;
 mod socket;
 mod stickiness;
 mod target;
+mod tls;
 mod transform;
 
 use config::{DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing};

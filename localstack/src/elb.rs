@@ -14,6 +14,7 @@ use crate::operation::{Kind, Operation};
 pub mod action;
 pub mod arn;
 pub mod attribute;
+pub mod certificate;
 pub mod condition;
 pub mod health_check;
 pub mod listener;
@@ -213,7 +214,9 @@ pub fn operation(name: &str) -> Option<Operation> {
         "DescribeListeners" => Operation::new(Read, listener::describe),
         "DescribeListenerAttributes" => Operation::new(Read, attribute::describe_listener),
         "ModifyListenerAttributes" => Operation::new(Write, attribute::modify_listener),
-        "DescribeListenerCertificates" => Operation::new(Read, listener::describe_certificates),
+        "DescribeListenerCertificates" => Operation::new(Read, certificate::describe),
+        "AddListenerCertificates" => Operation::new(Write, certificate::add),
+        "RemoveListenerCertificates" => Operation::new(Write, certificate::remove),
         "CreateRule" => Operation::new(Write, rule::create),
         "ModifyRule" => Operation::new(Write, rule::modify),
         "DeleteRule" => Operation::new(Write, rule::delete),
@@ -239,8 +242,6 @@ pub fn operation(name: &str) -> Option<Operation> {
 
 /// Operations of the real service that this cloud does not have yet: they are refused by name, not as unknown.
 pub const MISSING: &[&str] = &[
-    "AddListenerCertificates",
-    "RemoveListenerCertificates",
     "AddTrustStoreRevocations",
     "CreateTrustStore",
     "DeleteSharedTrustStoreAssociation",

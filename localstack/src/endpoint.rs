@@ -18,7 +18,6 @@ use crate::admin;
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::service::{Protocol, Service};
-use crate::tagging;
 use crate::wire::{Record, json, query, signature, xml};
 
 /// The largest request body: far above what any AWS query call carries.
@@ -129,8 +128,8 @@ async fn call(control: &Control, head: &http::request::Parts, body: &str, ending
 fn identify(signed: Option<&str>, headers: &HeaderMap, form: &str) -> Result<(Service, String), ApiError> {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     if let Some((prefix, operation)) = target.and_then(|target| target.split_once('.')) {
-        if prefix == tagging::TARGET {
-            return Ok((Service::Tagging, operation.to_string()));
+        if let Some(service) = Service::ALL.into_iter().find(|service| service.target() == Some(prefix)) {
+            return Ok((service, operation.to_string()));
         }
         return Err(ApiError::new("UnknownOperationException", format!("The service '{prefix}' is not served by this cloud")));
     }

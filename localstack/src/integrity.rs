@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ec2::network_interface::Attachment;
 use crate::ec2::permission::Peer;
 use crate::elb::action::Action;
+use crate::elb::certificate::ListenerTls;
 use crate::state::State;
 
 /// What is wrong; empty if nothing is. Checked after every mutation in debug builds, and by the admin API.
@@ -37,6 +38,13 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
         wanted.sort();
         if held != wanted {
             fault(format!("has interfaces in {held:?}, but subnets {wanted:?}"));
+        }
+        let tls = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref());
+        if let Some(arn) = tls.flat_map(ListenerTls::all).find(|arn| !state.acm.certificates.contains_key(*arn)) {
+            fault(format!("certificate {arn} does not exist"));
+        }
+        if balancer.listeners.values().any(|listener| (listener.protocol == "HTTPS") != listener.tls.is_some()) {
+            fault("an HTTPS listener has no certificate, or another one has".into());
         }
         let mut used = BTreeSet::new();
         let mut ports = BTreeSet::new();

@@ -11,7 +11,7 @@ use crate::ec2::network_interface::Attachment;
 use crate::state::State;
 
 /// Members whose values are made up by the cloud.
-const GENERATED: &[&str] = &["created", "active_at", "dns_name", "revision", "released", "id", "arn", "owner"];
+const GENERATED: &[&str] = &["created", "active_at", "provided", "dns_name", "revision", "released", "id", "arn", "owner"];
 
 /// The inventory of a state.
 pub fn of(state: &State) -> Value {
@@ -26,6 +26,8 @@ pub fn of(state: &State) -> Value {
     });
     let groups =
         state.elb.target_groups.values().map(|group| (names.get(&group.arn).cloned().unwrap_or_default(), tidied(json!(group), &names)));
+    let certificates = state.acm.certificates.values();
+    let certificates = certificates.map(|one| (names.get(&one.arn).cloned().unwrap_or_default(), tidied(json!(one), &names)));
     let security = state.ec2.security_groups.values().map(|group| {
         let mut value = tidied(json!(group), &names);
         let mut rules: Vec<Value> = group.rules.values().map(|rule| tidied(json!(rule), &names)).collect();
@@ -40,6 +42,7 @@ pub fn of(state: &State) -> Value {
     json!({
         "load_balancers": balancers.collect::<Map<_, _>>(),
         "target_groups": groups.collect::<Map<_, _>>(),
+        "certificates": certificates.collect::<Map<_, _>>(),
         "security_groups": security.collect::<Map<_, _>>(),
         "security_groups_of_nodes": guarded.collect::<Map<_, _>>(),
     })
@@ -59,6 +62,10 @@ fn names(state: &State) -> HashMap<String, String> {
         names.insert(balancer.arn.clone(), name);
     }
     names.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), format!("tg/{}", group.name))));
+    names.extend(state.acm.certificates.values().map(|certificate| {
+        let serial = certificate.material.as_ref().map(|material| material.facts.serial.as_str());
+        (certificate.arn.clone(), format!("certificate/{} {}", certificate.domain, serial.unwrap_or("pending")))
+    }));
     names.extend(state.ec2.security_groups.values().map(|group| (group.id.clone(), format!("sg/{}", group.name))));
     names.extend(state.ec2.subnets.values().map(|subnet| (subnet.id.clone(), format!("subnet/{}", subnet.cidr))));
     names.extend(

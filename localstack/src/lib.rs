@@ -1,10 +1,10 @@
 //! The embedded cloud: AWS load balancing endpoints with state, faults and a data plane. Shares no code with the providers.
 //!
-//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, STS and the Resource Groups
-//! Tagging API), so that the AWS SDKs and boto3 use it with nothing but `AWS_ENDPOINT_URL`, and an admin API under `/_cloud/`.
+//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, ACM, STS and the Resource
+//! Groups Tagging API), so that the AWS SDKs and boto3 use it with nothing but `AWS_ENDPOINT_URL`, and an admin API under `/_cloud/`.
 //! What the control plane holds is served: every application load balancer gets an address of its own and really answers.
 //!
-//! The flow of one call: [`endpoint`] reads the request, [`wire`] decodes it, [`elb`], [`ec2`], [`sts`] or [`tagging`] changes the
+//! The flow of one call: [`endpoint`] reads the request, [`wire`] decodes it, [`elb`], [`ec2`], [`acm`], [`sts`] or [`tagging`] changes the
 //! [`state`] under one lock, [`projection`] turns the state into the [`dataplane`]'s configuration, and [`log`] keeps a record.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub mod acm;
 pub mod admin;
 pub mod clock;
 pub mod config;
@@ -42,8 +43,9 @@ pub mod tag;
 pub mod tagging;
 pub mod throttle;
 pub mod wire;
+pub mod x509;
 
-pub use config::{AddressPool, CloudConfig, PodNetwork, PortFallback, Quotas, Rate, Rates, Reregistration, Times};
+pub use config::{AddressPool, CertificateCheck, CloudConfig, PodNetwork, PortFallback, Quotas, Rate, Rates, Reregistration, Times};
 pub use error::CloudError;
 pub use settings::Settings;
 

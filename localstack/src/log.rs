@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::wire::Input;
+
 /// One call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Call {
@@ -37,6 +39,25 @@ impl Call {
         let found = NAMES.iter().find_map(|name| self.parameters.get(*name));
         found.map_or("", |text| text.rsplit_once(':').map_or(text.as_str(), |(_, tail)| tail))
     }
+}
+
+/// Parameters that no log may show.
+const SECRET: &[&str] = &["PrivateKey", "Passphrase", "ClientSecret"];
+/// Longer values (certificates, say) are cut.
+const LONGEST: usize = 4096;
+
+/// The parameters of a call, for the log.
+pub fn parameters(input: &Input) -> BTreeMap<String, String> {
+    let show = |(path, mut value): (String, String)| {
+        if path.rsplit('.').next().is_some_and(|name| SECRET.contains(&name)) {
+            value = "(redacted)".into();
+        }
+        if value.len() > LONGEST {
+            value = value.chars().take(LONGEST).chain("…".chars()).collect();
+        }
+        (path, value)
+    };
+    input.leaves().into_iter().map(show).collect()
 }
 
 /// Counts of calls.

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use crate::dataplane::config::{
     self as plane, Algorithm, DataPlaneConfig, DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol,
-    LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, TargetGroupId, TargetId,
-    TargetProtocol, TargetStickiness, WeightedTargetGroup,
+    LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId,
+    TargetId, TargetProtocol, TargetStickiness, Tls, WeightedTargetGroup,
 };
 use crate::elb::action::{Action, ActionKind};
 use crate::elb::attribute;
+use crate::elb::certificate::ListenerTls;
 use crate::elb::condition::{Condition, Field};
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
+use crate::elb::ssl_policy;
 use crate::elb::target::TargetKey;
 use crate::elb::target_group::TargetGroup;
 use crate::elb::transform::{Transform, TransformKind};
@@ -43,6 +45,8 @@ struct Basis {
     network: u64,
     /// `None`: load balancers' interfaces do not matter.
     interfaces: Option<u64>,
+    /// The latest revision of its certificates.
+    certificates: u64,
 }
 
 /// Projects again and again, and does only what has changed, so that a change costs as much as it changes.
@@ -50,6 +54,7 @@ struct Basis {
 pub struct Projector {
     load_balancers: HashMap<String, (Basis, Arc<plane::LoadBalancer>)>,
     target_groups: HashMap<String, (Basis, Arc<plane::TargetGroup>)>,
+    certificates: HashMap<String, (u64, Arc<ServerCertificate>)>,
 }
 
 impl Projector {
@@ -62,15 +67,22 @@ impl Projector {
             user,
             network: ec2.changes,
             interfaces: interfaces.then_some(ec2.interface_changes),
+            certificates: 0,
         };
+        self.certificates.retain(|arn, _| state.acm.certificates.contains_key(arn));
         self.load_balancers.retain(|arn, _| elb.load_balancers.contains_key(arn));
         self.target_groups.retain(|arn, _| elb.target_groups.contains_key(arn));
         let mut load_balancers = Vec::new();
         for balancer in elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now) {
-            let now = basis(balancer.revision, 0, network.depends_on_members(balancer));
+            let used = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all);
+            let certificates = used.filter_map(|arn| state.acm.certificates.get(arn)).map(|certificate| certificate.revision).max();
+            let now = Basis {
+                certificates: certificates.unwrap_or_default(),
+                ..basis(balancer.revision, 0, network.depends_on_members(balancer))
+            };
             let made = match self.load_balancers.get(&balancer.arn) {
                 Some((then, made)) if *then == now => made.clone(),
-                _ => Arc::new(load_balancer(state, &network, balancer)),
+                _ => Arc::new(self.load_balancer(state, &network, balancer)),
             };
             self.load_balancers.insert(balancer.arn.clone(), (now, made.clone()));
             load_balancers.push(made);
@@ -89,40 +101,75 @@ impl Projector {
         }
         DataPlaneConfig { revision: state.revision, load_balancers, target_groups }
     }
-}
 
-fn load_balancer(state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> plane::LoadBalancer {
-    let value = |key: &str| attribute::value(attribute::LOAD_BALANCER, &balancer.attributes, key);
-    let is = |key: &str| value(key) == "true";
-    let seconds = |key: &str| Duration::from_secs(value(key).parse().unwrap_or_default());
-    plane::LoadBalancer {
-        id: balancer.arn.as_str().into(),
-        address: balancer.address,
-        zones: balancer.zones(&state.ec2),
-        attributes: LoadBalancerAttributes {
-            idle_timeout: seconds("idle_timeout.timeout_seconds"),
-            client_keep_alive: seconds("client_keep_alive.seconds"),
-            preserve_host_header: is("routing.http.preserve_host_header.enabled"),
-            forwarded_for: match value("routing.http.xff_header_processing.mode").as_str() {
-                "preserve" => ForwardedFor::Preserve,
-                "remove" => ForwardedFor::Remove,
-                _ => ForwardedFor::Append,
+    fn load_balancer(&mut self, state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> plane::LoadBalancer {
+        let value = |key: &str| attribute::value(attribute::LOAD_BALANCER, &balancer.attributes, key);
+        let is = |key: &str| value(key) == "true";
+        let seconds = |key: &str| Duration::from_secs(value(key).parse().unwrap_or_default());
+        plane::LoadBalancer {
+            id: balancer.arn.as_str().into(),
+            address: balancer.address,
+            zones: balancer.zones(&state.ec2),
+            attributes: LoadBalancerAttributes {
+                idle_timeout: seconds("idle_timeout.timeout_seconds"),
+                client_keep_alive: seconds("client_keep_alive.seconds"),
+                preserve_host_header: is("routing.http.preserve_host_header.enabled"),
+                forwarded_for: match value("routing.http.xff_header_processing.mode").as_str() {
+                    "preserve" => ForwardedFor::Preserve,
+                    "remove" => ForwardedFor::Remove,
+                    _ => ForwardedFor::Append,
+                },
+                forwarded_for_client_port: is("routing.http.xff_client_port.enabled"),
+                drop_invalid_header_fields: is("routing.http.drop_invalid_header_fields.enabled"),
+                desync_mitigation: match value("routing.http.desync_mitigation_mode").as_str() {
+                    "monitor" => DesyncMitigation::Monitor,
+                    "strictest" => DesyncMitigation::Strictest,
+                    _ => DesyncMitigation::Defensive,
+                },
+                http2: is("routing.http2.enabled"),
             },
-            forwarded_for_client_port: is("routing.http.xff_client_port.enabled"),
-            drop_invalid_header_fields: is("routing.http.drop_invalid_header_fields.enabled"),
-            desync_mitigation: match value("routing.http.desync_mitigation_mode").as_str() {
-                "monitor" => DesyncMitigation::Monitor,
-                "strictest" => DesyncMitigation::Strictest,
-                _ => DesyncMitigation::Defensive,
-            },
-            http2: is("routing.http2.enabled"),
-        },
-        ingress: network.ingress(balancer),
-        listeners: balancer.listeners.values().map(listener).collect(),
+            ingress: network.ingress(balancer),
+            listeners: balancer.listeners.values().map(|one| listener(one, self.tls(state, balancer, one))).collect(),
+        }
+    }
+
+    fn tls(&mut self, state: &State, balancer: &LoadBalancer, listener: &Listener) -> Option<Tls> {
+        let tls = listener.tls.as_ref()?;
+        let policy = ssl_policy::find(&tls.policy).ok()?;
+        let told =
+            attribute::value(attribute::LOAD_BALANCER, &balancer.attributes, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled");
+        let name = |key: &str| attribute::value(attribute::TLS_LISTENER, &listener.attributes, key);
+        let headers = (told == "true").then(|| {
+            (name("routing.http.request.x_amzn_tls_version.header_name"), name("routing.http.request.x_amzn_tls_cipher_suite.header_name"))
+        });
+        Some(Tls {
+            default: self.certificate(state, &tls.default_certificate)?,
+            others: tls.certificates.iter().filter_map(|arn| self.certificate(state, arn)).collect(),
+            tls12: policy.has_version(2),
+            tls13: policy.has_version(3),
+            ciphers: policy.ciphers().collect(),
+            headers,
+        })
+    }
+
+    fn certificate(&mut self, state: &State, arn: &str) -> Option<Arc<ServerCertificate>> {
+        let certificate = state.acm.certificates.get(arn)?;
+        if let Some((_, made)) = self.certificates.get(arn).filter(|(revision, _)| *revision == certificate.revision) {
+            return Some(made.clone());
+        }
+        let material = certificate.material.as_ref()?;
+        let made = Arc::new(ServerCertificate {
+            id: arn.into(),
+            facts: material.facts.clone(),
+            chain: material.certificates.clone(),
+            key: material.key.clone(),
+        });
+        self.certificates.insert(arn.to_string(), (certificate.revision, made.clone()));
+        Some(made)
     }
 }
 
-fn listener(listener: &Listener) -> plane::Listener {
+fn listener(listener: &Listener, tls: Option<Tls>) -> plane::Listener {
     let value = |key: &str| attribute::value(attribute::LISTENER, &listener.attributes, key);
     let headers = attribute::LISTENER.iter().filter_map(|(key, _, _)| {
         let name = key.strip_prefix("routing.http.response.")?.strip_suffix(".header_value")?;
@@ -133,6 +180,7 @@ fn listener(listener: &Listener) -> plane::Listener {
         id: listener.arn.as_str().into(),
         port: listener.port,
         protocol: if listener.protocol == "HTTPS" { ListenerProtocol::Https } else { ListenerProtocol::Http },
+        tls,
         attributes: ListenerAttributes {
             server_header: value("routing.http.response.server.enabled") == "true",
             response_headers: headers.collect(),

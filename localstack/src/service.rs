@@ -1,5 +1,6 @@
 //! The services that this cloud has, and how each is spoken to.
 
+use crate::acm;
 use crate::ec2;
 use crate::elb;
 use crate::error::{Answer, ApiError};
@@ -21,6 +22,8 @@ pub enum Service {
     Sts,
     /// The Resource Groups Tagging API.
     Tagging,
+    /// AWS Certificate Manager.
+    Acm,
 }
 
 /// How answers are written.
@@ -34,7 +37,7 @@ pub enum Protocol {
 
 impl Service {
     /// All services.
-    pub const ALL: [Self; 4] = [Self::Elb, Self::Ec2, Self::Sts, Self::Tagging];
+    pub const ALL: [Self; 5] = [Self::Elb, Self::Ec2, Self::Sts, Self::Tagging, Self::Acm];
 
     /// The name in the SigV4 credential scope.
     pub fn signing_name(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Service {
             Self::Ec2 => "ec2",
             Self::Sts => "sts",
             Self::Tagging => "tagging",
+            Self::Acm => "acm",
         }
     }
 
@@ -53,6 +57,16 @@ impl Service {
             Self::Ec2 => "2016-11-15",
             Self::Sts => "2011-06-15",
             Self::Tagging => "2017-01-26",
+            Self::Acm => "2015-12-08",
+        }
+    }
+
+    /// The prefix of `X-Amz-Target` in JSON calls; `None` for services that are called with query parameters.
+    pub fn target(self) -> Option<&'static str> {
+        match self {
+            Self::Tagging => Some(tagging::TARGET),
+            Self::Acm => Some(acm::TARGET),
+            Self::Elb | Self::Ec2 | Self::Sts => None,
         }
     }
 
@@ -62,7 +76,7 @@ impl Service {
             Self::Elb => Protocol::Xml(Dialect::Query { namespace: elb::NAMESPACE }),
             Self::Ec2 => Protocol::Xml(Dialect::Ec2),
             Self::Sts => Protocol::Xml(Dialect::Query { namespace: sts::NAMESPACE }),
-            Self::Tagging => Protocol::Json,
+            Self::Tagging | Self::Acm => Protocol::Json,
         }
     }
 
@@ -73,17 +87,24 @@ impl Service {
             Self::Ec2 => ec2::operation(name),
             Self::Sts => sts::operation(name),
             Self::Tagging => tagging::operation(name),
+            Self::Acm => acm::operation(name),
         };
         found.ok_or_else(|| self.unknown(name))
     }
 
     fn unknown(self, name: &str) -> ApiError {
-        if self == Self::Elb && elb::MISSING.contains(&name) {
-            return ApiError::new("InvalidAction", format!("The operation {name} is not served by this cloud yet"));
+        let missing = match self {
+            Self::Elb => elb::MISSING,
+            Self::Acm => acm::MISSING,
+            Self::Ec2 | Self::Sts | Self::Tagging => &[],
+        };
+        let code = if self.target().is_some() { "UnknownOperationException" } else { "InvalidAction" };
+        if missing.contains(&name) {
+            return ApiError::new(code, format!("The operation {name} is not served by this cloud yet"));
         }
         let version = self.version();
         match self {
-            Self::Tagging => ApiError::new("UnknownOperationException", format!("The operation {name} is not known")),
+            Self::Tagging | Self::Acm => ApiError::new("UnknownOperationException", format!("The operation {name} is not known")),
             _ => ApiError::new("InvalidAction", format!("The action {name} is not valid for this web service, version {version}")),
         }
     }
@@ -92,6 +113,7 @@ impl Service {
     pub fn run(self, operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
         match self {
             Self::Ec2 => ec2::run(operation, state, input),
+            Self::Acm => acm::run(operation, state, input),
             Self::Elb | Self::Sts | Self::Tagging => (operation.run)(state, input),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::{CloudConfig, Rates, Reregistration, Times};
+use crate::config::{CertificateCheck, CloudConfig, Rates, Reregistration, Times};
 
 /// Changes of settings. What is not named stays as it is.
 ///
@@ -29,6 +29,8 @@ pub struct Settings {
     pub rates: Option<RateSetting>,
     /// What happens if an address is registered again while its deregistration runs.
     pub reregistration: Option<Reregistration>,
+    /// How strict ACM and ELBv2 are with certificates.
+    pub certificates: Option<CertificateCheck>,
 }
 
 /// Token buckets of ELBv2 calls.
@@ -53,6 +55,8 @@ const TIMES: &[Time] = &[
     ("propagation", |times| &mut times.propagation),
     ("target_group_delete_lag", |times| &mut times.target_group_delete_lag),
     ("network_interface_lag", |times| &mut times.network_interface_lag),
+    ("certificate_delete_lag", |times| &mut times.certificate_delete_lag),
+    ("certificate_lag", |times| &mut times.certificate_lag),
 ];
 const SCALES: &[Scale] =
     &[("health_check_scale", |times| &mut times.health_check_scale), ("deregistration_scale", |times| &mut times.deregistration_scale)];
@@ -90,6 +94,7 @@ impl Settings {
             Some(RateSetting::Buckets(rates)) => config.rates = Some(rates),
         }
         config.reregistration = self.reregistration.unwrap_or(config.reregistration);
+        config.certificates = self.certificates.unwrap_or(config.certificates);
         Ok(())
     }
 
@@ -103,6 +108,7 @@ impl Settings {
             times: seconds.into_iter().chain(scales).map(|(name, value)| (name.to_string(), value)).collect(),
             rates: Some(config.rates.map_or(RateSetting::None, RateSetting::Buckets)),
             reregistration: Some(config.reregistration),
+            certificates: Some(config.certificates),
         };
         json!(settings)
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::acm::Acm;
 use crate::config::CloudConfig;
 use crate::dataplane::health::HealthBoard;
 use crate::ec2::Ec2;
@@ -22,6 +23,8 @@ pub struct State {
     pub ec2: Ec2,
     /// ELBv2: load balancers and target groups.
     pub elb: Elb,
+    /// ACM: certificates.
+    pub acm: Acm,
     /// Where the data plane publishes the targets' health.
     pub health: HealthBoard,
     /// Grows with every change.
@@ -34,7 +37,7 @@ impl State {
         let mut ids = Ids::new(config.seed);
         let ec2 = Ec2::new(&config, &mut ids, now)?;
         let elb = Elb::new(config.addresses);
-        Ok(Self { config, now, ids, ec2, elb, health, revision: 1 })
+        Ok(Self { config, now, ids, ec2, elb, acm: Acm::default(), health, revision: 1 })
     }
 
     /// Moves to a later moment and lets everything happen that was due: targets that have drained go, interfaces of deleted load

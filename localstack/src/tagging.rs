@@ -40,6 +40,7 @@ fn resources(state: &State) -> Vec<(String, &'static str, &Tags)> {
         }
     }
     all.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), "elasticloadbalancing:targetgroup", &group.tags)));
+    all.extend(state.acm.certificates.values().map(|one| (one.arn.clone(), "acm:certificate", &one.tags)));
     let ec2: &Ec2 = &state.ec2;
     let arn = |kind: &str, id: &str| format!("arn:aws:ec2:{}:{}:{kind}/{id}", state.config.region, state.config.account);
     all.extend(ec2.vpcs.values().map(|r| (arn("vpc", &r.id), "ec2:vpc", &r.tags)));
@@ -119,6 +120,9 @@ fn tags_mut<'a>(state: &'a mut State, arn: &str) -> Answer<&'a mut Tags> {
     if arn.starts_with("arn:aws:ec2:") {
         let id = arn.rsplit('/').next().unwrap_or_default();
         return state.ec2.tags_mut(id).ok_or_else(|| invalid(format!("The resource '{arn}' does not exist")));
+    }
+    if arn.starts_with("arn:aws:acm:") {
+        return state.acm.certificate_mut(arn).map(|certificate| &mut certificate.tags);
     }
     elb::tagging::tags_mut(state, arn)
 }

@@ -8,3 +8,4 @@ mod listener;
 mod message;
 mod routing;
 mod swap;
+mod tls;

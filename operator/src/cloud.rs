@@ -13,7 +13,10 @@ pub async fn run(arguments: CloudArguments) -> anyhow::Result<()> {
     let cloud = Cloud::start(config).await.context("the cloud cannot start")?;
     let endpoint = cloud.endpoint();
     line(format_args!("{} {endpoint}", styled(HEADING, "The cloud is up at")))?;
-    line(format_args!("It answers as ELBv2, EC2, STS and Resource Groups Tagging; load balancers listen in {}.", arguments.addresses))?;
+    line(format_args!(
+        "It answers as ELBv2, EC2, ACM, STS and Resource Groups Tagging; load balancers listen in {}.",
+        arguments.addresses
+    ))?;
     line(format_args!("{}", styled(DIM, "For any AWS client:")))?;
     line(format_args!(
         "export AWS_ENDPOINT_URL={endpoint} AWS_REGION={} AWS_ACCESS_KEY_ID=portico AWS_SECRET_ACCESS_KEY=portico",

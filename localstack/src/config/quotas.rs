@@ -25,6 +25,10 @@ pub struct Quotas {
     pub registrations_per_target: usize,
     /// AWS: 25 certificates per application load balancer, default certificates excluded, adjustable.
     pub certificates_per_load_balancer: usize,
+    /// AWS: 2500 certificates in ACM per region, adjustable.
+    pub certificates: usize,
+    /// AWS: 5000 certificates imported or requested in 365 days, adjustable.
+    pub certificate_imports_per_year: usize,
     /// AWS: 5 condition values per rule, fixed.
     pub condition_values_per_rule: usize,
     /// AWS: 6 wildcards per rule, fixed.
@@ -50,6 +54,8 @@ impl Default for Quotas {
             targets_per_load_balancer: 1000,
             registrations_per_target: 1000,
             certificates_per_load_balancer: 25,
+            certificates: 2500,
+            certificate_imports_per_year: 5000,
             condition_values_per_rule: 5,
             condition_wildcards_per_rule: 6,
             security_groups_per_interface: 5,
@@ -65,6 +71,8 @@ type Entry = (&'static str, fn(&mut Quotas) -> &mut usize);
 impl Quotas {
     /// The quotas by name: those of ELBv2 as DescribeAccountLimits calls them, the others after their names in Service Quotas.
     const ENTRIES: &'static [Entry] = &[
+        ("acm-certificates", |quotas| &mut quotas.certificates),
+        ("acm-certificates-created-in-last-365-days", |quotas| &mut quotas.certificate_imports_per_year),
         ("application-load-balancers", |quotas| &mut quotas.load_balancers),
         ("certificates-per-application-load-balancer", |quotas| &mut quotas.certificates_per_load_balancer),
         ("condition-values-per-alb-rule", |quotas| &mut quotas.condition_values_per_rule),

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -16,11 +16,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{head::refusal, headers::http_date, page::ErrorPage};
+use super::{head::refusal, headers::http_date, page::ErrorPage, tls::TlsSession};
 
 /// More of a request's head than this is not kept for looking at.
 const HEAD_LIMIT: usize = 96 * 1024;
@@ -43,6 +42,12 @@ pub(super) struct ClientConnection {
     peer: SocketAddr,
     /// The port that the client connected to: a stand-in port differs from the listener's.
     local_port: u16,
+    /// What its TLS handshake led to.
+    tls: Option<TlsSession>,
+    /// HTTP/2: requests overlap, and their heads are no text.
+    multiplexed: bool,
+    /// Requests in flight.
+    requests: AtomicUsize,
     phase: AtomicU8,
     opened: Instant,
     /// When bytes last moved, in milliseconds after `opened`.
@@ -53,10 +58,13 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    pub(super) fn new(peer: SocketAddr, local_port: u16, idle_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(peer: SocketAddr, local_port: u16, idle_timeout: Duration, tls: Option<TlsSession>, multiplexed: bool) -> Arc<Self> {
         let connection = Self {
             peer,
             local_port,
+            tls,
+            multiplexed,
+            requests: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Head as u8),
             opened: Instant::now(),
             moved: AtomicU64::new(0),
@@ -73,6 +81,11 @@ impl ClientConnection {
 
     pub(super) fn local_port(&self) -> u16 {
         self.local_port
+    }
+
+    /// What its TLS handshake led to; None without TLS.
+    pub(super) fn tls(&self) -> Option<&TlsSession> {
+        self.tls.as_ref()
     }
 
     pub(super) fn set_idle_timeout(&self, timeout: Duration) {
@@ -94,10 +107,27 @@ impl ClientConnection {
         self.opened.checked_add(moved.saturating_add(self.idle_timeout())).unwrap_or(self.opened + Duration::from_secs(1 << 30))
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
-        if phase == Phase::Head {
+    /// A request begins.
+    pub(super) fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.enter(Phase::Request);
+    }
+
+    /// A request ends; the next one may begin.
+    pub(super) fn end_request(&self) {
+        if self.requests.fetch_sub(1, Ordering::Relaxed) <= 1 {
             self.head.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.enter(Phase::Head);
         }
+        self.touch();
+    }
+
+    /// The connection becomes a tunnel.
+    pub(super) fn become_tunnel(&self) {
+        self.enter(Phase::Tunnel);
+    }
+
+    fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.touch();
     }
@@ -114,7 +144,7 @@ impl ClientConnection {
     fn read(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.touch();
-            if self.in_phase(Phase::Head) {
+            if !self.multiplexed && self.in_phase(Phase::Head) {
                 let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = HEAD_LIMIT.saturating_sub(head.len()).min(bytes.len());
                 head.extend_from_slice(bytes.get(..room).unwrap_or_default());
@@ -162,10 +192,10 @@ impl IdleTimer {
     }
 }
 
-/// The client's socket under the HTTP server.
+/// The client's stream, with TLS or without, under the HTTP server.
 #[derive(Debug)]
-pub(super) struct ClientStream {
-    stream: TcpStream,
+pub(super) struct ClientStream<S> {
+    stream: S,
     connection: Arc<ClientConnection>,
     read_idle: IdleTimer,
     write_idle: IdleTimer,
@@ -173,8 +203,8 @@ pub(super) struct ClientStream {
     page: Option<(Vec<u8>, usize, usize)>,
 }
 
-impl ClientStream {
-    pub(super) fn new(stream: TcpStream, connection: Arc<ClientConnection>) -> Self {
+impl<S> ClientStream<S> {
+    pub(super) fn new(stream: S, connection: Arc<ClientConnection>) -> Self {
         let timer = || IdleTimer::new(Arc::clone(&connection));
         Self { stream, read_idle: timer(), write_idle: timer(), page: None, connection }
     }
@@ -203,7 +233,7 @@ fn is_bare_refusal(bytes: &[u8]) -> bool {
     lines.map(<[u8]>::to_ascii_lowercase).all(|line| line == b"connection: close\r" || line == b"content-length: 0\r")
 }
 
-impl AsyncRead for ClientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
@@ -228,7 +258,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.page.is_none() {

@@ -10,11 +10,14 @@ use ipnet::IpNet;
 
 mod options;
 mod target_group;
+mod tls;
 
 pub use options::{DataPlaneOptions, PortFallback, Timing};
 pub use target_group::{
     Algorithm, HealthCheck, Matcher, ProtocolVersion, Reachability, Target, TargetGroup, TargetProtocol, TargetStickiness,
 };
+
+pub use tls::{ServerCertificate, Tls};
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
@@ -68,6 +71,11 @@ identifier!(
 identifier!(
     /// Names one registration in a target group, unique in that group (an address may be registered with several ports).
     TargetId
+);
+
+identifier!(
+    /// Names a certificate. Opaque to the data plane.
+    CertificateId
 );
 
 /// Everything the data plane serves at one moment.
@@ -179,6 +187,8 @@ pub struct Listener {
     pub port: u16,
     /// Protocol towards clients.
     pub protocol: ListenerProtocol,
+    /// Certificates, versions and ciphers of an HTTPS listener.
+    pub tls: Option<Tls>,
     /// Attributes that change its responses.
     pub attributes: ListenerAttributes,
     /// The rules, in any order; the data plane evaluates them by ascending priority.
@@ -192,7 +202,7 @@ pub struct Listener {
 pub enum ListenerProtocol {
     /// HTTP/1.0 and HTTP/1.1 without TLS.
     Http,
-    /// TLS. Not served yet: its port is not bound, and [`BoundListener`](super::BoundListener) says why. Certificates come with the HTTPS issue.
+    /// HTTP/1.0, HTTP/1.1 and HTTP/2 over TLS.
     Https,
 }
 
@@ -311,7 +321,7 @@ pub struct Rewrite {
     pub replace: String,
 }
 
-/// What a rule does with a request. (Authentication, which precedes it, comes with HTTPS.)
+/// What a rule does with a request. (Authentication, which could precede it, is not served.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send it to a target.

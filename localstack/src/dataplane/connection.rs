@@ -1,23 +1,30 @@
 //! Connections to targets: opening, pooling and lending them.
 
 use std::{
+    future::Future,
     io,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::either::Either;
 
 use super::{
     Shared,
     body::RequestBody,
-    config::Reachability,
+    config::{ProtocolVersion, Reachability, TargetGroup, TargetProtocol},
     target::{GroupTarget, TargetState},
+    tls,
 };
 
 /// Idle connections kept per target.
@@ -26,6 +33,49 @@ const POOL_LIMIT: usize = 128;
 const RETURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Header lines that the parser accepts; their size is limited separately.
 pub(super) const HEADER_LINES: usize = 512;
+
+/// What sends requests on a connection.
+#[derive(Debug)]
+pub(super) enum Sender {
+    /// One request at a time.
+    Http1(http1::SendRequest<RequestBody>),
+    /// Requests overlap; clones share the connection.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+impl Sender {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn ready(&mut self) -> hyper::Result<()> {
+        match self {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    /// Sends a request; an error gives it back if it was not sent.
+    pub(super) async fn try_send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+}
 
 /// Idle connections to a target, shared by all clients.
 #[derive(Debug, Default)]
@@ -40,24 +90,30 @@ struct Connections {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     until: Instant,
 }
 
 impl Pool {
     /// The connection that was used last, if one still lives.
-    fn take(&self) -> Option<SendRequest<RequestBody>> {
+    fn take(&self) -> Option<Sender> {
         let mut connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         while let Some(connection) = connections.idle.pop() {
             if connection.sender.is_ready() && now < connection.until {
+                if let Sender::Http2(sender) = &connection.sender {
+                    // It stays for others.
+                    let shared = Sender::Http2(sender.clone());
+                    connections.idle.push(connection);
+                    return Some(shared);
+                }
                 return Some(connection.sender);
             }
         }
         None
     }
 
-    fn put(&self, sender: SendRequest<RequestBody>, idle_timeout: Duration) {
+    fn put(&self, sender: Sender, idle_timeout: Duration) {
         let mut connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !connections.closed && connections.idle.len() < POOL_LIMIT {
             connections.idle.push(Idle { sender, until: Instant::now() + idle_timeout });
@@ -95,7 +151,9 @@ pub(super) enum ConnectError {
 #[derive(Debug)]
 pub(super) struct Lease {
     target: Arc<TargetState>,
-    sender: Option<SendRequest<RequestBody>>,
+    protocol: TargetProtocol,
+    version: ProtocolVersion,
+    sender: Option<Sender>,
     shared: Arc<Shared>,
     idle_timeout: Duration,
     /// Whether the connection served a request before.
@@ -104,9 +162,17 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Counts a request in flight to a target, without a connection yet.
-    pub(super) fn new(target: &GroupTarget, shared: &Arc<Shared>, idle_timeout: Duration) -> Self {
+    pub(super) fn new(group: &TargetGroup, target: &GroupTarget, shared: &Arc<Shared>, idle_timeout: Duration) -> Self {
         target.state.outstanding.fetch_add(1, Ordering::Relaxed);
-        Self { target: Arc::clone(&target.state), sender: None, shared: Arc::clone(shared), idle_timeout, reused: false }
+        Self {
+            target: Arc::clone(&target.state),
+            protocol: group.protocol,
+            version: group.version,
+            sender: None,
+            shared: Arc::clone(shared),
+            idle_timeout,
+            reused: false,
+        }
     }
 
     /// The target.
@@ -115,7 +181,7 @@ impl Lease {
     }
 
     /// A connection for one request: a pooled one, or a new one.
-    pub(super) async fn connection(&mut self, reachability: Reachability) -> Result<&mut SendRequest<RequestBody>, ConnectError> {
+    pub(super) async fn connection(&mut self, reachability: Reachability) -> Result<&mut Sender, ConnectError> {
         if reachability == Reachability::Blocked {
             // Nothing gets through, on old connections neither.
             self.target.pool.clear();
@@ -132,7 +198,7 @@ impl Lease {
     }
 
     /// A new connection in place of one that its target had closed before the request was sent; None if the present one is new already.
-    pub(super) async fn replacement(&mut self) -> Option<Result<&mut SendRequest<RequestBody>, ConnectError>> {
+    pub(super) async fn replacement(&mut self) -> Option<Result<&mut Sender, ConnectError>> {
         if !std::mem::take(&mut self.reused) {
             return None;
         }
@@ -142,7 +208,7 @@ impl Lease {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<RequestBody>, ConnectError> {
+    async fn connect(&self) -> Result<Sender, ConnectError> {
         let stream = match timeout(self.shared.timing.connect_timeout, TcpStream::connect(self.target.address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(ConnectError::Failed(error)),
@@ -150,23 +216,46 @@ impl Lease {
         };
         // Small messages must not wait for acknowledgements; without the option they are only slower.
         let _ = stream.set_nodelay(true);
+        let multiplexed = self.version != ProtocolVersion::Http1;
+        let stream = match self.protocol {
+            TargetProtocol::Http => Either::Left(stream),
+            TargetProtocol::Https => match timeout(tls::HANDSHAKE_TIMEOUT, tls::connect(stream, multiplexed)).await {
+                Ok(Ok(stream)) => Either::Right(stream),
+                Ok(Err(error)) => return Err(ConnectError::Failed(error)),
+                // AWS: 502 and not 504.
+                Err(_) => return Err(ConnectError::Failed(io::Error::other("the TLS handshake took too long"))),
+            },
+        };
+        let failed = |error| ConnectError::Failed(io::Error::other(error));
+        if multiplexed {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(failed)?;
+            self.drive(connection);
+            // A second sender keeps the connection for other requests.
+            self.target.pool.put(Sender::Http2(sender.clone()), self.idle_timeout);
+            return Ok(Sender::Http2(sender));
+        }
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .title_case_headers(true)
             .max_headers(HEADER_LINES)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
+            .map_err(failed)?;
+        self.drive(connection.with_upgrades());
+        Ok(Sender::Http1(sender))
+    }
+
+    /// Runs a connection until its end, or that of its target or of the data plane.
+    fn drive(&self, connection: impl Future<Output: Send> + Send + 'static) {
         let (gone, stop) = (self.target.gone.clone(), self.shared.hard_stop.clone());
         self.shared.tracker.spawn(async move {
             tokio::select! {
                 // Its errors reach the request in flight.
-                _ = connection.with_upgrades() => {}
+                _ = connection => {}
                 () = gone.cancelled() => {}
                 () = stop.cancelled() => {}
             }
         });
-        Ok(sender)
     }
 }
 
@@ -174,7 +263,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.target.outstanding.fetch_sub(1, Ordering::Relaxed);
         let Some(mut sender) = self.sender.take() else { return };
-        if sender.is_closed() || self.target.gone.is_cancelled() {
+        if sender.is_closed() || self.target.gone.is_cancelled() || matches!(sender, Sender::Http2(_)) {
             return;
         }
         if sender.is_ready() {

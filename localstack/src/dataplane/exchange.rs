@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 use http::Method;
 
 use super::{
-    client::{ClientConnection, Phase},
+    client::ClientConnection,
     config::{LoadBalancerId, RuleId, TargetGroupId},
 };
 
@@ -48,7 +48,7 @@ impl Exchange {
         request: &http::request::Parts,
         host: &str,
     ) -> Box<Self> {
-        client.enter(Phase::Request);
+        client.begin_request();
         let record = tracing::enabled!(target: ACCESS, tracing::Level::INFO).then(|| Record {
             started: Instant::now(),
             load_balancer: load_balancer.clone(),
@@ -114,14 +114,14 @@ impl Exchange {
     /// The connection is now a tunnel to the target.
     pub(super) fn becomes_tunnel(&mut self) {
         self.tunnel = true;
-        self.client.enter(Phase::Tunnel);
+        self.client.become_tunnel();
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.tunnel {
-            self.client.enter(Phase::Head);
+            self.client.end_request();
         }
         let Some(record) = &self.record else { return };
         tracing::info!(

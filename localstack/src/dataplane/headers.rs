@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
 use super::{
     condition::split_port,
     config::{ForwardedFor, LoadBalancerAttributes},
+    tls::TlsSession,
 };
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -104,6 +105,16 @@ pub(super) fn set_forwarded(
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
+}
+
+/// Tells the target the client's TLS version and cipher, under the names that the listener gives them. What a client sent under these names goes.
+pub(super) fn set_tls(headers: &mut HeaderMap, names: Option<&(String, String)>, session: Option<&TlsSession>) {
+    let Some(((version, cipher), session)) = names.zip(session) else { return };
+    for (name, value) in [(version, session.version), (cipher, session.cipher)] {
+        if let Ok(name) = name.parse::<HeaderName>() {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
 }
 
 /// The client's address; IPv6 in brackets when the port is shown.

@@ -94,8 +94,6 @@ pub(super) enum ProbeOutcome {
     Timeout,
     /// The connection failed, or the answer was not what the protocol says.
     Failed,
-    /// This embedded cloud cannot probe so.
-    Unsupported(&'static str),
 }
 
 impl ProbeOutcome {
@@ -103,7 +101,6 @@ impl ProbeOutcome {
         let (reason, description) = match self {
             Self::Code(code) => ("Target.ResponseCodeMismatch", format!("Health checks failed with these codes: [{code}]")),
             Self::Timeout => ("Target.Timeout", "Request timed out".to_owned()),
-            Self::Unsupported(why) => ("Elb.InternalError", (*why).to_owned()),
             Self::Failed | Self::Success => ("Target.FailedHealthChecks", "Health checks failed".to_owned()),
         };
         TargetHealth::new(HealthState::Unhealthy, reason, description)

@@ -11,12 +11,13 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::{
     config::{HealthCheck, Matcher, ProtocolVersion, Reachability, TargetProtocol, Timing},
     health::{HealthTracker, ProbeOutcome},
     target::TargetState,
+    tls,
 };
 
 /// A compressed interval is not shorter than this.
@@ -75,9 +76,6 @@ async fn probe(target: &ProbeTarget, timing: &Timing) -> ProbeOutcome {
         sleep(compressed.max(Duration::from_millis(10))).await;
         return ProbeOutcome::Timeout;
     }
-    if target.check.protocol == TargetProtocol::Https {
-        return ProbeOutcome::Unsupported("The embedded cloud does not serve HTTPS health checks yet");
-    }
     let limit = compressed.max(SHORTEST_TIMEOUT.min(target.check.timeout));
     match timeout(limit, exchange(target)).await {
         Ok(Some(code)) if accepts(&target.check.matcher, code) => ProbeOutcome::Success,
@@ -92,6 +90,11 @@ type ProbeBody = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 /// One request on a connection of its own; the HTTP status, or for gRPC the gRPC status. None: no valid answer.
 async fn exchange(target: &ProbeTarget) -> Option<u32> {
     let stream = TcpStream::connect(target.address).await.ok()?;
+    let multiplexed = target.version != ProtocolVersion::Http1;
+    let (scheme, stream) = match target.check.protocol {
+        TargetProtocol::Http => ("http", Either::Left(stream)),
+        TargetProtocol::Https => ("https", Either::Right(tls::connect(stream, multiplexed).await.ok()?)),
+    };
     let io = TokioIo::new(stream);
     match target.version {
         ProtocolVersion::Http1 => {
@@ -106,7 +109,7 @@ async fn exchange(target: &ProbeTarget) -> Option<u32> {
         }
         version => {
             let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, ProbeBody>(TokioExecutor::new(), io).await.ok()?;
-            let uri = format!("http://{}{}", target.address, target.check.path);
+            let uri = format!("{scheme}://{}{}", target.address, target.check.path);
             let mut request = Request::get(uri).body(Empty::new().boxed_unsync()).ok()?;
             request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("ELB-HealthChecker/2.0"));
             if version == ProtocolVersion::Grpc {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request, uri::PathAndQuery};
-use hyper::{body::Incoming, client::conn::http1::SendRequest, upgrade::OnUpgrade};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 
@@ -12,9 +15,9 @@ use super::{
     body::{RequestBody, ResponseBody},
     client::IdleTimer,
     config::{Forward, ProtocolVersion, TargetGroup, TargetId, TargetProtocol, TargetStickiness},
-    connection::{ConnectError, Lease},
+    connection::{ConnectError, Lease, Sender},
     exchange::Exchange,
-    headers::{field_sizes, outgoing_host, remove_hop_by_hop, set_cookie, set_forwarded, set_trace_id, sets_cookie},
+    headers::{field_sizes, outgoing_host, remove_hop_by_hop, set_cookie, set_forwarded, set_tls, set_trace_id, sets_cookie},
     page::ErrorPage,
     routing::{ListenerTable, RoutingTable},
     stickiness::{self, CookieNames},
@@ -52,22 +55,17 @@ pub(super) async fn forward(
     let id = pick_group(request.action, &request.head.headers, now, &shared.random).ok_or(ErrorPage::ServiceUnavailable)?;
     log.forwarded_to(id, None);
     let group = table.target_groups.get(id).ok_or(ErrorPage::ServiceUnavailable)?;
-    // Every client of an HTTP listener speaks HTTP/1.
-    if group.config.version != ProtocolVersion::Http1 {
+    if !speaks(&request.head, group.config.version) {
         return Err(ErrorPage::IncompatibleVersion);
-    }
-    if group.config.protocol == TargetProtocol::Https {
-        log.note("HTTPS targets are not served yet");
-        return Err(ErrorPage::BadGateway);
     }
     let target = group.pick(&request.head.headers, now, &shared.random).ok_or(ErrorPage::ServiceUnavailable)?;
     log.forwarded_to(id, Some(target.state.address));
 
     let client = Arc::clone(log.client());
-    let mut lease = Lease::new(target, shared, client.idle_timeout());
+    let mut lease = Lease::new(&group.config, target, shared, client.idle_timeout());
     let connection = lease.connection(target.reachability).await.map_err(|error| connect_page(error, log))?;
     let action = request.action;
-    let (outgoing, upgrade) = prepare(shared, log, request, now);
+    let (outgoing, upgrade) = prepare(shared, log, &group.config, request, now);
     let mut idle = IdleTimer::new(client);
     let mut response = match send(connection, outgoing, &mut idle).await {
         Ok(response) => response,
@@ -96,8 +94,41 @@ pub(super) async fn forward(
     Ok(with_cookies(response, action, &group.config, id.as_str(), &target.state.id, now))
 }
 
+/// Whether a request can go to a target group of this version (AWS: the protocol versions of target groups; else 464).
+fn speaks(head: &request::Parts, version: ProtocolVersion) -> bool {
+    let is_grpc = || head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    match (head.version == Version::HTTP_2, version) {
+        (false, ProtocolVersion::Http1) | (true, ProtocolVersion::Http2) => true,
+        (true, ProtocolVersion::Http1) => !is_grpc(),
+        (true, ProtocolVersion::Grpc) => is_grpc() || head.method == Method::POST,
+        (false, ProtocolVersion::Http2 | ProtocolVersion::Grpc) => false,
+    }
+}
+
+/// HTTP/2 may split cookies into several fields, which HTTP/1.1 may not (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let all: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if all.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// The URI of a request over HTTP/2, which holds the host.
+fn absolute(protocol: TargetProtocol, host: &str, url: PathAndQuery) -> Option<Uri> {
+    let scheme = if protocol == TargetProtocol::Https { Scheme::HTTPS } else { Scheme::HTTP };
+    Uri::builder().scheme(scheme).authority(Authority::try_from(host).ok()?).path_and_query(url).build().ok()
+}
+
 /// Makes the request that the target sees.
-fn prepare(shared: &Shared, log: &Exchange, request: Forwarded<'_>, now: Timestamp) -> (Request<RequestBody>, Option<OnUpgrade>) {
+fn prepare(
+    shared: &Shared,
+    log: &Exchange,
+    group: &TargetGroup,
+    request: Forwarded<'_>,
+    now: Timestamp,
+) -> (Request<RequestBody>, Option<OnUpgrade>) {
     let Forwarded { listener, action: _, mut head, body, upgrade, url, host, rewritten_host } = request;
     let attributes = &listener.load_balancer.attributes;
     let headers = &mut head.headers;
@@ -110,14 +141,27 @@ fn prepare(shared: &Shared, log: &Exchange, request: Forwarded<'_>, now: Timesta
     }
     let host = rewritten_host
         .unwrap_or_else(|| outgoing_host(host, attributes.preserve_host_header, listener.port, listener.protocol.default_port()));
-    if let Ok(host) = HeaderValue::try_from(host) {
+    let multiplexed = group.version != ProtocolVersion::Http1;
+    let absolute = multiplexed.then(|| absolute(group.protocol, &host, url.clone())).flatten();
+    if absolute.is_some() {
+        headers.remove(header::HOST);
+    } else if let Ok(host) = HeaderValue::try_from(host) {
         headers.insert(header::HOST, host);
     }
+    if multiplexed {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    } else {
+        join_cookies(headers);
+    }
+    set_tls(headers, listener.tls.as_ref().and_then(|tls| tls.config.headers.as_ref()), log.client().tls());
     set_forwarded(headers, attributes, log.client().peer(), listener.protocol.scheme(), listener.port);
     set_trace_id(headers, now, shared.random.bits());
     let mut outgoing = Request::new(RequestBody::new(body, Arc::clone(log.client())));
     *outgoing.method_mut() = head.method;
-    *outgoing.uri_mut() = Uri::from(url);
+    *outgoing.uri_mut() = absolute.unwrap_or_else(|| Uri::from(url));
+    if multiplexed {
+        *outgoing.version_mut() = Version::HTTP_2;
+    }
     *outgoing.headers_mut() = head.headers;
     // Holds the spelling of the header names, which is kept.
     *outgoing.extensions_mut() = head.extensions;
@@ -154,14 +198,10 @@ impl Failure {
     }
 }
 
-async fn send(
-    connection: &mut SendRequest<RequestBody>,
-    request: Request<RequestBody>,
-    idle: &mut IdleTimer,
-) -> Result<Response<Incoming>, Failure> {
+async fn send(connection: &mut Sender, request: Request<RequestBody>, idle: &mut IdleTimer) -> Result<Response<Incoming>, Failure> {
     idle.touch();
     tokio::select! {
-        sent = connection.try_send_request(request) => sent.map_err(|mut error| match error.take_message() {
+        sent = connection.try_send(request) => sent.map_err(|mut error| match error.take_message() {
             Some(request) => Failure::NotSent(Box::new(request)),
             None => Failure::Broken(error.into_error()),
         }),

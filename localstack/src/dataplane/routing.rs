@@ -15,6 +15,7 @@ use super::{
     condition::{Matcher, RequestView},
     config::{Action, Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerId, Rule, RuleId, TargetGroupId},
     target::TargetGroupState,
+    tls::TlsTable,
     transform::Transforms,
 };
 
@@ -44,6 +45,7 @@ pub(super) struct ListenerTable {
     pub(super) id: ListenerId,
     pub(super) port: u16,
     pub(super) protocol: ListenerProtocol,
+    pub(super) tls: Option<Arc<TlsTable>>,
     pub(super) server_header: bool,
     pub(super) response_headers: Vec<(HeaderName, HeaderValue)>,
     rules: Vec<Arc<CompiledRule>>,
@@ -68,7 +70,9 @@ impl LoadBalancerTable {
             .flat_map(|listener| listener.rules.iter().chain([&listener.default_rule]))
             .map(|rule| (rule.id(), rule))
             .collect();
-        let listeners = config.listeners.iter().map(|listener| Arc::new(ListenerTable::new(config, listener, &known))).collect();
+        let tls = |id: &ListenerId| previous?.listeners.iter().find(|listener| listener.id == *id)?.tls.as_ref();
+        let table = |listener: &Listener| Arc::new(ListenerTable::new(config, listener, &known, tls(&listener.id)));
+        let listeners = config.listeners.iter().map(table).collect();
         Self { config: Arc::clone(config), listeners }
     }
 
@@ -87,7 +91,12 @@ impl LoadBalancerTable {
 }
 
 impl ListenerTable {
-    fn new(load_balancer: &Arc<LoadBalancer>, listener: &Listener, known: &HashMap<&RuleId, &Arc<CompiledRule>>) -> Self {
+    fn new(
+        load_balancer: &Arc<LoadBalancer>,
+        listener: &Listener,
+        known: &HashMap<&RuleId, &Arc<CompiledRule>>,
+        tls: Option<&Arc<TlsTable>>,
+    ) -> Self {
         let mut rules: Vec<_> = listener.rules.iter().map(|rule| CompiledRule::reuse_or_compile(rule, known)).collect();
         rules.sort_by_key(|rule| rule.config.priority);
         let default_rule = Rule {
@@ -108,6 +117,7 @@ impl ListenerTable {
             id: listener.id.clone(),
             port: listener.port,
             protocol: listener.protocol.clone(),
+            tls: listener.tls.as_ref().map(|wanted| TlsTable::new(wanted, load_balancer.attributes.http2, tls)),
             server_header: listener.attributes.server_header,
             response_headers,
             rules,

@@ -2,22 +2,26 @@
 
 use std::{
     collections::HashSet,
+    future::Future,
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures::FutureExt;
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Shared,
@@ -27,12 +31,15 @@ use super::{
     headers::canonical,
     routing::{ListenerTable, SocketKey},
     service::serve,
+    tls,
 };
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// Candidates for a stand-in port.
 const STAND_INS: u16 = 100;
+/// AWS: requests at once on an HTTP/2 connection.
+const CONCURRENT_STREAMS: u32 = 128;
 
 /// The socket of a listener.
 #[derive(Debug)]
@@ -51,9 +58,6 @@ impl Socket {
         let key = (listener.load_balancer.address, listener.port);
         let stop = shared.hard_stop.child_token();
         let failed = |reason: String| Self { protocol: listener.protocol.clone(), bound: Err(reason), stop: stop.clone(), accepting: None };
-        if listener.protocol == ListenerProtocol::Https {
-            return failed("HTTPS listeners are not served yet".to_owned());
-        }
         let bound = bind(key, fallback, reserved).and_then(|socket| Ok((socket.local_addr()?, socket)));
         match bound {
             Ok((address, socket)) => {
@@ -164,36 +168,91 @@ async fn connection(
     }
     let _ = stream.set_nodelay(true);
     let attributes = &listener.load_balancer.attributes;
-    let client = ClientConnection::new(peer, local.port(), shared.compress(attributes.idle_timeout));
-    let greatest_age = sleep(shared.compress(attributes.client_keep_alive));
-    let hard_stop = shared.hard_stop.clone();
-    let io = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
-    let service = service_fn(move |request| {
-        let (table, listener) = current();
-        serve(Arc::clone(&shared), Arc::clone(&client), table, listener, request)
-    });
-    let served = http1::Builder::new()
+    let idle_timeout = shared.compress(attributes.idle_timeout);
+    let greatest_age = shared.compress(attributes.client_keep_alive);
+    let end = End { hard_stop: shared.hard_stop.clone(), stop, greatest_age };
+    let tracker = shared.tracker.clone();
+    let service = |client: &Arc<ClientConnection>| {
+        let client = Arc::clone(client);
+        service_fn(move |request| {
+            let (table, listener) = current();
+            serve(Arc::clone(&shared), Arc::clone(&client), table, listener, request)
+        })
+    };
+    let Some(tls) = &listener.tls else {
+        let client = ClientConnection::new(peer, local.port(), idle_timeout, None, false);
+        let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
+        return end.follow(http1().serve_connection(stream, service(&client)).with_upgrades(), |served| served.graceful_shutdown()).await;
+    };
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream) => accepted,
+        () = end.hard_stop.cancelled() => None,
+    };
+    let Some(stream) = accepted else { return };
+    let http2 = tls::is_http2(&stream);
+    let client = ClientConnection::new(peer, local.port(), idle_timeout, Some(tls::session(&stream)), http2);
+    let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
+    if http2 {
+        let served = http2::Builder::new(Tracked(tracker))
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(CONCURRENT_STREAMS)
+            .serve_connection(stream, service(&client));
+        end.follow(served, |served| served.graceful_shutdown()).await;
+    } else {
+        end.follow(http1().serve_connection(stream, service(&client)).with_upgrades(), |served| served.graceful_shutdown()).await;
+    }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
         // The stream below has the idle timeout.
         .header_read_timeout(None)
         .auto_date_header(false)
         .preserve_header_case(true)
         .title_case_headers(true)
-        .max_headers(HEADER_LINES)
-        .serve_connection(io, service)
-        .with_upgrades();
-    let (mut served, mut greatest_age) = (pin!(served), pin!(greatest_age));
-    let mut closing = false;
-    loop {
-        tokio::select! {
-            // Errors end the connection; the access log has what concerns a request.
-            _ = served.as_mut() => return,
-            () = hard_stop.cancelled() => return,
-            () = stop.cancelled(), if !closing => {}
-            () = greatest_age.as_mut(), if !closing => {}
+        .max_headers(HEADER_LINES);
+    builder
+}
+
+/// Runs the tasks of HTTP/2 connections where shutting down waits for them.
+#[derive(Clone, Debug)]
+struct Tracked(TaskTracker);
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Tracked {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+/// What ends a connection.
+struct End {
+    /// Now.
+    hard_stop: CancellationToken,
+    /// When its requests are done: the listener is gone.
+    stop: CancellationToken,
+    /// Likewise: it is old.
+    greatest_age: Duration,
+}
+
+impl End {
+    /// Drives a connection to its end.
+    async fn follow<C: Future>(self, connection: C, shut_down: impl Fn(Pin<&mut C>)) {
+        let (mut connection, mut greatest_age) = (pin!(connection), pin!(sleep(self.greatest_age)));
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                // Errors end the connection; the access log has what concerns a request.
+                _ = connection.as_mut() => return,
+                () = self.hard_stop.cancelled() => return,
+                () = self.stop.cancelled(), if !closing => {}
+                () = greatest_age.as_mut(), if !closing => {}
+            }
+            closing = true;
+            shut_down(connection.as_mut());
         }
-        closing = true;
-        served.as_mut().graceful_shutdown();
     }
 }
 

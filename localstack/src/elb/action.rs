@@ -8,7 +8,7 @@ use crate::config::Quotas;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
-/// An action. (Authentication needs HTTPS listeners, which come later.)
+/// An action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Action {
     /// What it does.
@@ -156,7 +156,11 @@ fn one(item: &Input, listener: (&str, u16), quotas: &Quotas) -> Answer<Action> {
         other => {
             return Err(ApiError::new(
                 "InvalidLoadBalancerAction",
-                format!("Actions of type '{other}' are supported only on HTTPS listeners"),
+                if listener.0 == "HTTPS" {
+                    format!("Actions of type '{other}' are not served by this cloud yet")
+                } else {
+                    format!("Actions of type '{other}' are supported only on HTTPS listeners")
+                },
             ));
         }
     };

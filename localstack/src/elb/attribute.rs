@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::listener::Listener;
 use super::target_attribute;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
@@ -22,6 +23,8 @@ pub enum Values {
     OneOf(&'static [&'static str]),
     /// Any text up to so many characters.
     Text(usize),
+    /// The name of an HTTP header: AWS takes up to 40 characters.
+    HeaderName,
 }
 
 impl Values {
@@ -33,6 +36,9 @@ impl Values {
             Self::ZeroOr(low, high) => value == "0" || within(low, high),
             Self::OffOr(low, high) => value == "off" || within(low, high),
             Self::OneOf(allowed) => allowed.contains(&value),
+            Self::HeaderName => {
+                (1..=40).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            }
             Self::Text(limit) => value.chars().count() <= limit && value.chars().all(|c| !c.is_control()),
         }
     }
@@ -44,6 +50,7 @@ impl Values {
             Self::ZeroOr(low, high) => format!("'0', or between '{low}' and '{high}' inclusive"),
             Self::OffOr(low, high) => format!("'off', or between '{low}' and '{high}' inclusive"),
             Self::OneOf(allowed) => format!("one of '{}'", allowed.join("', '")),
+            Self::HeaderName => "a header name of at most '40' letters, digits, hyphens and underscores".into(),
             Self::Text(limit) => format!("at most '{limit}' characters"),
         }
     }
@@ -79,7 +86,19 @@ pub const LOAD_BALANCER: &[Attribute] = &[
     ("zonal_shift.config.enabled", "false", Values::Flag),
 ];
 
-/// Attributes of HTTP listeners.
+/// Attributes that only HTTPS listeners have: the names of headers that tell targets about TLS.
+pub const TLS_LISTENER: &[Attribute] = &[
+    ("routing.http.request.x_amzn_mtls_clientcert.header_name", "X-Amzn-Mtls-Clientcert", Values::HeaderName),
+    ("routing.http.request.x_amzn_mtls_clientcert_issuer.header_name", "X-Amzn-Mtls-Clientcert-Issuer", Values::HeaderName),
+    ("routing.http.request.x_amzn_mtls_clientcert_leaf.header_name", "X-Amzn-Mtls-Clientcert-Leaf", Values::HeaderName),
+    ("routing.http.request.x_amzn_mtls_clientcert_serial_number.header_name", "X-Amzn-Mtls-Clientcert-Serial-Number", Values::HeaderName),
+    ("routing.http.request.x_amzn_mtls_clientcert_subject.header_name", "X-Amzn-Mtls-Clientcert-Subject", Values::HeaderName),
+    ("routing.http.request.x_amzn_mtls_clientcert_validity.header_name", "X-Amzn-Mtls-Clientcert-Validity", Values::HeaderName),
+    ("routing.http.request.x_amzn_tls_cipher_suite.header_name", "X-Amzn-Tls-Cipher-Suite", Values::HeaderName),
+    ("routing.http.request.x_amzn_tls_version.header_name", "X-Amzn-Tls-Version", Values::HeaderName),
+];
+
+/// Attributes of listeners of any protocol.
 pub const LISTENER: &[Attribute] = &[
     ("routing.http.response.access_control_allow_credentials.header_value", "", Values::OneOf(&["", "true"])),
     ("routing.http.response.access_control_allow_headers.header_value", "", Values::Text(1024)),
@@ -192,26 +211,36 @@ pub fn modify_load_balancer(state: &mut State, input: &Input) -> Answer<Record> 
     Ok(record(LOAD_BALANCER, &load_balancer_attributes(state, &arn)?))
 }
 
+/// The attributes that a listener can have.
+fn listener_table(listener: &Listener) -> Vec<Attribute> {
+    let tls: &[Attribute] = if listener.tls.is_some() { TLS_LISTENER } else { &[] };
+    tls.iter().chain(LISTENER).copied().collect()
+}
+
 /// DescribeListenerAttributes.
 pub fn describe_listener(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ListenerArn")?;
     input.done()?;
-    Ok(record(LISTENER, &state.elb.listener(arn)?.1.attributes))
+    let (_, listener) = state.elb.listener(arn)?;
+    Ok(record(&listener_table(listener), &listener.attributes))
 }
 
 /// ModifyListenerAttributes.
 pub fn modify_listener(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ListenerArn")?.to_string();
-    state.elb.listener(&arn)?;
-    if let Some(tls) =
-        input.items("Attributes").iter().filter_map(|item| item.text("Key")).find(|key| key.starts_with("routing.http.request.x_amzn_"))
-    {
+    let table = listener_table(state.elb.listener(&arn)?.1);
+    let keys = input.items("Attributes");
+    let unfit = keys
+        .iter()
+        .filter_map(|item| item.text("Key"))
+        .find(|key| TLS_LISTENER.iter().any(|(name, _, _)| name == key) && !table.iter().any(|(name, _, _)| name == key));
+    if let Some(tls) = unfit {
         return Err(ApiError::new("InvalidConfigurationRequest", format!("The attribute '{tls}' is supported only on HTTPS listeners")));
     }
-    let changes = read(input, "listener", LISTENER)?;
+    let changes = read(input, "listener", &table)?;
     let listener = state.elb.listener_mut(&arn)?;
     listener.attributes.extend(changes);
-    Ok(record(LISTENER, &listener.attributes))
+    Ok(record(&table, &listener.attributes))
 }
 
 /// DescribeTargetGroupAttributes.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::action::{self, Action};
+use super::certificate::{ListenerTls, TlsParameters};
 use super::load_balancer::LoadBalancer;
 use super::rule::Rule;
 use super::{arn, tagging, validation};
@@ -19,8 +20,10 @@ use crate::wire::{Input, Record};
 pub struct Listener {
     /// Its ARN.
     pub arn: String,
-    /// `HTTP` (HTTPS needs certificates, which come later).
+    /// `HTTP` or `HTTPS`.
     pub protocol: String,
+    /// Certificates and security policy of an HTTPS listener.
+    pub tls: Option<ListenerTls>,
     /// Its port, unique in its load balancer.
     pub port: u16,
     /// What happens to requests that no rule matches.
@@ -39,46 +42,20 @@ pub struct Listener {
 
 impl Listener {
     fn record(&self) -> Record {
-        Record::new()
+        let record = Record::new()
             .with("ListenerArn", &self.arn)
             .with("LoadBalancerArn", arn::load_balancer_of(&self.arn))
             .with("Port", self.port)
-            .with("Protocol", &self.protocol)
-            .list("DefaultActions", action::records(&self.default_actions))
+            .with("Protocol", &self.protocol);
+        let record = match &self.tls {
+            None => record,
+            Some(tls) => record
+                .list("Certificates", [Record::new().with("CertificateArn", &tls.default_certificate)])
+                .with("SslPolicy", &tls.policy)
+                .with("MutualAuthentication", Record::new().with("Mode", "off")),
+        };
+        record.list("DefaultActions", action::records(&self.default_actions))
     }
-}
-
-/// The parameters that only HTTPS listeners have, refused here.
-fn refuse_tls(input: &Input, protocol: &str) -> Answer<()> {
-    if protocol == "HTTPS" {
-        return Err(ApiError::new(
-            "UnsupportedProtocol",
-            "HTTPS listeners are not served by this cloud yet: it has no certificates; use protocol 'HTTP'",
-        ));
-    }
-    if !["HTTP", "HTTPS"].contains(&protocol) {
-        return Err(ApiError::validation(format!("Listener protocol '{protocol}' must be one of 'HTTPS, HTTP'")));
-    }
-    if input.text("SslPolicy").is_some_and(|policy| !policy.is_empty()) {
-        return Err(ApiError::validation(format!("An SSL policy cannot be specified for {protocol} listeners")));
-    }
-    let certificates = input.items("Certificates");
-    for certificate in &certificates {
-        certificate.text("CertificateArn");
-        certificate.text("IsDefault");
-    }
-    if !certificates.is_empty() {
-        return Err(ApiError::validation(format!("A certificate cannot be specified for {protocol} listeners")));
-    }
-    if !input.strings("AlpnPolicy").is_empty() {
-        return Err(ApiError::validation("An ALPN policy can be specified for TLS listeners only"));
-    }
-    if let Some(mutual) = input.child("MutualAuthentication")
-        && mutual.text("Mode").is_some_and(|mode| mode != "off")
-    {
-        return Err(ApiError::validation("Mutual authentication can be specified for HTTPS listeners only"));
-    }
-    Ok(())
 }
 
 fn read_port(input: &Input) -> Answer<Option<u16>> {
@@ -102,13 +79,20 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::validation(format!("A listener {what} must be specified")));
     }
     let port = port.unwrap_or_default();
-    refuse_tls(input, &protocol)?;
+    let tls = TlsParameters::read(input, &protocol)?;
     let actions = action::read(input, "DefaultActions", (&protocol, port), &state.config.quotas)?;
     let actions = actions.ok_or_else(|| ApiError::validation("A listener must have at least one default action"))?;
     input.done()?;
     let balancer = state.elb.load_balancer(&balancer_arn)?;
+    let tls = tls.apply(state, &protocol, None)?;
     if let Some(existing) = balancer.listeners.values().find(|other| other.port == port) {
-        if existing.protocol == protocol && existing.default_actions == actions && existing.tags == tags {
+        let same_tls = match (&existing.tls, &tls) {
+            (Some(existing), Some(wanted)) => {
+                existing.policy == wanted.policy && existing.default_certificate == wanted.default_certificate
+            }
+            (existing, wanted) => existing.is_none() && wanted.is_none(),
+        };
+        if existing.protocol == protocol && same_tls && existing.default_actions == actions && existing.tags == tags {
             return Ok(Record::new().list("Listeners", [existing.record()]));
         }
         return Err(duplicate(balancer));
@@ -126,6 +110,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         default_rule: arn::child(&arn, arn::Kind::Rule, &state.ids.hex(16)),
         arn: arn.clone(),
         protocol,
+        tls,
         port,
         default_actions: actions,
         default_rule_tags: Tags::new(),
@@ -146,7 +131,7 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     let protocol = input.text("Protocol").filter(|text| !text.is_empty()).map(str::to_string);
     let (balancer, listener) = state.elb.listener(&arn)?;
     let protocol = protocol.unwrap_or_else(|| listener.protocol.clone());
-    refuse_tls(input, &protocol)?;
+    let tls = TlsParameters::read(input, &protocol)?;
     let new_port = port.unwrap_or(listener.port);
     let actions = action::read(input, "DefaultActions", (&protocol, new_port), &state.config.quotas)?;
     input.done()?;
@@ -156,15 +141,19 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     if let Some(actions) = &actions {
         state.check_actions(&balancer.arn, &protocol, actions, &listener.default_actions)?;
     }
-    let balancer_arn = balancer.arn.clone();
+    // AWS: with the protocol HTTP, security policy and certificates go.
+    let tls = tls.apply(state, &protocol, listener.tls.as_ref())?;
+    let (balancer_arn, before) = (balancer.arn.clone(), listener.tls.clone());
     let listener = state.elb.listener_mut(&arn)?;
     listener.port = new_port;
     listener.protocol = protocol;
+    listener.tls = tls;
     if let Some(actions) = actions {
         listener.default_actions = actions;
     }
     let record = listener.record();
     state.reindex(&balancer_arn);
+    state.release_certificates(before.iter().flat_map(ListenerTls::all));
     Ok(Record::new().list("Listeners", [record]))
 }
 
@@ -173,8 +162,9 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ListenerArn")?.to_string();
     input.done()?;
     let balancer_arn = state.elb.listener(&arn)?.0.arn.clone();
-    state.elb.load_balancer_mut(&balancer_arn)?.listeners.remove(&arn);
+    let gone = state.elb.load_balancer_mut(&balancer_arn)?.listeners.remove(&arn);
     state.reindex(&balancer_arn);
+    state.release_certificates(gone.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all));
     Ok(Record::new())
 }
 
@@ -207,13 +197,4 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
     chosen.dedup_by(|a, b| a.arn == b.arn);
     let (shown, next) = page::page(chosen, |listener| listener.arn.clone(), marker.as_deref(), size)?;
     Ok(Record::new().list("Listeners", shown.into_iter().map(Listener::record)).maybe("NextMarker", next))
-}
-
-/// DescribeListenerCertificates: HTTP listeners have none.
-pub fn describe_certificates(state: &mut State, input: &Input) -> Answer<Record> {
-    let arn = input.required("ListenerArn")?;
-    validation::paging(input)?;
-    input.done()?;
-    state.elb.listener(arn)?;
-    Ok(Record::new().list("Certificates", Vec::<Record>::new()))
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::certificate::ListenerTls;
 use super::listener::Listener;
 use super::placement::{self, Placement};
 use super::{Event, arn, tagging, validation};
@@ -223,10 +224,9 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
             format!("Load balancer '{arn}' cannot be deleted because deletion protection is enabled"),
         ));
     }
-    if let Some(balancer) = state.elb.load_balancers.get_mut(&arn) {
-        balancer.listeners.clear();
-    }
+    let gone = state.elb.load_balancers.get_mut(&arn).map(|balancer| std::mem::take(&mut balancer.listeners)).unwrap_or_default();
     state.reindex(&arn);
+    state.release_certificates(gone.values().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all));
     if let Some(balancer) = state.elb.load_balancers.remove(&arn) {
         state.elb.addresses.release(balancer.address);
         placement::detach_all(state, &arn);

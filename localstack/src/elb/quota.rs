@@ -21,9 +21,9 @@ const OTHERS: &[(&str, usize)] = &[
     ("targets-per-network-load-balancer", 3000),
 ];
 
-/// The limits under the names that AWS gives them; those of security groups belong to EC2.
+/// The limits under the names that AWS gives them; those of security groups and of ACM are not ELBv2's.
 fn limits(quotas: &Quotas) -> Vec<(&'static str, usize)> {
-    let own = quotas.entries().filter(|(name, _)| !name.contains("security-group"));
+    let own = quotas.entries().filter(|(name, _)| !name.contains("security-group") && !name.starts_with("acm-"));
     let mut limits: Vec<_> = own.chain(OTHERS.iter().copied()).collect();
     limits.sort_unstable();
     limits

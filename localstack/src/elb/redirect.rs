@@ -39,6 +39,10 @@ impl Redirect {
             status,
         };
         redirect.check()?;
+        // AWS: HTTP to HTTP, HTTP to HTTPS and HTTPS to HTTPS.
+        if protocol == "HTTPS" && redirect.protocol == "HTTP" {
+            return Err(ApiError::new("InvalidLoadBalancerAction", "Redirects from HTTPS to HTTP are not supported"));
+        }
         if redirect.loops(protocol, port) {
             return Err(ApiError::new("InvalidLoadBalancerAction", "The redirect configuration is not valid because it creates a loop."));
         }

@@ -47,6 +47,8 @@ pub fn encode(value: &Output) -> Value {
         Output::Text(text) => Value::String(text.clone()),
         Output::Number(number) => json!(number),
         Output::Flag(flag) => Value::Bool(*flag),
+        // As AWS does: seconds with milliseconds.
+        Output::Moment(at) => json!(at.as_millisecond() as f64 / 1000.0),
         Output::List(items) => Value::Array(items.iter().map(encode).collect()),
         Output::Record(record) => members(record),
     }

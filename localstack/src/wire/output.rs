@@ -13,6 +13,8 @@ pub enum Output {
     Number(i64),
     /// A boolean.
     Flag(bool),
+    /// A moment: ISO 8601 in XML, seconds since the epoch in JSON.
+    Moment(Timestamp),
     /// A list; the protocol chooses the elements' name (`member`, `item`).
     List(Vec<Output>),
     /// Named members in order.
@@ -109,7 +111,7 @@ numbers!(u8, u16, u32, i32, i64);
 
 impl From<Timestamp> for Output {
     fn from(at: Timestamp) -> Self {
-        Self::Text(timestamp(at))
+        Self::Moment(at)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use quick_xml::escape::escape;
 
+use super::output::timestamp;
 use super::{Output, Record};
 use crate::error::ApiError;
 
@@ -74,6 +75,7 @@ fn element(out: &mut String, name: &str, value: &Output, item: &str) {
                 Output::Text(text) => out.push_str(&escape(text.as_str())),
                 Output::Number(number) => out.push_str(&number.to_string()),
                 Output::Flag(flag) => out.push_str(if *flag { "true" } else { "false" }),
+                Output::Moment(at) => out.push_str(&timestamp(*at)),
                 Output::List(items) => items.iter().for_each(|value| element(out, item, value, item)),
                 Output::Record(record) => members(out, record, item),
             }

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import certificates
 import model
 
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").rstrip("/")
@@ -116,6 +117,7 @@ class World:
         self.count = 0
         self.elb, self.ec2 = client("elbv2"), client("ec2")
         self.sts, self.tagging = client("sts"), client("resourcegroupstaggingapi")
+        self.acm = client("acm")
         public = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/elb"]}])["Subnets"]
         self.public = sorted(public, key=lambda subnet: subnet["AvailabilityZone"])
         private = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/internal-elb"]}])["Subnets"]
@@ -180,6 +182,16 @@ class World:
     def new_group(self, **more):
         return self.create_group(**more)["TargetGroupArn"]
 
+    def import_certificate(self, pair=None, **more):
+        """Imports a certificate; its ARN."""
+        pair = pair or certificates.pair(f"{self.name()}.example.com")
+        return self.acm.import_certificate(**(pair.arguments() | more))["CertificateArn"]
+
+    def https(self, certificate=None, **more):
+        """An HTTPS listener with a new certificate, unless one is given."""
+        certificate = certificate or self.import_certificate()
+        return self.create_listener(Protocol="HTTPS", Certificates=[{"CertificateArn": certificate}], **more)
+
     def health(self, group, **more):
         found = self.elb.describe_target_health(TargetGroupArn=group, **more)["TargetHealthDescriptions"]
         return {(h["Target"]["Id"], h["Target"]["Port"]): h["TargetHealth"] for h in found}
@@ -198,6 +210,9 @@ class World:
         for page in self.elb.get_paginator("describe_target_groups").paginate():
             for found in filter(lambda g: mine(g["TargetGroupName"]), page["TargetGroups"]):
                 self.elb.delete_target_group(TargetGroupArn=found["TargetGroupArn"])
+        for found in certificates.listed(self.acm):
+            if found["DomainName"].startswith(self.prefix):
+                self.acm.delete_certificate(CertificateArn=found["CertificateArn"])
         groups = self.ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [self.prefix + "-*"]}])["SecurityGroups"]
         for found in groups:
             for direction, revoke in (

@@ -124,7 +124,6 @@ LISTENERS = [
     ("a listener is made", lambda w: w.create_listener(), lambda r: r["Protocol"] == "HTTP" and r["DefaultActions"][0]["Order"] == 1),
     ("the same again is the same", lambda w: same_listener(w), lambda r: r),
     ("the same port with other actions", lambda w: same_listener(w, actions=fixed()), Fails("DuplicateListener", "A listener already exists on this port")),
-    ("HTTPS is to come", lambda w: w.create_listener(Protocol="HTTPS"), Fails("UnsupportedProtocol", "HTTPS")),
     ("TCP is not for this type", lambda w: w.create_listener(Protocol="TCP"), Fails("ValidationError", "Listener protocol 'TCP' must be one of 'HTTPS, HTTP'")),
     ("no protocol", lambda w: w.create_listener(Protocol=""), Fails("ValidationError", "protocol must be specified")),
     ("a TLS policy on HTTP", lambda w: w.create_listener(SslPolicy="ELBSecurityPolicy-2016-08"), Fails("ValidationError", "An SSL policy cannot be specified for HTTP listeners")),

@@ -23,7 +23,7 @@ use portico_cloud::dataplane::{
     health::HealthState,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
@@ -147,7 +147,7 @@ pub async fn raw_backend(answer: &'static [u8]) -> SocketAddr {
 }
 
 /// The bytes up to the empty line, or to the end.
-pub async fn read_head(stream: &mut TcpStream) -> String {
+pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -194,13 +194,20 @@ impl Reply {
 }
 
 /// A client's connection.
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         Self { stream: soon(TcpStream::connect(address)).await.unwrap() }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// HTTP over a stream that is there already.
+    pub fn over(stream: S) -> Self {
+        Self { stream }
     }
 
     /// Sends bytes and reads the response.
@@ -284,6 +291,7 @@ pub fn listener(port: u16, rules: Vec<Rule>, default: Action) -> Listener {
         id: format!("listener-{port}").into(),
         port,
         protocol: ListenerProtocol::Http,
+        tls: None,
         attributes: ListenerAttributes::default(),
         rules,
         default_rule: DefaultRule { id: format!("default-{port}").into(), action: default },

@@ -126,7 +126,7 @@ async fn probes_follow_their_settings() {
     world.serve(vec![], forward(&[("g", 1), ("dead", 1), ("tls", 1)])).await;
     world.until("g", backend.address, Healthy).await;
     assert_eq!(world.until("dead", nowhere, Unhealthy).await, Some("Target.FailedHealthChecks"));
-    assert_eq!(world.until("tls", backend.address, Unhealthy).await, Some("Elb.InternalError"));
+    assert_eq!(world.until("tls", backend.address, Unhealthy).await, Some("Target.FailedHealthChecks"), "it speaks no TLS");
 
     world.groups[0].health_check.path = "/status/404".into();
     world.apply().await;

@@ -100,16 +100,13 @@ async fn what_cannot_be_bound_is_reported_and_tried_again() {
     let ip = address();
     let taken = tokio::net::TcpListener::bind((ip, PORT)).await.unwrap();
     let mut world = World::with(DataPlaneOptions { port_fallback: PortFallback::Refuse, ..DataPlaneOptions::default() });
-    let mut https = listener(PORT + 1, vec![], fixed("tls"));
-    https.protocol = ListenerProtocol::Https;
-    world.load_balancers.push(load_balancer(ip, vec![listener(PORT, vec![], fixed("here")), https]));
+    world.load_balancers.push(load_balancer(ip, vec![listener(PORT, vec![], fixed("here"))]));
     // No address of this machine.
     world.load_balancers.push(load_balancer([192, 0, 2, 1].into(), vec![listener(PORT, vec![], fixed("nowhere"))]));
     world.apply().await;
     let reasons: Vec<_> = world.plane.bound().into_iter().map(|bound| bound.bound.unwrap_err()).collect();
     assert!(reasons[0].contains("cannot be bound"), "{reasons:?}");
-    assert!(reasons[1].contains("HTTPS listeners are not served yet"), "{reasons:?}");
-    assert!(reasons[2].contains("192.0.2.1:18080 cannot be bound"), "{reasons:?}");
+    assert!(reasons[1].contains("192.0.2.1:18080 cannot be bound"), "{reasons:?}");
     drop(taken);
     world.apply().await;
     assert_eq!(get(SocketAddr::new(ip, PORT), "h", "/").await.body, "here");

@@ -39,7 +39,7 @@ pub struct TargetGroup {
 pub enum TargetProtocol {
     /// Without TLS.
     Http,
-    /// TLS. Not served yet: requests get 502 and the access log says why.
+    /// TLS; the target's certificate is not validated.
     Https,
 }
 
@@ -48,7 +48,7 @@ pub enum TargetProtocol {
 pub enum ProtocolVersion {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 with prior knowledge. Clients that speak HTTP/1.1 get 464.
+    /// HTTP/2, without TLS with prior knowledge. Clients that speak HTTP/1.1 get 464.
     Http2,
     /// gRPC over HTTP/2. Clients that speak HTTP/1.1 get 464.
     Grpc,

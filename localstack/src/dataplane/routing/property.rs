@@ -148,6 +148,7 @@ proptest! {
             id: ListenerId::from("listener"),
             port: 80,
             protocol: ListenerProtocol::Http,
+            tls: None,
             attributes: Default::default(),
             rules: rules.clone(),
             default_rule: DefaultRule { id: RuleId::from("default"), action },

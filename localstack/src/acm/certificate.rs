@@ -1,0 +1,209 @@
+//! A certificate in ACM.
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use serde::Serialize;
+
+use super::key_algorithm;
+use crate::state::State;
+use crate::tag::Tags;
+use crate::wire::Record;
+use crate::x509::{Facts, SecretKey};
+
+/// Where a certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Origin {
+    /// ImportCertificate.
+    Imported,
+    /// RequestCertificate: its key never leaves ACM.
+    AmazonIssued,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Serialize)]
+pub struct Certificate {
+    /// Its ARN.
+    pub arn: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The name that stands for it: its common name, else its first DNS name.
+    pub domain: String,
+    /// The names that were asked for (requested certificates only).
+    pub requested_names: Vec<String>,
+    /// How control of the names is to be proven: `DNS` or `EMAIL` (requested certificates only).
+    pub validation: Option<String>,
+    /// The key algorithm that was asked for, as ACM names it (requested certificates only).
+    pub requested_key: Option<String>,
+    /// What was imported or issued; `None` while the validation is pending.
+    pub material: Option<Material>,
+    /// When it was requested or first imported.
+    pub created: Timestamp,
+    /// When it was imported last, or issued.
+    pub provided: Option<Timestamp>,
+    /// For how long it still counts as used after its last listener has gone.
+    pub released: Option<Timestamp>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Changes whenever something of it may have changed.
+    pub revision: u64,
+}
+
+/// What a certificate consists of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Material {
+    /// What it says.
+    pub facts: Facts,
+    /// The certificate as it was given, in PEM.
+    #[serde(skip)]
+    pub body: String,
+    /// The chain as it was given, in PEM.
+    #[serde(skip)]
+    pub chain: Option<String>,
+    /// The certificate and its chain, in DER.
+    #[serde(skip)]
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The private key.
+    #[serde(skip)]
+    pub key: SecretKey,
+}
+
+impl Certificate {
+    /// Its status at a moment.
+    pub fn status(&self, now: Timestamp) -> &'static str {
+        match &self.material {
+            None => "PENDING_VALIDATION",
+            Some(material) if material.facts.not_after < now => "EXPIRED",
+            Some(_) => "ISSUED",
+        }
+    }
+
+    /// The names that it is for.
+    pub fn names(&self) -> Vec<String> {
+        self.material.as_ref().map_or_else(|| self.requested_names.clone(), |material| material.facts.names())
+    }
+
+    /// Its key algorithm as ACM names it.
+    pub fn key_algorithm(&self) -> &str {
+        let served = self.material.as_ref().and_then(|material| key_algorithm::name(material.facts.key));
+        served.or(self.requested_key.as_deref()).unwrap_or("RSA_2048")
+    }
+
+    pub(super) fn origin_name(&self) -> &'static str {
+        match self.origin {
+            Origin::Imported => "IMPORTED",
+            Origin::AmazonIssued => "AMAZON_ISSUED",
+        }
+    }
+
+    /// The names of its key usages.
+    pub fn key_usages(&self) -> Vec<&'static str> {
+        let Some(material) = &self.material else { return vec![] };
+        match material.facts.key_usage {
+            None => vec!["ANY"],
+            Some(bits) => {
+                key_algorithm::KEY_USAGES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name).collect()
+            }
+        }
+    }
+
+    /// Its extended key usages: names with their OIDs.
+    pub fn extended_key_usages(&self) -> Vec<(&'static str, &str)> {
+        let oids = self.material.iter().flat_map(|material| &material.facts.extended_key_usage);
+        oids.map(|oid| (key_algorithm::extended_key_usage(oid), oid.as_str())).collect()
+    }
+
+    /// DescribeCertificate's answer.
+    pub(super) fn detail(&self, state: &State) -> Record {
+        let facts = self.material.as_ref().map(|material| &material.facts);
+        let issued = self.origin == Origin::AmazonIssued;
+        // AWS answers with hyphens where requests have underscores.
+        let algorithm = self.key_algorithm().replace('_', "-");
+        let transparency = if issued { "ENABLED" } else { "DISABLED" };
+        let extended = self.extended_key_usages().into_iter().map(|(name, oid)| Record::new().with("Name", name).with("OID", oid));
+        let mut record =
+            Record::new().with("CertificateArn", &self.arn).with("DomainName", &self.domain).list("SubjectAlternativeNames", self.names());
+        if issued {
+            record = record.list("DomainValidationOptions", self.validations());
+        }
+        record
+            .maybe("Serial", facts.map(|facts| &facts.serial))
+            .maybe("Subject", facts.map(|facts| facts.subject.to_string()))
+            .maybe("Issuer", facts.map(|facts| facts.issuer.organization().or(facts.issuer.common_name()).unwrap_or_default()))
+            .with("CreatedAt", self.created)
+            .maybe("IssuedAt", self.provided.filter(|_| issued))
+            .maybe("ImportedAt", self.provided.filter(|_| !issued))
+            .with("Status", self.status(state.now))
+            .maybe("NotBefore", facts.map(|facts| facts.not_before))
+            .maybe("NotAfter", facts.map(|facts| facts.not_after))
+            .with("KeyAlgorithm", algorithm)
+            .maybe("SignatureAlgorithm", facts.map(|facts| key_algorithm::signature(&facts.signature_oid)))
+            .list("InUseBy", state.users_of_certificate(&self.arn))
+            .with("Type", self.origin_name())
+            .list("KeyUsages", self.key_usages().into_iter().map(|name| Record::new().with("Name", name)))
+            .list("ExtendedKeyUsages", extended)
+            .with("RenewalEligibility", self.renewal(state))
+            .with("Options", Record::new().with("CertificateTransparencyLoggingPreference", transparency))
+    }
+
+    fn renewal(&self, state: &State) -> &'static str {
+        let used = !state.users_of_certificate(&self.arn).is_empty();
+        if self.origin == Origin::AmazonIssued && used { "ELIGIBLE" } else { "INELIGIBLE" }
+    }
+
+    fn validations(&self) -> Vec<Record> {
+        let method = self.validation.as_deref().unwrap_or("DNS");
+        let status = if self.material.is_some() { "SUCCESS" } else { "PENDING_VALIDATION" };
+        let names = self.requested_names.iter();
+        names
+            .map(|name| {
+                let record = Record::new()
+                    .with("DomainName", name)
+                    .with("ValidationDomain", name)
+                    .with("ValidationStatus", status)
+                    .with("ValidationMethod", method);
+                if method == "DNS" {
+                    let bare = name.strip_prefix("*.").unwrap_or(name);
+                    let (label, value) = (super::issue::challenge(&self.arn, bare), super::issue::challenge(bare, &self.arn));
+                    record.with(
+                        "ResourceRecord",
+                        Record::new()
+                            .with("Name", format!("_{label}.{bare}."))
+                            .with("Type", "CNAME")
+                            .with("Value", format!("_{value}.acm-validations.aws.")),
+                    )
+                } else {
+                    record.list(
+                        "ValidationEmails",
+                        ["admin", "administrator", "hostmaster", "postmaster", "webmaster"].map(|who| format!("{who}@{name}")),
+                    )
+                }
+            })
+            .collect()
+    }
+
+    /// Its row in ListCertificates' answer.
+    pub(super) fn summary(&self, state: &State) -> Record {
+        let facts = self.material.as_ref().map(|material| &material.facts);
+        let issued = self.origin == Origin::AmazonIssued;
+        let names = self.names();
+        // AWS: the first 100 names.
+        let more = names.len() > 100;
+        Record::new()
+            .with("CertificateArn", &self.arn)
+            .with("DomainName", &self.domain)
+            .list("SubjectAlternativeNameSummaries", names.into_iter().take(100))
+            .with("HasAdditionalSubjectAlternativeNames", more)
+            .with("Status", self.status(state.now))
+            .with("Type", self.origin_name())
+            .with("KeyAlgorithm", self.key_algorithm().replace('_', "-"))
+            .list("KeyUsages", self.key_usages())
+            .list("ExtendedKeyUsages", self.extended_key_usages().into_iter().map(|(name, _)| name))
+            .with("InUse", !state.users_of_certificate(&self.arn).is_empty())
+            .with("RenewalEligibility", self.renewal(state))
+            .maybe("NotBefore", facts.map(|facts| facts.not_before))
+            .maybe("NotAfter", facts.map(|facts| facts.not_after))
+            .with("CreatedAt", self.created)
+            .maybe("IssuedAt", self.provided.filter(|_| issued))
+            .maybe("ImportedAt", self.provided.filter(|_| !issued))
+    }
+}

@@ -1,0 +1,115 @@
+//! DescribeCertificate, GetCertificate, ListCertificates, DeleteCertificate.
+
+use super::certificate::Certificate;
+use super::{invalid, key_algorithm};
+use crate::error::{Answer, ApiError};
+use crate::page;
+use crate::state::State;
+use crate::wire::{Input, Record};
+
+/// DescribeCertificate.
+pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("CertificateArn")?;
+    input.done()?;
+    Ok(Record::new().with("Certificate", state.acm.certificate(arn)?.detail(state)))
+}
+
+/// GetCertificate: the certificate and its chain in PEM.
+pub fn get(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("CertificateArn")?;
+    input.done()?;
+    let certificate = state.acm.certificate(arn)?;
+    let material = certificate.material.as_ref().ok_or_else(|| {
+        ApiError::new("RequestInProgressException", format!("The certificate {arn} has not been issued yet: it is pending validation."))
+    })?;
+    Ok(Record::new().with("Certificate", &material.body).maybe("CertificateChain", material.chain.as_ref()))
+}
+
+/// What `Includes` and the other parameters choose.
+#[derive(Debug)]
+struct Choice {
+    statuses: Vec<String>,
+    key_types: Vec<String>,
+    usages: Vec<String>,
+    extended_usages: Vec<String>,
+}
+
+impl Choice {
+    fn takes(&self, certificate: &Certificate, state: &State) -> bool {
+        let within = |list: &[String], value: &str| list.iter().any(|listed| listed == value);
+        let all = |list: &[String], values: &[&str]| list.iter().all(|listed| values.contains(&listed.as_str()));
+        let extended: Vec<&str> = certificate.extended_key_usages().into_iter().map(|(name, _)| name).collect();
+        (self.statuses.is_empty() || within(&self.statuses, certificate.status(state.now)))
+            && within(&self.key_types, certificate.key_algorithm())
+            && all(&self.usages, &certificate.key_usages())
+            && all(&self.extended_usages, &extended)
+    }
+}
+
+/// ListCertificates. Unless told otherwise it shows only certificates with RSA keys of 1024 and 2048 bits, as AWS does.
+pub fn list(state: &mut State, input: &Input) -> Answer<Record> {
+    let statuses = input.strings("CertificateStatuses");
+    let includes = input.child("Includes");
+    let included = |name: &str| includes.map(|includes| includes.strings(name)).unwrap_or_default();
+    let asked = included("keyTypes");
+    let choice = Choice {
+        statuses,
+        key_types: if asked.is_empty() { vec!["RSA_1024".into(), "RSA_2048".into()] } else { asked },
+        usages: included("keyUsage"),
+        extended_usages: included("extendedKeyUsage"),
+    };
+    // Neither exported nor managed by another service: every certificate of this cloud is.
+    let export = includes.and_then(|includes| includes.text("exportOption")).unwrap_or("DISABLED").to_string();
+    let managed = includes.and_then(|includes| includes.text("managedBy")).is_some_and(|by| !by.is_empty());
+    let token = input.text("NextToken").filter(|token| !token.is_empty()).map(str::to_string);
+    let size: usize = input.parse("MaxItems")?.unwrap_or(1000);
+    let sort = (input.text("SortBy").map(str::to_string), input.text("SortOrder").map(str::to_string));
+    input.done()?;
+    if let Some(wrong) = choice.key_types.iter().find(|kind| !key_algorithm::NAMES.contains(&kind.as_str())) {
+        return Err(invalid(format!(
+            "1 validation error detected: Value '[{wrong}]' at 'includes.keyTypes' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
+            key_algorithm::NAMES.join(", ")
+        )));
+    }
+    // AWS: 1 to 1000 per page.
+    if !(1..=1000).contains(&size) {
+        return Err(invalid(
+            "1 validation error detected: Value at 'maxItems' failed to satisfy constraint: Member must be between 1 and 1000",
+        ));
+    }
+    let ascending = match (sort.0.as_deref(), sort.1.as_deref()) {
+        (None, None) => true,
+        (Some("CREATED_AT"), Some(order @ ("ASCENDING" | "DESCENDING"))) => order == "ASCENDING",
+        _ => {
+            return Err(ApiError::new(
+                "InvalidArgsException",
+                "SortBy must be CREATED_AT, and SortOrder ASCENDING or DESCENDING; specify both or none",
+            ));
+        }
+    };
+    let certificates = state.acm.certificates.values();
+    let chosen: Vec<&Certificate> = certificates.filter(|one| export == "DISABLED" && !managed && choice.takes(one, state)).collect();
+    // A key that sorts by time, and by ARN within one moment.
+    let key = |one: &&Certificate| {
+        let age = if sort.0.is_none() { 0 } else { one.created.as_microsecond() };
+        format!("{:020} {}", if ascending { age } else { i64::MAX - age }, one.arn)
+    };
+    let mut chosen = chosen;
+    chosen.sort_by_key(&key);
+    let (shown, next) = page::page(chosen, |one| key(one), token.as_deref(), size).map_err(|_| invalid("The NextToken is not valid"))?;
+    let record = Record::new().list("CertificateSummaryList", shown.into_iter().map(|one| one.summary(state)));
+    Ok(record.maybe("NextToken", next))
+}
+
+/// DeleteCertificate: refused while a listener uses it, and for a configured while afterwards.
+pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
+    let arn = input.required("CertificateArn")?.to_string();
+    input.done()?;
+    let released = state.acm.certificate(&arn)?.released;
+    if !state.users_of_certificate(&arn).is_empty() || released.is_some_and(|until| until > state.now) {
+        return Err(ApiError::new("ResourceInUseException", format!("Certificate {arn} in account {} is in use.", state.config.account)));
+    }
+    state.acm.certificates.remove(&arn);
+    state.acm.changes += 1;
+    Ok(Record::new())
+}

@@ -1,0 +1,259 @@
+//! TLS: towards clients with certificates chosen by server name, towards targets without validation.
+
+use std::{
+    io,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rustls::{
+    CipherSuite, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme, SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use super::config::{ServerCertificate, Tls};
+use crate::x509::KeyType;
+
+/// How long a handshake may take, with clients and with targets (AWS: 10 s for targets).
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The ciphers that rustls has, by the names that security policies give them.
+const CIPHERS: &[(&str, CipherSuite)] = &[
+    ("TLS_AES_128_GCM_SHA256", CipherSuite::TLS13_AES_128_GCM_SHA256),
+    ("TLS_AES_256_GCM_SHA384", CipherSuite::TLS13_AES_256_GCM_SHA384),
+    ("TLS_CHACHA20_POLY1305_SHA256", CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-RSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-RSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+];
+
+/// TLS of a listener, ready for handshakes.
+#[derive(Debug)]
+pub(super) struct TlsTable {
+    pub(super) config: Tls,
+    http2: bool,
+    /// Or why there can be none.
+    server: Result<Arc<ServerConfig>, String>,
+}
+
+/// What a handshake led to, as targets are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TlsSession {
+    /// Such as `TLSv1.3`.
+    pub(super) version: &'static str,
+    /// Such as `ECDHE-RSA-AES128-GCM-SHA256`.
+    pub(super) cipher: &'static str,
+}
+
+impl TlsTable {
+    /// Makes it ready, or takes over what is ready already.
+    pub(super) fn new(config: &Tls, http2: bool, previous: Option<&Arc<Self>>) -> Arc<Self> {
+        match previous {
+            Some(previous) if previous.http2 == http2 && previous.config == *config => Arc::clone(previous),
+            _ => Arc::new(Self { server: server_config(config, http2).map(Arc::new), config: config.clone(), http2 }),
+        }
+    }
+
+    /// Shakes hands with a client. None: it did not work out, and the connection is closed.
+    pub(super) async fn accept(&self, stream: TcpStream) -> Option<server::TlsStream<TcpStream>> {
+        let server = self.server.as_ref().inspect_err(|error| tracing::error!(%error, "a listener's TLS cannot be served")).ok()?;
+        let handshake = TlsAcceptor::from(Arc::clone(server)).accept(stream);
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::info!(target: "portico_cloud::access", "a TLS handshake failed: {error}");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// What the handshake of a stream led to.
+pub(super) fn session(stream: &server::TlsStream<TcpStream>) -> TlsSession {
+    let (_, connection) = stream.get_ref();
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    };
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    let cipher = CIPHERS.iter().find(|(_, known)| Some(*known) == suite).map_or("-", |(name, _)| *name);
+    TlsSession { version, cipher }
+}
+
+/// Whether client and load balancer agreed on HTTP/2.
+pub(super) fn is_http2(stream: &server::TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+fn server_config(config: &Tls, http2: bool) -> Result<ServerConfig, String> {
+    let mut provider = aws_lc_rs::default_provider();
+    let all = std::mem::take(&mut provider.cipher_suites);
+    let wanted = config.ciphers.iter().filter_map(|name| CIPHERS.iter().find(|(known, _)| known == name));
+    provider.cipher_suites = wanted.filter_map(|(_, suite)| all.iter().find(|known| known.suite() == *suite).copied()).collect();
+    let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
+    versions.extend(config.tls13.then_some(&TLS13));
+    versions.extend(config.tls12.then_some(&TLS12));
+    let certificates = Certificates {
+        default: Candidate::new(&config.default, &provider)?,
+        others: config.others.iter().map(|certificate| Candidate::new(certificate, &provider)).collect::<Result<_, _>>()?,
+    };
+    let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&versions)
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificates));
+    server.ignore_client_order = true;
+    server.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    Ok(server)
+}
+
+/// The certificates of a listener.
+#[derive(Debug)]
+struct Certificates {
+    default: Candidate,
+    others: Vec<Candidate>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    names: Vec<String>,
+    not_after: Timestamp,
+    /// AWS prefers ECDSA to RSA, then the longer hash, the longer key, the longer validity.
+    rank: (bool, u16, usize, i64),
+    key: Arc<CertifiedKey>,
+}
+
+/// How well a certificate's name fits a server's; more specific ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    Wildcard,
+    Exact,
+}
+
+impl Candidate {
+    fn new(certificate: &ServerCertificate, provider: &CryptoProvider) -> Result<Self, String> {
+        let key = provider.key_provider.load_private_key(certificate.key.0.clone_key());
+        let key = key.map_err(|error| format!("the key of {} cannot be served: {error}", certificate.id))?;
+        let facts = &certificate.facts;
+        let hash = match facts.signature_oid.as_str() {
+            "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => 256,
+            "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => 384,
+            "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => 512,
+            _ => 1,
+        };
+        let (ecdsa, bits) = match facts.key {
+            KeyType::Ec(bits) => (true, bits),
+            KeyType::Rsa(bits) => (false, bits),
+            KeyType::Other => (false, 0),
+        };
+        let validity = facts.not_after.as_second().saturating_sub(facts.not_before.as_second());
+        Ok(Self {
+            names: facts.names().iter().map(|name| name.to_ascii_lowercase()).collect(),
+            not_after: facts.not_after,
+            rank: (ecdsa, hash, bits, validity),
+            key: Arc::new(CertifiedKey::new(certificate.chain.clone(), key)),
+        })
+    }
+
+    /// A wildcard stands for exactly one label.
+    fn fit(&self, server: &str) -> Option<Fit> {
+        let fit = |name: &String| match name.strip_prefix('*') {
+            None => (name == server).then_some(Fit::Exact),
+            Some(suffix) => server.strip_suffix(suffix).filter(|label| !label.is_empty() && !label.contains('.')).map(|_| Fit::Wildcard),
+        };
+        self.names.iter().filter_map(fit).max()
+    }
+}
+
+impl Certificates {
+    fn choose(&self, server: Option<&str>, schemes: &[SignatureScheme], now: Timestamp) -> &Candidate {
+        let server = server.map(str::to_ascii_lowercase);
+        let fitting = self.others.iter().filter_map(|candidate| {
+            candidate.key.key.choose_scheme(schemes)?;
+            Some((candidate.fit(server.as_deref()?)?, candidate.not_after > now, candidate.rank, candidate))
+        });
+        fitting.max_by_key(|(fit, valid, rank, _)| (*fit, *valid, *rank)).map_or(&self.default, |(_, _, _, candidate)| candidate)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.choose(hello.server_name(), hello.signature_schemes(), Timestamp::now()).key))
+    }
+}
+
+/// Takes whatever certificate a target shows, as AWS does.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// TLS towards targets, by whether HTTP/2 is spoken.
+static TARGET_TLS: LazyLock<[Result<Arc<ClientConfig>, String>; 2]> =
+    LazyLock::new(|| [false, true].map(|http2| target_config(http2).map(Arc::new).map_err(|error| error.to_string())));
+
+fn target_config(http2: bool) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    // Connections are shared by requests for many hosts, so none of them is named.
+    config.enable_sni = false;
+    config.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { vec![] };
+    Ok(config)
+}
+
+/// Shakes hands with a target.
+pub(super) async fn connect(stream: TcpStream, http2: bool) -> io::Result<client::TlsStream<TcpStream>> {
+    let [plain, h2] = &*TARGET_TLS;
+    let config = if http2 { h2 } else { plain };
+    let config = config.as_ref().map_err(|error| io::Error::other(error.clone()))?;
+    let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
+    TlsConnector::from(Arc::clone(config)).connect(name, stream).await
+}
+
+#[cfg(test)]
+mod tests;
