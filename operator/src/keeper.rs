@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{RouteId, RouteKind};
@@ -49,7 +50,11 @@ impl Store {
                 self.listing = Some(BTreeSet::new());
                 Vec::new()
             }
-            Seen::Listed(object) | Seen::Applied(object) => {
+            Seen::Listed(mut object) | Seen::Applied(mut object) => {
+                // Files and clusters in memory come this way too.
+                if kind == Kind::Secret {
+                    portico_translate::strip_private_key(&mut object);
+                }
                 let key = key_of(&object);
                 if let Some(listing) = &mut self.listing {
                     listing.insert(key.clone());
@@ -84,6 +89,9 @@ pub struct Keeper {
     synced: watch::Sender<bool>,
 }
 
+/// How often the world is told the time where nothing else happens.
+const CLOCK: Duration = Duration::from_secs(60);
+
 /// How many sightings are taken in under one lock.
 const BATCH: usize = 512;
 
@@ -103,13 +111,16 @@ impl Keeper {
     /// a store that is not synced looks like one whose objects were all deleted.
     pub async fn run(mut self, mut sightings: mpsc::Receiver<Sighting>, stop: CancellationToken, concern: impl Fn(Impact) + Send) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut clock = tokio::time::interval(CLOCK);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let received = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                received = sightings.recv_many(&mut batch, BATCH) => received,
-            };
-            if received == 0 {
-                return;
+                received = sightings.recv_many(&mut batch, BATCH) => if received == 0 {
+                    return;
+                },
+                // Certificates expire while nothing else happens.
+                _ = clock.tick() => {}
             }
             let impact = self.take(batch.drain(..));
             if *self.synced.borrow() {
@@ -128,10 +139,10 @@ impl Keeper {
 
     /// Takes sightings in without a task: for commands that read files and end.
     pub fn take(&mut self, sightings: impl IntoIterator<Item = Sighting>) -> Impact {
-        let events: Vec<Event> = sightings
-            .into_iter()
-            .flat_map(|sighting| self.stores.entry(sighting.kind).or_default().take(sighting.kind, sighting.seen))
-            .collect();
+        let now = Event::Now(crate::status::rfc3339(jiff::Timestamp::now()));
+        let events =
+            sightings.into_iter().flat_map(|sighting| self.stores.entry(sighting.kind).or_default().take(sighting.kind, sighting.seen));
+        let events: Vec<Event> = std::iter::once(now).chain(events).collect();
         self.world.apply(events)
     }
 }

@@ -166,7 +166,7 @@ fn merged(object: &Value, said: &Said, now: jiff::Timestamp) -> Option<Value> {
 }
 
 /// As Kubernetes writes times: UTC, in whole seconds.
-fn rfc3339(time: jiff::Timestamp) -> String {
+pub(crate) fn rfc3339(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -171,7 +171,11 @@ pub(crate) fn object_of(kind: Kind, mut object: DynamicObject) -> Value {
         _ => {}
     }
     // A DynamicObject is JSON already; its serialisation cannot fail.
-    serde_json::to_value(object).unwrap_or_default()
+    let mut object = serde_json::to_value(object).unwrap_or_default();
+    if kind == Kind::Secret {
+        portico_translate::strip_private_key(&mut object);
+    }
+    object
 }
 
 #[cfg(test)]
@@ -199,6 +203,19 @@ mod tests {
                 "metadata": {"name": "ca", "namespace": "a", "resourceVersion": "7", "annotations": {"kept": "yes"}},
                 "data": {"ca.crt": "PEM"}})
         );
+    }
+
+    #[test]
+    fn private_keys_stay_outside() {
+        let key = include_str!("../translate/tests/certificates/a.key");
+        let seen = raw(
+            Kind::Secret,
+            dynamic(
+                json!({"metadata": {"name": "cert"}, "type": "kubernetes.io/tls", "stringData": {"tls.key": key}, "data": {"tls.crt": ""}}),
+            ),
+        );
+        assert!(!seen.to_string().contains("PRIVATE KEY"), "{seen}");
+        assert_eq!(seen.pointer("/data/tls.crt"), Some(&json!("")));
     }
 
     #[test]

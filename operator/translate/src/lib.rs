@@ -8,6 +8,8 @@
 //! * [`renew`] says again what was said, where somebody took it away ([`Impact::statuses`]).
 //! * [`endpoints()`] are the addresses behind a binding.
 //!
+//! [`strip_private_key`] is for the edge: no private key ever enters the world.
+//!
 //! The crate is pure: no client, no async runtime, no clock, no randomness. The order in which objects come never matters.
 
 mod endpoints;
@@ -22,7 +24,7 @@ pub use report::{
     route_cleanup,
 };
 pub use translate::{Translation, translate, translate_class};
-pub use world::{Event, Impact, UnitState, World};
+pub use world::{Event, Impact, UnitState, World, strip_private_key};
 
 /// The finalizer of Gateways that have, or may have, a load balancer.
 pub const FINALIZER: &str = "portico.dev/load-balancer";

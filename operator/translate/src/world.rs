@@ -5,20 +5,23 @@ mod event;
 pub(crate) mod object;
 pub(crate) mod reference;
 mod relation;
+pub(crate) mod secret;
 
 use crate::FINALIZER;
-use object::{ClassSpec, Secret, Service, Slice, Stored, StoredGateway, StoredRoute};
+use object::{ClassSpec, Service, Slice, Stored, StoredGateway, StoredRoute};
 use portico_crds::normal::{Grant, GrantFrom, Listener, ListenerSetSpec, ParentRef};
 use portico_crds::v1alpha1::LoadBalancerProfileSpec;
 use portico_crds::{CONTROLLER_NAME, Kind, NamespacedName};
 use portico_providers::{ListenerParent, RouteId, RouteKind, UnitId};
 use reference::Holder;
 use relation::Relation;
+use secret::{CaBundle, Secret};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use event::{Event, Impact, UnitState};
+pub use secret::strip_private_key;
 
 /// Stores of every kind that matters, and who refers to whom.
 ///
@@ -33,6 +36,11 @@ pub struct World {
     pub(crate) services: BTreeMap<NamespacedName, Service>,
     pub(crate) slices: BTreeMap<NamespacedName, Slice>,
     pub(crate) secrets: BTreeMap<NamespacedName, Secret>,
+    pub(crate) ca_bundles: BTreeMap<NamespacedName, CaBundle>,
+    /// When certificates begin and end to be valid.
+    turns: BTreeSet<(String, NamespacedName)>,
+    /// The time, as far as anybody told: RFC 3339, UTC, whole seconds, so that the order of texts is that of time.
+    pub(crate) now: Option<String>,
     grants: BTreeMap<NamespacedName, Grant>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// `gateway.networking.k8s.io/bundle-version` of the GatewayClass CRD, empty where it has none; `None` where the CRD was never seen.
@@ -48,6 +56,7 @@ pub struct World {
     route_crossings: Relation<RouteId, String>,
     holder_crossings: Relation<Holder, String>,
     secrets_of: Relation<Holder, NamespacedName>,
+    ca_bundles_of: Relation<NamespacedName, NamespacedName>,
     profile_of_class: Relation<String, NamespacedName>,
     profile_of_gateway: Relation<NamespacedName, NamespacedName>,
     service_of_slice: Relation<NamespacedName, NamespacedName>,

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test -p portico-translate` rewrites the outputs; a person reads the difference.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use expect_test::expect_file;
 use portico_crds::{Kind, NamespacedName, defaulting, manifest};
 use portico_translate::{Event, World, status, translate, translate_class};
@@ -19,10 +21,21 @@ fn objects(path: &Path) -> Vec<Value> {
     let mut objects = manifest::read(&path.display().to_string(), &text).unwrap();
     for object in &mut objects {
         defaulting::fill(object);
+        let encode = object["kind"] == "Secret";
+        read_files(object.pointer_mut("/data"), encode);
         let generation = object.pointer_mut("/metadata").and_then(Value::as_object_mut).unwrap().entry("generation");
         generation.or_insert(json!(1));
     }
     objects
+}
+
+/// Puts the contents of files in `tests/certificates` in the place of their names, which are written as `@NAME`.
+fn read_files(data: Option<&mut Value>, encode: bool) {
+    for value in data.and_then(Value::as_object_mut).into_iter().flat_map(|data| data.values_mut()) {
+        let Some(name) = value.as_str().and_then(|text| text.strip_prefix('@')) else { continue };
+        let content = std::fs::read_to_string(folder().join("../certificates").join(name)).unwrap();
+        *value = json!(if encode { STANDARD.encode(content) } else { content });
+    }
 }
 
 fn kind_of(object: &Value) -> Kind {
@@ -31,6 +44,7 @@ fn kind_of(object: &Value) -> Kind {
 
 fn world<'a>(objects: impl Iterator<Item = &'a Value>) -> World {
     let mut world = World::new();
+    world.apply(Event::Now("2026-06-01T00:00:00Z".to_owned()));
     for object in objects {
         world.apply(Event::Upsert { kind: kind_of(object), object: Arc::new(object.clone()) });
     }

@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod goldens;
+mod isolation;
 mod properties;
 mod report;
 mod world;

@@ -103,7 +103,10 @@ fn object(slot: u8, variant: u16) -> (Kind, Value) {
             json!({"metadata": {"name": namespace, "labels": {"team": if bit(0) { "a" } else { "b" }, "noise": bit(1).to_string()}}}),
         ),
         9 => {
-            let data = if bit(0) { json!({"tls.crt": "eA==", "tls.key": "eA=="}) } else { json!({"tls.crt": "eA=="}) };
+            let encoded = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+            let certificate = encoded(if bit(2) { include_str!("certificates/a.crt") } else { include_str!("certificates/old.crt") });
+            let key = encoded(if bit(3) { include_str!("certificates/a.key") } else { include_str!("certificates/b.key") });
+            let data = if bit(0) { json!({"tls.crt": certificate, "tls.key": key}) } else { json!({"tls.crt": "eA=="}) };
             (Kind::Secret, json!({"metadata": meta("cert"), "type": if bit(1) { "kubernetes.io/tls" } else { "Opaque" }, "data": data}))
         }
         10 => {
@@ -218,9 +221,13 @@ proptest! {
     #[test]
     fn whatever_changes_was_in_the_impact(random in steps(40)) {
         let (mut world, mut store) = (World::new(), Store::new());
-        for step in start().iter().chain(&random) {
+        for (turn, step) in start().iter().chain(&random).enumerate() {
             let before = world.clone();
-            let impact = play(&mut world, &mut store, step);
+            let mut impact = play(&mut world, &mut store, step);
+            if turn % 3 == 0 {
+                let now = ["2023-01-01T00:00:00Z", "2024-06-01T00:00:00Z", "2026-01-01T00:00:00Z", "2050-01-01T00:00:00Z"][turn / 3 % 4];
+                impact.merge(world.apply(Event::Now(now.to_owned())));
+            }
             for unit in all_units() {
                 let was = (before.unit_state(&unit), translate(&before, &unit));
                 let is = (world.unit_state(&unit), translate(&world, &unit));

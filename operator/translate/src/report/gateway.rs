@@ -53,6 +53,8 @@ pub struct GatewayReport {
     pub(crate) unresolved: Option<Fault<GatewayReason>>,
     /// What of it cannot be served, though the rest is.
     pub(crate) refused: Vec<Fault<GatewayReason>>,
+    /// Whether it lets in clients whose certificates are not valid.
+    pub(crate) insecure_validation: bool,
     /// What was cut out of its spec and belongs to no listener.
     pub(crate) notes: Vec<String>,
     pub(crate) progress: Progress,
@@ -71,7 +73,11 @@ impl GatewayReport {
 
     /// Its conditions.
     pub fn conditions(&self) -> Vec<Condition> {
-        vec![self.accepted(), self.programmed(), self.resolved()]
+        let insecure = self.insecure_validation.then(|| {
+            let message = "spec.tls.frontend lets clients without a valid certificate in (AllowInsecureFallback)";
+            Condition::yes(GatewayCondition::InsecureFrontendValidationMode, GatewayReason::ConfigurationChanged, message)
+        });
+        [self.accepted(), self.programmed(), self.resolved()].into_iter().chain(insecure).collect()
     }
 
     /// The conditions of one of its listeners.

@@ -1,6 +1,6 @@
 //! The report on a listener of a Gateway or ListenerSet.
 
-use super::{Condition, Fault, GatewayReport};
+use super::{Condition, Fault, GatewayReport, join};
 use crate::status::ListenerStatus;
 use portico_crds::GATEWAY_GROUP;
 use portico_crds::condition::{ListenerCondition, ListenerReason};
@@ -25,6 +25,8 @@ pub struct ListenerReport {
     pub(crate) unprogrammable: Option<Fault<ListenerReason>>,
     /// The listeners with whose hostnames its own overlap.
     pub(crate) overlapping: Option<String>,
+    /// What its author should know although all references resolve.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl ListenerReport {
@@ -50,7 +52,10 @@ impl ListenerReport {
             programmed,
             match &self.unresolved {
                 Some(fault) => Condition::no(Type::ResolvedRefs, fault.reason, fault.message.clone()),
-                None => Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, "All references resolve"),
+                None => {
+                    let message = std::iter::once("All references resolve".to_owned()).chain(self.warnings.iter().cloned());
+                    Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, join(message))
+                }
             },
         ];
         if let Some(fault) = self.rejected.as_ref().filter(|_| self.conflicted) {

@@ -39,6 +39,8 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         return alone(report);
     };
 
+    let mut validations = spec.client_validation.iter().chain(spec.client_validation_by_port.values().flatten());
+    report.insecure_validation = validations.any(|it| it.insecure_fallback);
     report.notes = listener::notes(&gateway.raw, &gateway.defects);
     let settings = profile::of_gateway(world, gateway, &class_profile);
     let requested = addresses(gateway, spec);
@@ -50,6 +52,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         defects: &gateway.defects,
         listeners: &spec.listeners,
         gateway: spec,
+        gateway_namespace: &key.namespace,
     };
     let mut listeners = listener::evaluate(world, holder);
     let sets = world.sets_of_gateway(key);

@@ -8,7 +8,9 @@ use crate::world::{kind_of_holder, kind_of_route};
 use portico_crds::condition::ListenerReason as Reason;
 use portico_crds::normal::{self, FromNamespaces, GatewaySpec, TlsMode as Mode};
 use portico_crds::{CutScope, Defect, Kind, NamespacedName};
-use portico_providers::{Certificate, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind, TlsMode};
+use portico_providers::{
+    Certificate, CertificateReference, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind, TlsMode,
+};
 use serde_json::Value;
 
 /// A listener on its way into the plan.
@@ -48,6 +50,7 @@ pub(super) struct Holder<'a> {
     pub listeners: &'a [normal::Listener],
     /// The spec of the Gateway, which has a say about every listener's TLS.
     pub gateway: &'a GatewaySpec,
+    pub gateway_namespace: &'a str,
 }
 
 /// Looks at every listener of an object, in the order of the spec, those that cannot be read included.
@@ -105,6 +108,7 @@ fn empty<'a>(holder: Holder<'a>, name: &str) -> Listener<'a> {
             unresolved: None,
             unprogrammable: None,
             overlapping: None,
+            warnings: Vec::new(),
         },
         spec: None,
         protocol: None,
@@ -188,14 +192,7 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
 }
 
 fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: &normal::Listener, path: &str) {
-    if holder.gateway.client_validation_on(listener.port).is_some() {
-        // Serving without the check would let in whom the author wants out.
-        let message = format!(
-            "spec.tls.frontend: certificates of clients cannot be checked yet, and port {} is not served without the check; remove it for this port",
-            listener.port
-        );
-        found.reject(Reason::UnsupportedValue, message);
-    }
+    client_validation(found, world, holder, listener.port);
     let Some(tls) = &listener.tls else {
         let message = format!("{path}.tls is missing: an HTTPS listener needs certificateRefs");
         found.report.unprogrammable = Some(Fault::new(Reason::InvalidTLSConfig, message));
@@ -216,13 +213,28 @@ fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: 
             Err(fault) => faults.push(fault),
         }
     }
+    let mut faults: Vec<_> = faults
+        .into_iter()
+        .map(|fault| {
+            let reason = match fault.reason {
+                Problem::Invalid => Reason::InvalidCertificateRef,
+                Problem::NotPermitted => Reason::RefNotPermitted,
+            };
+            Fault::new(reason, fault.message)
+        })
+        .collect();
+    let outdated = found.certificates.iter().filter_map(|certificate| {
+        let index = tls.certificate_refs.iter().position(|it| certificate.reference == reference_to(&holder.key.namespace, it));
+        certificate::out_of_date(world, &format!("{path}.tls.certificateRefs[{}]", index.unwrap_or_default()), certificate)
+    });
+    faults.extend(outdated.map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
+    // One condition has room for one reason: certificates come first, since without them nothing listens.
+    faults.extend(found.report.unresolved.take());
     if let Some(first) = faults.first() {
-        let reason = match first.reason {
-            Problem::Invalid => Reason::InvalidCertificateRef,
-            Problem::NotPermitted => Reason::RefNotPermitted,
-        };
-        // One condition has room for one reason: certificates come before kinds, since without them nothing listens.
-        found.report.unresolved = Some(Fault::new(reason, join(faults.into_iter().map(|fault| fault.message))));
+        found.report.unresolved = Some(Fault::new(first.reason, join(faults.iter().map(|fault| fault.message.clone()))));
+    }
+    if let Some(warning) = found.hostname.as_ref().and_then(|hostname| certificate::for_another_name(&found.certificates, hostname)) {
+        found.report.warnings.push(format!("{path}.tls.certificateRefs: {warning}"));
     }
     if found.certificates.is_empty() {
         let (reason, message) = match &found.report.unresolved {
@@ -231,4 +243,31 @@ fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: 
         };
         found.report.unprogrammable = Some(Fault::new(reason, message));
     }
+}
+
+fn reference_to(namespace: &str, reference: &normal::SecretRef) -> CertificateReference {
+    CertificateReference::Secret(reference.resolve(namespace))
+}
+
+/// What is to be said of the certificates that clients must show on a port.
+fn client_validation(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, port: u16) {
+    let Some(validation) = holder.gateway.client_validation_on(port) else { return };
+    let path = if holder.gateway.client_validation_by_port.contains_key(&port) {
+        format!("spec.tls.frontend.perPort[port {port}].tls.validation")
+    } else {
+        "spec.tls.frontend.default.validation".to_owned()
+    };
+    let (bundles, faults) = certificate::ca_bundles(world, holder.gateway_namespace, &path, &validation.ca_certificates);
+    if let Some(first) = faults.first() {
+        let message = join(faults.iter().map(|fault| fault.message.clone()));
+        if bundles.is_empty() {
+            found.reject(Reason::NoValidCACertificate, message.clone());
+        }
+        found.report.unresolved = Some(Fault::new(first.reason, message));
+    }
+    // Serving without the check would let in whom the author wants out.
+    found.reject(
+        Reason::UnsupportedValue,
+        format!("{path}: certificates of clients cannot be checked yet, and port {port} is not served without the check; remove it for this port"),
+    );
 }

@@ -12,7 +12,7 @@ use portico_providers::ListenerParent;
 /// Looks at a ListenerSet of a Gateway. Where it may not attach it has no listeners.
 pub(super) fn evaluate<'a>(
     world: &World,
-    gateway: &NamespacedName,
+    gateway: &'a NamespacedName,
     gateway_spec: &'a GatewaySpec,
     set: &'a Stored<ListenerSetSpec>,
 ) -> (ListenerSetReport, Vec<Listener<'a>>) {
@@ -39,6 +39,7 @@ pub(super) fn evaluate<'a>(
         defects: &set.defects,
         listeners: &spec.listeners,
         gateway: gateway_spec,
+        gateway_namespace: &gateway.namespace,
     };
     (report, listener::evaluate(world, holder))
 }

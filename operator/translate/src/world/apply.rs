@@ -5,7 +5,7 @@
 
 use super::object;
 use super::reference::Holder;
-use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, reference, route_kind};
+use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, reference, route_kind, secret};
 use portico_crds::normal::{FromNamespaces, Grant};
 use portico_crds::{GATEWAY_GROUP, Kind, NamespacedName};
 use portico_providers::{ListenerParent, RouteId, UnitId};
@@ -20,6 +20,7 @@ impl World {
         let (kind, key, object) = match event {
             Event::Upsert { kind, object } => (kind, object::Meta::of(&object).key, Some(object)),
             Event::Delete { kind, key } => (kind, key, None),
+            Event::Now(now) => return self.apply_time(now),
         };
         if let Some(kind) = route_kind(kind) {
             return self.apply_route(RouteId { kind, key }, object);
@@ -40,13 +41,10 @@ impl World {
                 self.units_of_routes(routes.iter())
             }
             Kind::EndpointSlice => self.apply_slice(&key, object.as_deref().and_then(object::slice)),
-            Kind::Secret => {
-                let new = object.as_deref().map(object::secret);
-                let changed = replace(&mut self.secrets, &key, new);
-                Impact {
-                    units: if changed { self.units_of_holders(self.secrets_of.sources(&key)) } else { BTreeSet::new() },
-                    ..Impact::default()
-                }
+            Kind::Secret => self.apply_secret(&key, object.as_deref().map(secret::secret)),
+            Kind::ConfigMap => {
+                let changed = replace(&mut self.ca_bundles, &key, object.as_deref().map(secret::ca_bundle));
+                Impact { units: if changed { self.live(self.ca_bundles_of.sources(&key)) } else { BTreeSet::new() }, ..Impact::default() }
             }
             Kind::CustomResourceDefinition => self.apply_crd(&key.name, object.as_deref()),
             _ => Impact::default(),
@@ -90,7 +88,9 @@ impl World {
         let gateway = new.map(object::gateway);
         self.class_of.set(&key, one(gateway.as_ref().map(|it| it.class().to_owned())));
         let secrets = gateway.as_ref().map(reference::secrets_of_gateway).unwrap_or_default();
-        self.set_references((ListenerParent::Gateway, key.clone()), secrets);
+        let bundles = gateway.as_ref().map(reference::ca_bundles).unwrap_or_default();
+        self.set_references((ListenerParent::Gateway, key.clone()), secrets, &bundles);
+        self.ca_bundles_of.set(&key, bundles);
         let parameters = gateway.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.parameters_ref.as_ref());
         self.profile_of_gateway.set(&key, one(parameters.and_then(|it| reference::profile_of(it, &key.namespace))));
         replace_raw(&mut self.gateways, &key, gateway);
@@ -117,7 +117,8 @@ impl World {
         let mut units = self.live(self.gateway_of_set.targets(&key));
         let was_served = self.reports_on_object(Kind::ListenerSet, &key);
         let set = new.map(object::listener_set);
-        self.set_references((ListenerParent::ListenerSet, key.clone()), set.as_ref().map(reference::secrets_of_set).unwrap_or_default());
+        let secrets = set.as_ref().map(reference::secrets_of_set).unwrap_or_default();
+        self.set_references((ListenerParent::ListenerSet, key.clone()), secrets, &BTreeSet::new());
         self.gateway_of_set.set(&key, one(set.as_ref().and_then(object::parent_of_set)));
         self.namespace_of_set.set(&key, one(set.as_ref().map(|_| key.namespace.clone())));
         replace_raw(&mut self.listener_sets, &key, set);
@@ -128,8 +129,8 @@ impl World {
     }
 
     /// What an object that holds listeners refers to.
-    fn set_references(&mut self, holder: Holder, secrets: BTreeSet<NamespacedName>) {
-        self.holder_crossings.set(&holder, reference::crossings(&holder.1.namespace, &secrets));
+    fn set_references(&mut self, holder: Holder, secrets: BTreeSet<NamespacedName>, bundles: &BTreeSet<NamespacedName>) {
+        self.holder_crossings.set(&holder, reference::crossings(&holder.1.namespace, secrets.iter().chain(bundles)));
         self.secrets_of.set(&holder, secrets);
     }
 
@@ -223,6 +224,30 @@ impl World {
         };
         let gateways = of_routes.into_iter().filter(selects_routes).chain(of_sets.filter(selects_sets));
         Impact { units: self.live(gateways), ..Impact::default() }
+    }
+
+    fn apply_secret(&mut self, key: &NamespacedName, new: Option<secret::Secret>) -> Impact {
+        let turns = |secret: Option<&secret::Secret>| -> Vec<_> {
+            let leaf = secret.and_then(|it| it.certificate.as_ref().ok());
+            leaf.into_iter().flat_map(|leaf| [&leaf.not_before, &leaf.not_after]).map(|time| (time.clone(), key.clone())).collect()
+        };
+        for turn in turns(self.secrets.get(key)) {
+            self.turns.remove(&turn);
+        }
+        self.turns.extend(turns(new.as_ref()));
+        let changed = replace(&mut self.secrets, key, new);
+        let units = if changed { self.units_of_holders(self.secrets_of.sources(key)) } else { BTreeSet::new() };
+        Impact { units, ..Impact::default() }
+    }
+
+    /// Concerns the units of the certificates that begin or end to be valid between the time before and now.
+    fn apply_time(&mut self, now: String) -> Impact {
+        let end = |time: &str| (time.to_owned(), NamespacedName::default());
+        let before = self.now.replace(now.clone()).unwrap_or_default();
+        let (from, to) = if before <= now { (before, now) } else { (now, before) };
+        let turned = self.turns.range(end(&from)..).take_while(|(time, _)| *time <= to);
+        let holders: Vec<_> = turned.flat_map(|(_, secret)| self.secrets_of.sources(secret)).collect();
+        Impact { units: self.units_of_holders(holders.into_iter()), ..Impact::default() }
     }
 
     fn apply_slice(&mut self, key: &NamespacedName, new: Option<object::Slice>) -> Impact {

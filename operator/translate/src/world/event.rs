@@ -23,6 +23,8 @@ pub enum Event {
         /// Its namespace (empty for cluster-scoped kinds) and name.
         key: NamespacedName,
     },
+    /// The time: RFC 3339 in UTC with whole seconds, as Kubernetes writes it. Certificates begin and end to be valid by it; the crate has no clock.
+    Now(String),
 }
 
 /// What an event can affect; nothing outside of it can come out differently than before.

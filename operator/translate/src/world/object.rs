@@ -275,22 +275,6 @@ pub(crate) fn slice(raw: &Value) -> Option<Slice> {
     })
 }
 
-/// What the world keeps of a Secret: no content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Secret {
-    pub r#type: String,
-    /// Keys of `data` and `stringData` that are not empty.
-    pub keys: BTreeSet<String>,
-}
-
-pub(crate) fn secret(raw: &Value) -> Secret {
-    let keys = ["data", "stringData"].into_iter().filter_map(|field| raw.get(field).and_then(Value::as_object)).flatten();
-    Secret {
-        r#type: raw.get("type").and_then(Value::as_str).unwrap_or("Opaque").to_owned(),
-        keys: keys.filter(|(_, value)| value.as_str() != Some("")).map(|(key, _)| key.clone()).collect(),
-    }
-}
-
 pub(crate) fn labels(raw: &Value) -> BTreeMap<String, String> {
     let labels = raw.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()

@@ -51,6 +51,14 @@ pub(super) fn secrets_of_set(set: &Stored<ListenerSetSpec>) -> BTreeSet<Namespac
     set.spec.as_ref().map(|spec| secrets(&set.meta.key.namespace, &spec.listeners, None)).unwrap_or_default()
 }
 
+/// The bundles of certificate authorities that a Gateway names for its clients' certificates.
+pub(super) fn ca_bundles(gateway: &StoredGateway) -> BTreeSet<NamespacedName> {
+    let Some(spec) = &gateway.spec else { return BTreeSet::new() };
+    let validations = spec.client_validation.iter().chain(spec.client_validation_by_port.values().flatten());
+    let references = validations.flat_map(|it| &it.ca_certificates).filter(|it| it.known_kind() == Some(Kind::ConfigMap));
+    references.map(|it| it.resolve(&gateway.meta.key.namespace)).collect()
+}
+
 fn secrets(namespace: &str, listeners: &[Listener], further: Option<&SecretRef>) -> BTreeSet<NamespacedName> {
     let of_listeners = listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificate_refs);
     of_listeners.chain(further).filter(|it| it.is_secret()).map(|it| it.resolve(namespace)).collect()
