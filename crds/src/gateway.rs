@@ -24,53 +24,37 @@ pub use api::{
     tlsroutes::{TlsRoute, TlsRouteSpec},
 };
 
-/// The spec of a TCPRoute (`gateway.networking.k8s.io/v1`).
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[kube(
-    group = "gateway.networking.k8s.io",
-    version = "v1",
-    kind = "TCPRoute",
-    root = "TcpRoute",
-    plural = "tcproutes",
-    namespaced,
-    status = "RouteStatus",
-    derive = "PartialEq",
-    derive = "Default",
-    schema = "disabled"
-)]
-#[serde(rename_all = "camelCase")]
-pub struct TcpRouteSpec {
-    /// What the route attaches to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_refs: Option<Vec<ParentReference>>,
-    /// Exactly one rule (Gateway API v1.7.0).
-    #[serde(default)]
-    pub rules: Vec<L4RouteRule>,
+/// Defines a route of the transport layer: TCPRoute and UDPRoute differ in nothing but their names.
+macro_rules! l4_route {
+    ($spec:ident, $kind:tt, $root:tt, $plural:tt) => {
+        #[doc = concat!("The spec of a ", $kind, " (`gateway.networking.k8s.io/v1`).")]
+        #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[kube(
+                    group = "gateway.networking.k8s.io",
+                    version = "v1",
+                    kind = $kind,
+                    root = $root,
+                    plural = $plural,
+                    namespaced,
+                    status = "RouteStatus",
+                    derive = "PartialEq",
+                    derive = "Default",
+                    schema = "disabled"
+                )]
+        #[serde(rename_all = "camelCase")]
+        pub struct $spec {
+            /// What the route attaches to.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub parent_refs: Option<Vec<ParentReference>>,
+            /// Exactly one rule (Gateway API v1.7.0).
+            #[serde(default)]
+            pub rules: Vec<L4RouteRule>,
+        }
+    };
 }
 
-/// The spec of a UDPRoute (`gateway.networking.k8s.io/v1`).
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[kube(
-    group = "gateway.networking.k8s.io",
-    version = "v1",
-    kind = "UDPRoute",
-    root = "UdpRoute",
-    plural = "udproutes",
-    namespaced,
-    status = "RouteStatus",
-    derive = "PartialEq",
-    derive = "Default",
-    schema = "disabled"
-)]
-#[serde(rename_all = "camelCase")]
-pub struct UdpRouteSpec {
-    /// What the route attaches to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_refs: Option<Vec<ParentReference>>,
-    /// Exactly one rule (Gateway API v1.7.0).
-    #[serde(default)]
-    pub rules: Vec<L4RouteRule>,
-}
+l4_route!(TcpRouteSpec, "TCPRoute", "TcpRoute", "tcproutes");
+l4_route!(UdpRouteSpec, "UDPRoute", "UdpRoute", "udproutes");
 
 /// A rule of a TCPRoute or UDPRoute.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

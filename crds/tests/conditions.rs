@@ -52,7 +52,8 @@ fn every_word_is_a_constant_of_gateway_api() {
     // InvalidTLSConfig is a word of the implementer's guide.
     check(&["ListenerConditionReason", "ListenerEntryConditionReason"], words!(ListenerReason), &["InvalidTLSConfig"]);
     check(&["ListenerSetConditionType"], words!(ListenerSetCondition), &[]);
-    check(&["ListenerSetConditionReason"], words!(ListenerSetReason), &[]);
+    // ParentNotProgrammed stands in the documentation of Programmed, without a constant.
+    check(&["ListenerSetConditionReason"], words!(ListenerSetReason), &["ParentNotProgrammed"]);
     check(&["RouteConditionType"], words!(RouteCondition), &[]);
     check(&["RouteConditionReason"], words!(RouteReason), &[]);
     check(&["PolicyConditionType"], words!(PolicyCondition), &[]);

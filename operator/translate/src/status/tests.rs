@@ -183,3 +183,112 @@ fn there_are_never_more_than_eight_conditions() {
     assert_eq!(conditions.len(), 8);
     assert_eq!(conditions[7]["type"], "Accepted");
 }
+
+mod foreign_words {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Any JSON, as odd as another controller (or a newer API) may write it.
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_filter_map("finite", |it| serde_json::Number::from_f64(it).map(Value::Number)),
+            "\\PC{0,6}".prop_map(Value::from),
+            Just(json!("18446744073709551616")),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-zA-Z]{1,5}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// An entry of another controller: its name, none at all, or no text.
+    fn foreign_entry() -> impl Strategy<Value = Value> {
+        let name = prop_oneof![
+            Just(json!("example.com/other")),
+            Just(json!("gateway.networking.k8s.io/stale-controller")),
+            Just(Value::Null),
+            Just(json!(7))
+        ];
+        (name, json_value(), json_value(), json_value(), any::<bool>()).prop_map(|(name, parent, conditions, odd, named)| {
+            let mut entry = json!({"parentRef": parent, "conditions": conditions, "odd": odd});
+            if named {
+                entry["controllerName"] = name;
+            }
+            entry
+        })
+    }
+
+    fn foreign_condition() -> impl Strategy<Value = Value> {
+        (json_value(), "[a-z]{1,4}\\.com/[A-Z][a-z]{0,3}")
+            .prop_map(|(odd, name)| json!({"type": name, "status": odd, "observedGeneration": 99, "odd": odd}))
+    }
+
+    fn is_ours(entry: &Value) -> bool {
+        entry.get("controllerName").and_then(Value::as_str) == Some(CONTROLLER_NAME)
+    }
+
+    /// The bytes of everything foreign in a list, in its order.
+    fn foreign(list: &Value) -> Vec<String> {
+        list.as_array().into_iter().flatten().filter(|entry| !is_ours(entry)).map(Value::to_string).collect()
+    }
+
+    fn foreign_conditions(holder: &Value) -> Vec<String> {
+        let list = holder["conditions"].as_array().into_iter().flatten();
+        let odd = |it: &&Value| it["type"].as_str().is_none_or(|name| name.contains('/'));
+        list.filter(odd).map(Value::to_string).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Entries, conditions and fields of others stay byte for byte and in their order; a second merge finds nothing to write.
+        #[test]
+        fn stay_in_routes(
+            entries in prop::collection::vec(prop_oneof![
+                3 => foreign_entry(),
+                1 => prop::sample::select(vec!["web", "old", "inner"]).prop_map(|name| ours(name, json!([condition("Accepted", "False", 1)]))),
+            ], 0..8),
+            conditions in prop::collection::vec(foreign_condition(), 0..4),
+            field in json_value(),
+        ) {
+            let mut entries = entries;
+            let mut own = ours("web", Value::Array(conditions));
+            own["odd"] = field.clone();
+            let at = entries.len() / 2;
+            entries.retain(|entry| !(is_ours(entry) && entry["parentRef"]["name"] == "web"));
+            entries.insert(at.min(entries.len()), own.clone());
+            let raw = json!({"metadata": {"generation": 2}, "status": {"parents": entries, "odd": field}});
+            let status = merge(&raw, &desired(&["web"], &["inner"]), NOW).unwrap();
+            prop_assert_eq!(foreign(&status["parents"]), foreign(&raw["status"]["parents"]));
+            prop_assert_eq!(status["odd"].to_string(), field.to_string());
+            let mine = status["parents"].as_array().unwrap().iter().find(|it| is_ours(it) && it["parentRef"]["name"] == "web").unwrap();
+            prop_assert_eq!(mine["odd"].to_string(), field.to_string());
+            prop_assert_eq!(foreign_conditions(mine), foreign_conditions(&own));
+            prop_assert!(!status["parents"].as_array().unwrap().iter().any(|it| it["parentRef"]["name"] == "old" && is_ours(it)));
+            let again = json!({"metadata": {"generation": 2}, "status": status});
+            prop_assert_eq!(merge(&again, &desired(&["web"], &["inner"]), "2030-01-01T00:00:00Z"), None);
+        }
+
+        /// The same for Gateways and their listeners.
+        #[test]
+        fn stay_in_objects(
+            conditions in prop::collection::vec(foreign_condition(), 0..6),
+            of_listener in prop::collection::vec(foreign_condition(), 0..6),
+            field in json_value(),
+        ) {
+            let listener = json!({"name": "http", "conditions": of_listener, "odd": field});
+            let raw = json!({"status": {"conditions": conditions, "listeners": [listener], "odd": field, "addresses": [{"type": "odd", "value": "x"}]}});
+            let wanted = || object(vec![Condition::yes(GatewayCondition::Accepted, GatewayReason::Accepted, "ok")]);
+            let status = merge(&raw, &wanted(), NOW).unwrap();
+            prop_assert_eq!(foreign_conditions(&status), foreign_conditions(&raw["status"]));
+            prop_assert_eq!(foreign_conditions(&status["listeners"][0]), foreign_conditions(&listener));
+            prop_assert_eq!((status["odd"].to_string(), status["listeners"][0]["odd"].to_string()), (field.to_string(), field.to_string()));
+            prop_assert_eq!(merge(&json!({"status": status}), &wanted(), "2030-01-01T00:00:00Z"), None);
+        }
+    }
+}
