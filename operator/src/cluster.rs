@@ -25,6 +25,16 @@ pub trait Cluster: Send + Sync + 'static {
     async fn write_finalizers(&self, kind: Kind, object: &Value, finalizers: Vec<String>) -> Result<Value, ClusterError>;
 }
 
+/// Where Events go.
+#[async_trait]
+pub trait EventSink: Send + Sync + 'static {
+    /// Makes an Event of `events.k8s.io/v1`, whole, with its name.
+    async fn create_event(&self, event: Value) -> Result<(), ClusterError>;
+
+    /// Changes fields of one.
+    async fn patch_event(&self, namespace: &str, name: &str, patch: Value) -> Result<(), ClusterError>;
+}
+
 /// Why a write did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterError {

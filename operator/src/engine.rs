@@ -1,6 +1,6 @@
 //! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::objects::Objects;
 use crate::queue::Finish;
 use crate::status::StatusWriter;
 use crate::targets::Targets;
-use crate::witness::{Telling, Witness};
+use crate::witness::{News, Telling, Witness};
 
 /// Makes passes. Passes over different units may run at the same time, passes over one may not: the queue sees to that.
 pub struct Engine<P> {
@@ -30,7 +30,16 @@ pub struct Engine<P> {
     targets: Arc<Targets<P>>,
     metrics: Arc<Metrics>,
     witness: Arc<dyn Witness>,
-    stale: Mutex<BTreeSet<UnitId>>,
+    stale: Mutex<BTreeMap<UnitId, Doubt>>,
+}
+
+/// Why the cache is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// The sweep looks for what was changed from outside.
+    Swept,
+    /// The cloud was still at work when it was last looked at.
+    Unsettled,
 }
 
 /// What a pass came to.
@@ -105,7 +114,16 @@ impl<P: Provider> Engine<P> {
 
     /// The next pass over this unit asks the cloud, whatever the cache says.
     pub fn mark_stale(&self, unit: UnitId) {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(unit);
+        self.doubt(unit, Doubt::Swept);
+    }
+
+    fn doubt(&self, unit: UnitId, doubt: Doubt) {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, doubt);
+    }
+
+    fn tell(&self, unit: &UnitId, news: &News<'_>) {
+        self.metrics.standing.note(unit, news);
+        self.witness.told(unit, news);
     }
 
     /// Makes one pass.
@@ -114,10 +132,11 @@ impl<P: Provider> Engine<P> {
             return Finish::Done;
         }
         let begun = Instant::now();
-        let fresh = self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        let doubt = self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        let fresh = doubt.is_some();
         let state = self.world.read().unit_state(unit);
         let passed = match state {
-            UnitState::Live => self.serve(unit, fresh).await,
+            UnitState::Live => self.serve(unit, doubt).await,
             UnitState::Held => Ok(Passed::Nothing),
             UnitState::Deleting => self.remove(unit).await,
             UnitState::Absent => self.forget(unit, fresh).await,
@@ -134,17 +153,19 @@ impl<P: Provider> Engine<P> {
         match passed {
             Ok(Passed::Done | Passed::Nothing) => Finish::Done,
             Ok(Passed::LookAgain(pause)) => {
-                self.mark_stale(unit.clone());
+                self.doubt(unit.clone(), Doubt::Unsettled);
                 Finish::Again(pause)
             }
             Ok(Passed::Waiting(pause)) => Finish::Again(pause),
             Err(PassError::Provider(ProviderError::NotLeader)) => Finish::Done,
             Err(error) => {
-                if fresh {
-                    self.mark_stale(unit.clone());
+                if let Some(doubt) = doubt {
+                    self.doubt(unit.clone(), doubt);
                 }
                 let again = !matches!(&error, PassError::Provider(error) if !error.is_retryable());
-                warn!(%unit, %error, class = error.class(), again, "the pass failed");
+                let class = error.class();
+                warn!(%unit, %error, class, again, "the pass failed");
+                self.tell(unit, &News::Failed { error: &error.to_string(), class, again });
                 // What no repetition can help waits for an event, or for the sweep.
                 if again { Finish::Failed } else { Finish::Done }
             }
@@ -152,7 +173,7 @@ impl<P: Provider> Engine<P> {
     }
 
     /// Serves a unit.
-    async fn serve(&self, unit: &UnitId, fresh: bool) -> Result<Passed, PassError> {
+    async fn serve(&self, unit: &UnitId, doubt: Option<Doubt>) -> Result<Passed, PassError> {
         let translation = translate(&self.world.read(), unit);
         let Some(mut translation) = translation else { return Ok(Passed::Nothing) };
         let Some(plan) = translation.plan.take() else {
@@ -167,17 +188,21 @@ impl<P: Provider> Engine<P> {
             return Err(error.into());
         }
         let compiled = self.provider.compile(&self.cluster, &plan);
+        self.tell(unit, &News::Refused(&compiled.refusals));
         report.refuse(&compiled.refusals);
         self.targets.bind(unit, compiled.bindings);
-        let outcome = self.bring_about(unit, &plan, &compiled.stack, fresh, &report).await;
+        let outcome = self.bring_about(unit, &plan, &compiled.stack, doubt, &report).await;
         match &outcome {
-            Ok((outcome, _)) => report.finish(outcome),
+            Ok((outcome, _)) => {
+                self.tell(unit, &News::Passed(outcome));
+                report.finish(outcome);
+            }
             Err(PassError::Provider(error)) => report.fail(error),
             Err(PassError::Cluster(_)) => {}
         }
         self.say(unit, &report);
         self.targets.made(unit);
-        if fresh {
+        if doubt.is_some() {
             self.targets.recheck(unit);
         }
         let (outcome, waiting) = outcome?;
@@ -194,10 +219,10 @@ impl<P: Provider> Engine<P> {
         unit: &UnitId,
         plan: &Plan,
         stack: &P::Stack,
-        fresh: bool,
+        doubt: Option<Doubt>,
         report: &Report,
     ) -> Result<(Outcome, Option<Duration>), PassError> {
-        let observed = self.provider.observe(stack, fresh).await?;
+        let observed = self.provider.observe(stack, doubt.is_some()).await?;
         let changes = self.provider.diff(stack, &observed)?;
         let closed = self.targets.wait_for(unit, &gate::needed(&changes));
         let (changes, waiting) = gate::split(changes, &closed.sets);
@@ -206,8 +231,9 @@ impl<P: Provider> Engine<P> {
             info!(%unit, waiting, target_sets, "changes wait until their targets take requests");
         }
         if !changes.is_empty() {
-            if fresh {
+            if doubt == Some(Doubt::Swept) {
                 self.metrics.drift.inc();
+                self.tell(unit, &News::Drifted);
             }
             info!(%unit, changes = changes.len(), "changes");
             // What translation found out need not wait for the cloud.
@@ -252,6 +278,7 @@ impl<P: Provider> Engine<P> {
         if let Some(pause) = self.clear(unit).await? {
             return Ok(Passed::LookAgain(pause));
         }
+        self.tell(unit, &News::Removed);
         if let Some(gateway) = unit.gateway() {
             self.objects.set_finalizer(Kind::Gateway, gateway, FINALIZER, false).await?;
         }
@@ -279,6 +306,7 @@ impl<P: Provider> Engine<P> {
         self.status.forget(unit);
         self.targets.bind(unit, Vec::new());
         if !orphan {
+            self.tell(unit, &News::Removed);
             return Ok(Passed::Nothing);
         }
         if let Some(gateway) = unit.gateway()
@@ -289,10 +317,11 @@ impl<P: Provider> Engine<P> {
         }
         warn!(%unit, "the cloud still has a load balancer of a Gateway that is gone; deleting it");
         self.metrics.orphans.inc();
-        match self.clear(unit).await? {
-            Some(pause) => Ok(Passed::LookAgain(pause)),
-            None => Ok(Passed::Done),
+        if let Some(pause) = self.clear(unit).await? {
+            return Ok(Passed::LookAgain(pause));
         }
+        self.tell(unit, &News::Removed);
+        Ok(Passed::Done)
     }
 
     fn say(&self, unit: &UnitId, report: &Report) {
@@ -318,7 +347,7 @@ impl<P: Provider> Engine<P> {
         match self.objects.set_finalizer(Kind::GatewayClass, &key, CLASS_FINALIZER, ours && used).await {
             Ok(_) => Finish::Done,
             Err(error) => {
-                warn!(class = name, %error, "the class's finalizer cannot be written; trying again");
+                warn!(kind = %Kind::GatewayClass, object = name, %error, "the class's finalizer cannot be written; trying again");
                 Finish::Failed
             }
         }

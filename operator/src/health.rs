@@ -1,8 +1,8 @@
 //! `/healthz`, `/readyz` and `/metrics` on one address.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use axum::Router;
@@ -19,13 +19,19 @@ use crate::metrics::Metrics;
 #[derive(Default)]
 pub struct Health {
     ready: AtomicBool,
+    waiting: Mutex<String>,
     metrics: Arc<Metrics>,
 }
 
 impl Health {
     /// Not ready yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { ready: AtomicBool::new(false), metrics }
+        Self { metrics, ..Self::default() }
+    }
+
+    /// What is waited for until the process is ready, for a person.
+    pub fn set_waiting(&self, what: impl Into<String>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
     }
 
     /// All stores are synced: a replica that is ready could take over at once, whether or not it leads.
@@ -57,7 +63,11 @@ impl Health {
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    if health.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the stores are not synced yet\n") }
+    if health.is_ready() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let waiting = health.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: waiting for {waiting}\n"))
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {

@@ -13,6 +13,7 @@ pub mod cluster;
 #[cfg(feature = "embedded-cloud")]
 pub mod demo;
 pub mod engine;
+pub mod events;
 pub mod gate;
 pub mod health;
 pub mod install;

@@ -1,5 +1,7 @@
 //! What the operator counts; `/metrics` shows it in the OpenMetrics text format.
 
+mod standing;
+
 use std::sync::Mutex;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -8,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+pub use standing::Standing;
 
 /// One label: how something ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,10 +47,17 @@ pub struct ChangeLabels {
     pub result: String,
 }
 
+/// One label: what became of an Event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EventLabels {
+    /// `written`, `counted`, `dropped` or `failed`.
+    pub result: &'static str,
+}
+
 /// One label: which queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct QueueLabel {
-    /// `units` or `targets`.
+    /// `units`, `targets` or `statuses`.
     pub queue: String,
 }
 
@@ -81,6 +92,10 @@ pub struct Metrics {
     pub leader: Gauge,
     /// Load balancers that the world asks for.
     pub units: Gauge,
+    /// Kubernetes Events.
+    pub events: Family<EventLabels, Counter>,
+    /// Where load balancers stand, and what of them is refused.
+    pub standing: Standing,
 }
 
 impl Default for Metrics {
@@ -101,6 +116,8 @@ impl Default for Metrics {
             orphans: Counter::default(),
             leader: Gauge::default(),
             units: Gauge::default(),
+            events: Family::default(),
+            standing: Standing::default(),
         };
         if let Ok(mut r) = metrics.registry.lock() {
             r.register("watch_events", "Objects seen by watches", metrics.watch_events.clone());
@@ -117,6 +134,9 @@ impl Default for Metrics {
             r.register("orphans", "Load balancers left behind by Gateways that are gone", metrics.orphans.clone());
             r.register("leader", "1 while this replica leads", metrics.leader.clone());
             r.register("units", "Load balancers asked for", metrics.units.clone());
+            r.register("events", "Kubernetes Events", metrics.events.clone());
+            r.register("load_balancers", "Load balancers by where they stand", metrics.standing.states.clone());
+            r.register("refusals", "What is refused now, by cause", metrics.standing.refusals.clone());
         }
         metrics
     }

@@ -17,18 +17,21 @@ use tracing::{error, info, warn};
 
 use crate::cli::RunArguments;
 use crate::cluster::KubeCluster;
+use crate::events::{EventWitness, Recorder};
 use crate::health::Health;
 use crate::keeper::{Keeper, SharedWorld};
 use crate::lease::{Elector, Holder, LeaseTimes};
 use crate::metrics::Metrics;
 use crate::operator::{Limits, Operator, OperatorParts};
 use crate::watch::{Discovery, Installed, Sighting, watch};
-use crate::witness::LogWitness;
 
 /// Competes for the lease until it is told to stop; an error if a lease that was held is lost.
 type Election = std::pin::Pin<Box<dyn Future<Output = Result<(), crate::lease::LeaseError>> + Send>>;
 
-/// How often missing kinds are looked for, at first and later.
+/// How often kinds without which there is nothing to do are looked for.
+const MISSING: Duration = Duration::from_secs(2);
+
+/// How often other kinds that are missing are looked for.
 const REDISCOVER: Duration = Duration::from_secs(10);
 
 /// How long work under way may take to end.
@@ -39,6 +42,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stop = crate::shutdown::on_signal()?;
     let metrics = Arc::new(Metrics::default());
     let health = Arc::new(Health::new(metrics.clone()));
+    health.set_waiting("the API server");
     let (address, serving) = health.clone().serve(arguments.listen, stop.clone()).await?;
     tokio::spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), %address, "portico starts; /healthz, /readyz and /metrics are served");
@@ -68,18 +72,25 @@ struct Session {
 impl Session {
     async fn run<P: Provider>(self, provider: Arc<P>, stop: CancellationToken) -> anyhow::Result<()> {
         let discovery = Discovery::new(self.client.clone());
-        let Some(installed) = discovery.wait(Duration::from_secs(2), &stop).await else { return Ok(()) };
+        let health = self.health.clone();
+        let Some(installed) = discovery.wait(MISSING, &stop, |what| health.set_waiting(what)).await else { return Ok(()) };
+        self.health.set_waiting("the first lists of all kinds");
         let holder = Arc::new(if self.arguments.no_leader_election { Holder::unrivalled() } else { Holder::default() });
         let leadership: Arc<dyn Leadership> = holder.clone();
         let world = SharedWorld::default();
+        let cluster = Arc::new(KubeCluster::new(self.client.clone()));
+        // Events are written until everything else has ended.
+        let (events, told) = (CancellationToken::new(), TaskTracker::new());
+        let (recorder, writing) = Recorder::new(cluster.clone(), instance(), self.metrics.clone(), events.clone());
+        told.spawn(writing);
         let operator = Operator::new(OperatorParts {
             provider,
             cluster_id: self.cluster_id.clone(),
             world: world.clone(),
-            cluster: Arc::new(KubeCluster::new(self.client.clone())),
+            cluster,
             leadership,
             metrics: self.metrics.clone(),
-            witness: Arc::new(LogWitness),
+            witness: Arc::new(EventWitness::new(world.clone(), recorder, self.arguments.sweep_interval)),
         });
 
         // Watches and the keeper live until everything else has ended: a pass that ends late still sees its events.
@@ -102,6 +113,9 @@ impl Session {
         watches.cancel();
         tracker.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), tracker.wait()).await;
+        events.cancel();
+        told.close();
+        let _ = tokio::time::timeout(Duration::from_secs(5), told.wait()).await;
         self.metrics.leader.set(0);
         if let Err(lost) = lease {
             error!(%lost, "stopped; start again to compete for the lease");
@@ -166,8 +180,7 @@ impl Session {
                 }),
             );
         }
-        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "portico".to_owned());
-        let identity = format!("{host}_{}", uuid::Uuid::new_v4());
+        let identity = format!("{}_{}", instance(), uuid::Uuid::new_v4());
         let name = &self.arguments.lease_name;
         let elector = Elector::new(self.client.clone(), &self.lease_namespace, name, identity, LeaseTimes::default(), holder);
         (elector.leading(), Box::pin(elector.run(stop)))
@@ -207,6 +220,11 @@ impl Session {
         sweep.abort();
         Ok(())
     }
+}
+
+/// This replica's name: its Pod's.
+fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| "portico".to_owned())
 }
 
 /// Waits until it is true; false if `stop` came first.

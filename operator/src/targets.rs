@@ -325,7 +325,7 @@ impl<P: Provider> Targets<P> {
             }
             Err(ProviderError::NotLeader) => Finish::Done,
             Err(error) => {
-                warn!(target_set = %sink, service = %binding.source.service, error = %error, "targets cannot be brought up to date");
+                warn!(%unit, target_set = %sink, service = %binding.source.service, %error, class = error.class(), "targets cannot be brought up to date");
                 if error.is_retryable() { Finish::Failed } else { Finish::Done }
             }
         }

@@ -100,3 +100,71 @@ async fn a_plan_tells_what_it_may_not_read() {
     assert!(err.contains("may not be listed") || err.contains("shop/nobody is no Gateway"), "{err}");
     cloud.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_operator_starts_before_the_crds_and_goes_on_when_they_come() {
+    let kubernetes = [Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::ConfigMap, Kind::CustomResourceDefinition];
+    let (server, cloud) = (ApiServer::start(kubernetes).await, cloud().await);
+    let operator = Operator::start(&server, &cloud, &[]).await;
+    let missing = "not ready: waiting for the Gateway API CRDs: GatewayClass, Gateway, HTTPRoute\n";
+    until("readiness names what is missing", async || (operator.get("/readyz").await == (503, missing.to_owned())).then_some(())).await;
+    assert_eq!(operator.get("/healthz").await.0, 200);
+    // Those of an old bundle, without ListenerSets.
+    for kind in [Kind::GatewayClass, Kind::Gateway, Kind::HttpRoute, Kind::ReferenceGrant, Kind::LoadBalancerProfile] {
+        server.install(kind);
+    }
+    server.apply(&shop("a", &["198.19.0.2"]));
+    operator.ready().await;
+    programmed(&server).await;
+    // A kind that comes later is watched.
+    server.install(Kind::ListenerSet);
+    let watched = "GET /apis/gateway.networking.k8s.io/v1/listenersets";
+    until("ListenerSets are watched", async || server.requests().iter().any(|it| it.starts_with(watched)).then_some(())).await;
+    // Every line of the log is an object with the fields that the documentation names.
+    let log = operator.log();
+    assert!(log.iter().all(|line| line.get("level").is_some() && line.get("message").is_some()), "{log:?}");
+    assert!(log.iter().any(|line| line.get("missing").is_some()), "{log:?}");
+    assert!(log.iter().any(|line| line.get("unit") == Some(&json!("gateway/shop/edge"))), "{log:?}");
+    assert_eq!(operator.end().await, Some(0));
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
+async fn events_tell_a_person_what_matters_and_a_restart_repeats_nothing() {
+    let (server, cloud) = (ApiServer::start(Kind::ALL).await, cloud().await);
+    let mirror = "rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}], backendRefs: [{name: web, port: 80}]}, \
+                  {matches: [{path: {value: /a}}], backendRefs: [{name: web, port: 80}]}]";
+    server.apply(&shop("a", &["198.19.0.2"]).replace("rules: [{backendRefs: [{name: web, port: 80}]}]", mirror));
+    let operator = Operator::start(&server, &cloud, &[]).await;
+    programmed(&server).await;
+    let told = |reason: &str| {
+        let found = server.events().into_iter().find(|event| event["reason"] == reason);
+        async move { found }
+    };
+    let served = until("an Event that it serves", async || told("Programmed").await).await;
+    assert_eq!(served.pointer("/regarding/name"), Some(&json!("edge")));
+    assert_eq!(served.pointer("/reportingController"), Some(&json!("portico.dev/gateway-controller")));
+    let refused = until("an Event of the refusal", async || told("Refused").await).await;
+    assert_eq!(refused.pointer("/regarding/kind"), Some(&json!("HTTPRoute")));
+    assert!(refused["note"].as_str().unwrap().contains("does not mirror"), "{refused}");
+    until("the route's status says so too", async || {
+        server.read(Kind::HttpRoute, &NamespacedName::new("shop", "web"))?.to_string().contains("does not mirror").then_some(())
+    })
+    .await;
+    let metrics = operator.get("/metrics").await.1;
+    assert!(metrics.contains("portico_load_balancers{state=\"active\"} 1"), "{metrics}");
+    assert!(metrics.contains("portico_refusals{cause=\"unsupported\"} 1"), "{metrics}");
+    assert_eq!(operator.end().await, Some(0));
+
+    let before = server.events().len();
+    let operator = Operator::start(&server, &cloud, &[]).await;
+    operator.ready().await;
+    until("a pass after the restart", async || {
+        operator.get("/metrics").await.1.contains("portico_load_balancers{state=\"active\"} 1").then_some(())
+    })
+    .await;
+    assert_eq!(operator.end().await, Some(0));
+    let after = server.events();
+    assert_eq!(after.len(), before, "{after:?}");
+    cloud.shutdown().await;
+}

@@ -15,6 +15,8 @@ mod commands;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod engine;

@@ -82,16 +82,31 @@ pub enum Residue {
     NoTraffic,
 }
 
+impl Refusal {
+    /// Cause, consequence and remedy, without the field: what several refusals may have in common.
+    pub fn why(&self) -> String {
+        Why(self).to_string()
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.cause)?;
-        match self.residue {
+        write!(f, "{}: {}", self.field, Why(self))
+    }
+}
+
+struct Why<'a>(&'a Refusal);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.cause)?;
+        match self.0.residue {
             Residue::Answer500 => f.write_str("; its requests are answered 500")?,
             Residue::FallsThrough => f.write_str("; its requests FALL THROUGH to the next rule that matches")?,
             Residue::NoTraffic => {}
         }
-        if !self.remedy.is_empty() {
-            write!(f, ". {}", self.remedy)?;
+        if !self.0.remedy.is_empty() {
+            write!(f, ". {}", self.0.remedy)?;
         }
         Ok(())
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kube_client::api::{Api, Patch, PatchParams};
+use kube_client::api::{Api, Patch, PatchParams, PostParams};
 use kube_client::{Client, Error};
-use portico_crds::kubernetes::{DynamicObject, TypeMeta};
+use portico_crds::kubernetes::{DynamicObject, Event, TypeMeta};
 use portico_crds::{Kind, NamespacedName};
 use serde_json::{Value, json};
 
-use super::{Cluster, ClusterError, key_of, merge_patch, resource_version};
+use super::{Cluster, ClusterError, EventSink, key_of, merge_patch, resource_version};
 
 /// Our name in `managedFields`.
 const FIELD_MANAGER: &str = "portico";
@@ -61,6 +61,22 @@ impl Cluster for KubeCluster {
         let (api, parameters) = (self.api(kind, &key), PatchParams::apply(FIELD_MANAGER));
         let written = within(api.patch(&key.name, &parameters, &Patch::Merge(&patch))).await?;
         Ok(raw(kind, written))
+    }
+}
+
+#[async_trait]
+impl EventSink for KubeCluster {
+    async fn create_event(&self, event: Value) -> Result<(), ClusterError> {
+        let event: Event = serde_json::from_value(event).map_err(|error| ClusterError::Failed(error.to_string()))?;
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        within(api.create(&parameters, &event)).await.map(drop)
+    }
+
+    async fn patch_event(&self, namespace: &str, name: &str, patch: Value) -> Result<(), ClusterError> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        within(api.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&patch))).await.map(drop)
     }
 }
 

@@ -124,6 +124,9 @@ pub struct RefusalDocument {
     pub remedy: String,
     /// Field, cause, consequence and remedy as one text, as the object's status shows it.
     pub message: String,
+    /// The message without the field: what several refusals may have in common.
+    #[serde(skip)]
+    pub why: String,
 }
 
 /// Why something is refused.
@@ -286,12 +289,15 @@ impl RefusalDocument {
             Residue::FallsThrough => Traffic::FallsThrough,
             Residue::NoTraffic => Traffic::None,
         };
-        Self { subject, field: refusal.field.clone(), cause, traffic, remedy: refusal.remedy.clone(), message: refusal.to_string() }
-    }
-
-    /// The message without the field: what several refusals may have in common.
-    pub fn why(&self) -> &str {
-        self.message.strip_prefix(&self.field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&self.message)
+        Self {
+            subject,
+            field: refusal.field.clone(),
+            cause,
+            traffic,
+            remedy: refusal.remedy.clone(),
+            message: refusal.to_string(),
+            why: refusal.why(),
+        }
     }
 }
 

@@ -102,9 +102,9 @@ impl Page {
     fn refusals(&mut self, refusals: &[RefusalDocument]) {
         let mut causes: Vec<(&str, Vec<&RefusalDocument>)> = Vec::new();
         for refusal in refusals {
-            match causes.iter_mut().find(|(why, _)| *why == refusal.why()) {
+            match causes.iter_mut().find(|(why, _)| *why == refusal.why.as_str()) {
                 Some((_, same)) => same.push(refusal),
-                None => causes.push((refusal.why(), vec![refusal])),
+                None => causes.push((refusal.why.as_str(), vec![refusal])),
             }
         }
         if !causes.is_empty() {
@@ -291,9 +291,8 @@ mod tests {
             cause: Cause::Quota { limit: "rules".into(), holder: "load balancer".into(), need: 131, have: 100 },
             traffic: Traffic::Answer500,
             remedy: "Raise the quota.".into(),
-            message: format!(
-                "spec.rules[{rule}]: rules per load balancer: 131 needed, 100 allowed; its requests are answered 500. Raise the quota."
-            ),
+            message: String::new(),
+            why: "needs 131 rules, the ALB allows 100; its requests are answered 500. Raise the quota.".into(),
         }
     }
 

@@ -55,8 +55,8 @@ impl Discovery {
         Ok(Installed(installed))
     }
 
-    /// Waits until the required kinds are there. Says once what is missing.
-    pub async fn wait(&self, pause: Duration, stop: &CancellationToken) -> Option<Installed> {
+    /// Waits until the required kinds are there. Says once what is missing, and to `waiting` what is waited for.
+    pub async fn wait(&self, pause: Duration, stop: &CancellationToken, waiting: impl Fn(String)) -> Option<Installed> {
         let mut told = Vec::new();
         let mut failing = false;
         loop {
@@ -70,13 +70,15 @@ impl Discovery {
                         return Some(installed);
                     }
                     if missing != told {
-                        let names: Vec<&str> = missing.iter().map(|kind| kind.name()).collect();
-                        warn!(missing = names.join(", "), "Gateway API CRDs are not installed (v1 is needed); waiting for them");
+                        let names = missing.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+                        waiting(format!("the Gateway API CRDs: {names}"));
+                        warn!(missing = names, "Gateway API CRDs are not installed (v1 is needed); waiting for them");
                         told = missing;
                     }
                 }
                 Err(error) => {
                     if !failing {
+                        waiting("the API server".to_owned());
                         warn!(%error, "the API server cannot be asked for its kinds; trying again");
                     }
                     failing = true;
