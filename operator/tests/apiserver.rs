@@ -2,7 +2,6 @@
 //! over HTTP as they do to a real one; the lab has the real one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::{Body, Bytes};
@@ -19,7 +18,6 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub struct ApiServer {
-    address: SocketAddr,
     cluster: Arc<Cluster>,
     folder: tempfile::TempDir,
     _serving: AbortOnDropHandle<()>,
@@ -49,7 +47,7 @@ impl ApiServer {
         let cluster = Arc::new(Cluster { state: Mutex::new(state), version: watch::Sender::new(1) });
         let router = axum::Router::new().fallback(answer).with_state(cluster.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let server = Self { address, cluster, folder: tempfile::tempdir().unwrap(), _serving: AbortOnDropHandle::new(serving) };
+        let server = Self { cluster, folder: tempfile::tempdir().unwrap(), _serving: AbortOnDropHandle::new(serving) };
         let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": format!("http://{address}")}}],
             "users": [{"name": "test", "user": {"token": "test"}}],

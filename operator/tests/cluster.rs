@@ -5,7 +5,7 @@ use portico_crds::{Kind, NamespacedName};
 use serde_json::{Value, json};
 
 use crate::apiserver::ApiServer;
-use crate::harness::shop;
+use crate::harness::scenario::shop;
 use crate::process::{Operator, portico, until};
 
 async fn cloud() -> Cloud {

@@ -7,17 +7,16 @@ pub mod process;
 pub mod scenario;
 pub mod wire;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use portico::cluster::{MemoryCluster, key_of};
 use portico::manifests::Manifests;
 use portico::plan;
-use portico_aws_api::{Operation, Stack};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::{Kind, NamespacedName};
-use portico_providers::{Change, ClusterId, Provider, ProviderError, UnitId};
+use portico_providers::{ClusterId, UnitId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -185,31 +184,24 @@ impl Bench {
             objects.extend(keys.filter_map(|key| Some(((kind, key.clone()), self.cluster.read(kind, &key)?))));
         }
         objects.extend(applied.iter().map(|(kind, object)| ((*kind, key_of(object)), object.clone())));
-        // It looks at the cloud past the fuse, and has nothing to remember, as `portico plan` has not.
-        let planner = process::connect(self.cloud.endpoint()).await;
-        let planned: Mutex<Calls> = Mutex::default();
-        let look = async |stack: &Stack| -> Result<Vec<Change<Operation>>, ProviderError> {
-            let changes = planner.diff(stack, &planner.observe(stack, true).await?)?;
-            let mut planned = planned.lock().unwrap();
-            changes.iter().for_each(|change| *planned.entry(change.operation.call().to_owned()).or_default() += 1);
-            Ok(changes)
-        };
-        let cluster = ClusterId(CLUSTER.into());
+        let mut gone = Vec::new();
         for (kind, key) in deleted {
             let key: NamespacedName = key.parse().unwrap();
             objects.remove(&(*kind, key.clone()));
             if *kind == Kind::Gateway {
-                look(&planner.empty_stack(&cluster, &UnitId::Gateway(key), None)).await.unwrap();
+                gone.push(UnitId::Gateway(key));
             }
         }
-        let removed: u64 = planned.lock().unwrap().values().sum();
         let objects = objects.into_iter().map(|((kind, _), object)| (kind, object)).collect();
-        let manifests = Manifests { objects, ..Manifests::default() };
-        let document = plan::make(&manifests, &plan::world_of(&manifests), &cluster, look).await;
-        let printed = serde_json::to_value(&document).unwrap();
-        let count: usize = printed["units"].as_array().unwrap().iter().map(|unit| unit["changes"].as_array().unwrap().len()).sum();
-        let planned = planned.into_inner().unwrap();
-        assert_eq!(planned.values().sum::<u64>() - removed, count as u64, "the document leaves changes out");
+        let world = plan::Objects::of_files(Manifests { objects, ..Manifests::default() }).world();
+        let units: Vec<UnitId> = world.read().units().chain(gone).collect();
+        // It looks at the cloud past the fuse, and has nothing to remember, as `portico plan` has not.
+        let planner = process::connect(self.cloud.endpoint()).await;
+        let document = plan::make(&world, &ClusterId(CLUSTER.into()), units, BTreeSet::new(), Some(&planner)).await;
+        let mut planned = Calls::default();
+        for change in document.units.iter().flat_map(|unit| &unit.changes) {
+            *planned.entry(change.call.clone()).or_default() += 1;
+        }
         planned
     }
 
