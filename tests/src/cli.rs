@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::{Lab, Options};
 use crate::netns::Privilege;
-use crate::{doctor, e2e, exec, init, kubelet, progress, session, supervisor, test};
+use crate::{assets, doctor, e2e, exec, init, judge, kubelet, program, progress, session, supervisor, test};
 
 /// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
 ///
@@ -35,6 +35,10 @@ enum Command {
     Test(test::Options),
     /// Run the end-to-end tests inside the lab that this command runs in (`cargo lab run -- cargo lab e2e`).
     E2e(e2e::Options),
+    /// Send random requests to random routes, and compare each answer with what the Gateway API means.
+    ///
+    /// Runs in a lab of its own, or in the lab that it is started in.
+    Judge(judge::Options),
     /// Run a command beside a fresh embedded cloud, inside a lab.
     #[command(hide = true)]
     BesideCloud {
@@ -115,6 +119,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Run(arguments) => outside(run_in_new(&arguments)),
         Command::Test(options) => outside(run_tests(&options)),
         Command::E2e(options) => e2e::run(&options),
+        Command::Judge(options) => inside("judge", || judge::run(&options)),
         Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),
         Command::Init { name } => init::run(&name),
         Command::Supervise { name } => supervisor::run(&name),
@@ -197,6 +202,17 @@ async fn exec(arguments: &Exec) -> Result<u8> {
     exec::run(exec::command(privilege, &running, &session, &arguments.argv)?).await
 }
 
+/// Does the work if this process runs in a lab already, else starts a lab and runs the same command line in it.
+fn inside(name: &str, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
+    if session::Session::current().is_ok() {
+        return work();
+    }
+    let own = program::path_inside().display().to_string();
+    let argv = std::iter::once(own).chain(std::env::args().skip(1)).collect();
+    let up = Up { operator: Choice::Portico, cloud: Choice::Portico, name: format!("{name}-{}", std::process::id()) };
+    outside(run_in_new(&Run { up, argv }))
+}
+
 async fn run_in_new(arguments: &Run) -> Result<u8> {
     let options = arguments.up.options();
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
@@ -207,7 +223,13 @@ async fn run_in_new(arguments: &Run) -> Result<u8> {
         _ = terminate.recv() => return abandoned(&options.name).await,
     };
     let code = match lab.command(&arguments.argv) {
-        Ok(command) => exec::run(command).await,
+        Ok(mut command) => {
+            // Inside, there is no way to what cargo may ask for.
+            if options.cloud || options.operator {
+                command.env(assets::PROGRAM_VARIABLE, assets::portico()?);
+            }
+            exec::run(command).await
+        }
         Err(error) => Err(error),
     };
     lab.down().await?;

@@ -4,12 +4,12 @@
 //! boto3 and its admin API. One after the other, because they count the cloud's calls; each in a namespace of its own,
 //! whose share of the cloud is gone before the next one starts.
 
-mod bench;
+pub mod bench;
 mod cost;
 mod deletion;
 mod gateway;
 mod lifecycle;
-mod manifest;
+pub mod manifest;
 mod pods;
 mod routing;
 mod switch;

@@ -1,0 +1,267 @@
+//! What becomes of a request that a rule has won: filters and backends.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::api::{BackendRef, Cluster, Filter, GROUP, PathModifier, Redirect, Rewrite, Rule};
+use super::matching::{Candidate, Path};
+use super::reading::{Reading, Slash};
+use super::request::{Request, with_query};
+
+/// What the Gateway API says that a client gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// 404: nobody serves the request.
+    NotFound,
+    /// 500, for that reason.
+    Error(&'static str),
+    /// A redirect.
+    Redirect {
+        /// The status code.
+        status: u16,
+        /// Where to.
+        location: Location,
+    },
+    /// One of the backends answers.
+    Forward(Forward),
+    /// The rule uses a field that is not evaluated here, because nothing that is tested can serve it: it must have been refused.
+    Unjudged(String),
+}
+
+/// A request as a backend gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// `NAMESPACE/NAME` of the Services that have a share.
+    pub backends: BTreeSet<String>,
+    /// Whether a share of the requests goes to an invalid backend.
+    pub failing: bool,
+    /// The Host header.
+    pub host: String,
+    /// Path and query.
+    pub target: String,
+}
+
+/// A Location header, in its parts: whether a port that the scheme implies is written out is left open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The scheme.
+    pub scheme: String,
+    /// The host, in lower case.
+    pub host: String,
+    /// The port, written or implied.
+    pub port: u16,
+    /// Path and query.
+    pub target: String,
+}
+
+impl Location {
+    /// Takes a header apart.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(at);
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (authority, well_known_port(scheme)?),
+        };
+        Some(Self { scheme: scheme.to_owned(), host: host.to_ascii_lowercase(), port, target: target.to_owned() })
+    }
+}
+
+fn well_known_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}{}", self.scheme, self.host, self.port, self.target)
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("404"),
+            Self::Error(why) => write!(f, "500 ({why})"),
+            Self::Redirect { status, location } => write!(f, "{status} to {location}"),
+            Self::Forward(it) => {
+                let backends: Vec<&str> = it.backends.iter().map(String::as_str).collect();
+                write!(f, "200 of {}", if backends.is_empty() { "nobody".to_owned() } else { backends.join(" or ") })?;
+                write!(f, "{} as {} on host {}", if it.failing { ", or 500 for the invalid share," } else { "" }, it.target, it.host)
+            }
+            Self::Unjudged(what) => write!(f, "500: {what} should have been refused"),
+        }
+    }
+}
+
+/// What the rule of a candidate makes of a request.
+pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, reading: Reading) -> Answer {
+    let Some(rule) = winner.route.spec.rules.get(winner.rule) else { return Answer::NotFound };
+    if let Some(field) = unjudged(rule) {
+        return Answer::Unjudged(field);
+    }
+    if rule.filters.iter().any(|filter| filter.kind == "ExtensionRef") {
+        return Answer::Error("a filter that cannot be resolved must not be skipped");
+    }
+    if let Some(redirect) = rule.filters.iter().find_map(|filter| filter.request_redirect.as_ref()) {
+        return redirected(redirect, winner, request, reading);
+    }
+    let serving: Vec<&BackendRef> = rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).collect();
+    let (valid, invalid): (Vec<_>, Vec<_>) = serving.iter().copied().partition(|it| valid(cluster, winner, it));
+    if valid.is_empty() {
+        return Answer::Error(if invalid.is_empty() { "no backend has a share" } else { "every backend is invalid" });
+    }
+    let mut rewrites = rewrites(&rule.filters);
+    if let [only] = serving.as_slice() {
+        rewrites.extend(self::rewrites(&only.filters));
+    } else if serving.iter().any(|it| !it.filters.is_empty()) {
+        return Answer::Unjudged("a filter of one backend among several".to_owned());
+    }
+    let mut forward = Forward {
+        backends: valid.iter().map(|it| format!("{}/{}", namespace(winner, it), it.name)).collect(),
+        failing: !invalid.is_empty(),
+        host: request.host.clone(),
+        target: request.target(),
+    };
+    for rewrite in rewrites {
+        if let Some(hostname) = &rewrite.hostname {
+            forward.host.clone_from(hostname);
+        }
+        if let Some(path) = &rewrite.path {
+            forward.target = with_query(&modified(path, winner, &request.path, reading), request.query.as_deref());
+        }
+    }
+    Answer::Forward(forward)
+}
+
+/// A field that is not evaluated here, if the rule uses one.
+fn unjudged(rule: &Rule) -> Option<String> {
+    let filters = rule.filters.iter().chain(rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).flat_map(|it| &it.filters));
+    let known = ["RequestRedirect", "URLRewrite", "ExtensionRef"];
+    if let Some(filter) = filters.into_iter().find(|filter| !known.contains(&filter.kind.as_str())) {
+        return Some(format!("the filter {}", filter.kind));
+    }
+    let limits = ["request", "backendRequest"].map(|name| rule.timeouts.as_ref()?.get(name)?.as_str());
+    if limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
+        return Some("timeouts".to_owned());
+    }
+    if rule.retry.as_ref().is_some_and(|retry| retry.get("attempts").and_then(Value::as_u64) != Some(0)) {
+        return Some("retry".to_owned());
+    }
+    rule.session_persistence.as_ref().map(|_| "sessionPersistence".to_owned())
+}
+
+fn rewrites(filters: &[Filter]) -> Vec<&Rewrite> {
+    filters.iter().filter_map(|filter| filter.url_rewrite.as_ref()).collect()
+}
+
+fn redirected(redirect: &Redirect, winner: &Candidate<'_>, request: &Request, reading: Reading) -> Answer {
+    let scheme = redirect.scheme.as_deref().unwrap_or("http");
+    let port = match (redirect.port, &redirect.scheme) {
+        (Some(port), _) => port,
+        (None, Some(scheme)) => well_known_port(scheme).unwrap_or(request.port),
+        (None, None) => request.port,
+    };
+    let path = redirect.path.as_ref().map_or_else(|| request.path.clone(), |path| modified(path, winner, &request.path, reading));
+    Answer::Redirect {
+        status: redirect.status_code.unwrap_or(302),
+        location: Location {
+            scheme: scheme.to_owned(),
+            host: redirect.hostname.clone().unwrap_or_else(|| request.hostname()).to_ascii_lowercase(),
+            port,
+            target: with_query(&path, request.query.as_deref()),
+        },
+    }
+}
+
+/// A path after a path modifier.
+fn modified(modifier: &PathModifier, winner: &Candidate<'_>, path: &str, reading: Reading) -> String {
+    if let Some(full) = &modifier.replace_full_path {
+        return if full.is_empty() { "/".to_owned() } else { full.clone() };
+    }
+    let (Some(to), Path::Prefix(prefix)) = (&modifier.replace_prefix_match, Path::of(winner.matches)) else { return path.to_owned() };
+    replace_prefix(path, prefix, to, reading.slash)
+}
+
+/// Replaces a prefix by elements; neither slash at the end of the two means anything (HTTPPathModifier.ReplacePrefixMatch).
+fn replace_prefix(path: &str, prefix: &str, to: &str, slash: Slash) -> String {
+    // A match on an encoded path leaves no prefix to take off: then nothing is certain, and the path stays.
+    let Some(rest) = path.strip_prefix(prefix.trim_end_matches('/')) else { return path.to_owned() };
+    let result = format!("{}{rest}", to.trim_end_matches('/'));
+    match (result.is_empty(), rest.is_empty() && slash == Slash::Kept && to.ends_with('/')) {
+        (true, _) => "/".to_owned(),
+        (false, true) => format!("{result}/"),
+        (false, false) => result,
+    }
+}
+
+/// Whether a backend may be used, exists and has the port.
+fn valid(cluster: &Cluster, winner: &Candidate<'_>, backend: &BackendRef) -> bool {
+    let service = backend.group.as_deref().unwrap_or_default().is_empty() && backend.kind.as_deref().is_none_or(|kind| kind == "Service");
+    let namespace = namespace(winner, backend);
+    let exists = cluster
+        .service(namespace, &backend.name)
+        .is_some_and(|service| backend.port.is_some_and(|port| service.spec.ports.iter().any(|it| it.port == port)));
+    service && exists && granted(cluster, winner, namespace, &backend.name)
+}
+
+fn namespace<'a>(winner: &Candidate<'a>, backend: &'a BackendRef) -> &'a str {
+    backend.namespace.as_ref().unwrap_or(&winner.route.metadata.namespace)
+}
+
+/// Whether the route may refer to that Service: in its own namespace always, elsewhere by a ReferenceGrant there.
+fn granted(cluster: &Cluster, winner: &Candidate<'_>, namespace: &str, name: &str) -> bool {
+    let own = &winner.route.metadata.namespace;
+    own == namespace
+        || cluster.grants.iter().filter(|grant| grant.metadata.namespace == namespace).any(|grant| {
+            grant.spec.from.iter().any(|it| it.group == GROUP && it.kind == "HTTPRoute" && it.namespace == *own)
+                && grant
+                    .spec
+                    .to
+                    .iter()
+                    .any(|it| it.group.is_empty() && it.kind == "Service" && it.name.as_deref().is_none_or(|to| to == name))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gateway API v1.7.0, HTTPPathModifier.ReplacePrefixMatch: the whole table.
+    #[test]
+    fn prefixes_are_replaced_as_the_gateway_api_tabulates() {
+        for (path, prefix, to, expected) in [
+            ("/foo/bar", "/foo", "/xyz", "/xyz/bar"),
+            ("/foo/bar", "/foo", "/xyz/", "/xyz/bar"),
+            ("/foo/bar", "/foo/", "/xyz", "/xyz/bar"),
+            ("/foo/bar", "/foo/", "/xyz/", "/xyz/bar"),
+            ("/foo", "/foo", "/xyz", "/xyz"),
+            ("/foo/", "/foo", "/xyz", "/xyz/"),
+            ("/foo/bar", "/foo", "", "/bar"),
+            ("/foo/", "/foo", "", "/"),
+            ("/foo", "/foo", "", "/"),
+            ("/foo/", "/foo", "/", "/"),
+            ("/foo", "/foo", "/", "/"),
+        ] {
+            for slash in [Slash::Kept, Slash::Dropped] {
+                assert_eq!(replace_prefix(path, prefix, to, slash), expected, "{path} {prefix} {to} {slash:?}");
+            }
+        }
+        assert_eq!(replace_prefix("/foo", "/foo", "/xyz/", Slash::Kept), "/xyz/");
+        assert_eq!(replace_prefix("/foo", "/foo", "/xyz/", Slash::Dropped), "/xyz");
+        assert_eq!(replace_prefix("/foo", "/", "/xyz", Slash::Kept), "/xyz/foo");
+    }
+
+    #[test]
+    fn a_port_that_the_scheme_implies_may_be_written_or_not() {
+        assert_eq!(Location::parse("http://A.b:80/x?y"), Location::parse("http://a.b/x?y"));
+        assert_ne!(Location::parse("https://a.b:80/x"), Location::parse("https://a.b/x"));
+        assert_eq!(Location::parse("/x"), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! The lab at the judge's service: objects in, settled, refusals and answers out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::comparison::{Received, Refusals};
+use super::evaluator::RuleName;
+use super::generator::{IDLE, NAMESPACES, SERVICE_PORT, SERVICES};
+use super::request::Request;
+use crate::controlplane::Kubectl;
+use crate::e2e::manifest;
+use crate::objects::Objects;
+use crate::session::Session;
+use crate::{assets, client, operator};
+
+/// How long anything may take before the judge gives up.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many looks in a row must see nothing going on.
+const QUIET_LOOKS: usize = 4;
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// Our operator's name in statuses.
+const CONTROLLER: &str = "portico.dev/gateway-controller";
+
+/// The lab that the judge works in.
+pub struct Bench {
+    /// What it says of itself.
+    pub session: Session,
+    objects: Objects,
+    http: Client<HttpConnector, Full<Bytes>>,
+    portico: std::path::PathBuf,
+}
+
+impl Bench {
+    /// Uses the lab that we are in, and puts namespaces, Services and pods there.
+    pub async fn new(session: Session) -> Result<Self> {
+        let objects = Objects::connect(&session).await?;
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        let bench = Self { session, objects, http, portico: assets::portico()? };
+        bench.furnish().await?;
+        Ok(bench)
+    }
+
+    async fn furnish(&self) -> Result<()> {
+        self.objects.apply_all(&namespaces(), 4).await?;
+        let (namespace, name) = IDLE.split_once('/').unwrap_or_default();
+        let idle = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"selector": {"app": "nobody"}, "ports": [{"port": SERVICE_PORT, "targetPort": 3000}]}});
+        self.objects.apply(&idle).await?;
+        let kubeconfig = self.session.env.get("KUBECONFIG").context("the lab has no kubeconfig")?;
+        let kubectl = Kubectl { program: self.session.programs.join("kubectl"), kubeconfig: kubeconfig.into() };
+        for service in SERVICES {
+            let (namespace, name) = service.split_once('/').unwrap_or_default();
+            kubectl.run_with(&["--namespace", namespace, "apply", "-f", "-"], &manifest::backend(name, 1)).await?;
+        }
+        for service in SERVICES {
+            let (namespace, name) = service.split_once('/').unwrap_or_default();
+            kubectl.run(&["--namespace", namespace, "rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything away, and waits until the cloud has forgotten it.
+    pub async fn clear(&self) -> Result<()> {
+        self.replace(&[]).await?;
+        self.objects.delete_all(&namespaces(), 4).await?;
+        let url = format!("{}/_cloud/state", self.session.cloud.as_deref().context("this lab has no cloud")?);
+        self.until("the cloud holds no load balancer of the judge", async || {
+            let state = client::get(&url).await?.json()?;
+            let names = state.get("load_balancers").and_then(Value::as_array).cloned().unwrap_or_default();
+            Ok((!names.iter().any(|it| it.to_string().contains("judge/edge-"))).then_some(()))
+        })
+        .await
+    }
+
+    /// Makes the Gateways, routes and grants in the judge's namespaces be these, changing what is there already.
+    pub async fn replace(&self, objects: &[Value]) -> Result<()> {
+        let key = |object: &Value| {
+            let of = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+            (of("/kind"), of("/metadata/namespace"), of("/metadata/name"))
+        };
+        let wanted: Vec<_> = objects.iter().map(key).collect();
+        let mut leftover = self.current(&["HTTPRoute", "ReferenceGrant", "Gateway"]).await?;
+        leftover.retain(|object| !wanted.contains(&key(object)));
+        self.objects.delete_all(&leftover, 8).await?;
+        self.objects.apply_all(objects, 8).await?;
+        Ok(())
+    }
+
+    /// The objects of these kinds in the judge's namespaces.
+    async fn current(&self, kinds: &[&str]) -> Result<Vec<Value>> {
+        let mut found = Vec::new();
+        for kind in kinds {
+            found.extend(self.objects.list(kind).await?);
+        }
+        let ours = |object: &Value| {
+            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+            namespace.is_none_or(|namespace| NAMESPACES.contains(&namespace) || namespace == operator::NAMESPACE)
+        };
+        found.retain(ours);
+        Ok(found)
+    }
+
+    /// Waits until every status speaks of the object as it is and the operator has nothing left to do; returns all that matters.
+    pub async fn settled(&self) -> Result<Vec<Value>> {
+        let kinds = ["GatewayClass", "LoadBalancerProfile", "Namespace", "Service", "ReferenceGrant", "Gateway", "HTTPRoute"];
+        let mut quiet = 0;
+        let mut before = String::new();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let objects = self.current(&kinds).await?;
+            let stale: Vec<String> = objects.iter().filter_map(stale).collect();
+            let work = work(&client::get(&format!("http://{}/metrics", operator::HEALTH_ADDRESS)).await?.text());
+            quiet = if stale.is_empty() && work.waiting == 0 && work.done == before { quiet + 1 } else { 0 };
+            if quiet >= QUIET_LOOKS {
+                return Ok(objects);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                bail!("not settled after {PATIENCE:?}: {} objects wait; {}", work.waiting, stale.join("; "));
+            }
+            before = work.done;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// What the operator says that it cannot serve, by Gateway, as `portico plan` prints it for these objects.
+    pub async fn refusals(&self, objects: &[Value], folder: &Path) -> Result<BTreeMap<String, Refusals>> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for (number, object) in objects.iter().enumerate() {
+            let file = folder.join(format!("{number:04}.json"));
+            std::fs::write(&file, serde_json::to_vec_pretty(object)?).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        let mut plan = Command::new(&self.portico);
+        plan.args(["plan", "--output", "json", "-f"]).arg(folder).kill_on_drop(true);
+        let output = plan.output().await.context("cannot run portico plan")?;
+        let document: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("portico plan printed no JSON: {}", String::from_utf8_lossy(&output.stderr)))?;
+        let mut found: BTreeMap<String, Refusals> = BTreeMap::new();
+        for unit in document.get("units").and_then(Value::as_array).into_iter().flatten() {
+            let name = unit.get("unit").and_then(Value::as_str).unwrap_or_default().trim_start_matches("gateway/").to_owned();
+            let refusals = found.entry(name).or_default();
+            for refusal in unit.get("refusals").and_then(Value::as_array).into_iter().flatten() {
+                let text = |key: &str| refusal.get(key).and_then(Value::as_str).unwrap_or_default();
+                let Some(rule) = rule_name(text("subject")) else { continue };
+                if text("message").contains("FALL THROUGH") {
+                    refusals.fallen.insert(rule);
+                } else {
+                    refusals.answered.insert(rule);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The address that a Gateway got.
+    pub async fn address(&self, objects: &[Value], gateway: &str) -> Result<String> {
+        let named = |it: &&Value| it.get("kind") == Some(&json!("Gateway")) && it.pointer("/metadata/name") == Some(&json!(gateway));
+        let object = objects.iter().find(named).with_context(|| format!("no Gateway {gateway}"))?;
+        let address = object.pointer("/status/addresses/0/value").and_then(Value::as_str);
+        let address = address.with_context(|| format!("the Gateway {gateway} has no address"))?;
+        let mut found = tokio::net::lookup_host((address, 80)).await.with_context(|| format!("cannot resolve {address}"))?;
+        Ok(found.next().with_context(|| format!("{address} has no address"))?.ip().to_string())
+    }
+
+    /// Sends a request to an address.
+    pub async fn ask(&self, address: &str, request: &Request) -> Result<Received> {
+        let mut message = http::Request::builder()
+            .method(request.method.as_str())
+            .uri(format!("http://{address}:{}{}", request.port, request.target()))
+            .header("host", &request.host);
+        for (name, value) in &request.headers {
+            message = message.header(name, value);
+        }
+        let message = message.body(Full::default()).with_context(|| format!("cannot be sent: {request}"))?;
+        let exchange = async {
+            let answer = self.http.request(message).await?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?.to_bytes();
+            anyhow::Ok(Received::of(head.status.as_u16(), &head.headers, String::from_utf8_lossy(&body).into_owned()))
+        };
+        tokio::time::timeout(ANSWER_WITHIN, exchange)
+            .await
+            .with_context(|| format!("no answer within {ANSWER_WITHIN:?}: {request}"))?
+            .with_context(|| request.to_string())
+    }
+
+    async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        bail!("not within {PATIENCE:?}: {what}")
+    }
+}
+
+fn namespaces() -> Vec<Value> {
+    let teams = [None, Some("a"), Some("b")];
+    let object = |(name, team): (&str, Option<&str>)| {
+        let labels = team.map_or_else(|| json!({}), |team| json!({"team": team}));
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    };
+    NAMESPACES.into_iter().zip(teams).map(object).collect()
+}
+
+/// `HTTPRoute NAMESPACE/NAME rules[R].matches[M]`.
+fn rule_name(subject: &str) -> Option<RuleName> {
+    let (route, place) = subject.strip_prefix("HTTPRoute ")?.split_once(" rules[")?;
+    let (rule, index) = place.strip_suffix(']')?.split_once("].matches[")?;
+    Some(RuleName { route: route.to_owned(), rule: rule.parse().ok()?, index: index.parse().ok()? })
+}
+
+/// What the operator has to do and has done, by its metrics.
+struct Work {
+    waiting: u64,
+    done: String,
+}
+
+fn work(metrics: &str) -> Work {
+    let count = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
+    let waiting = metrics.lines().filter(|line| line.starts_with("portico_queue_depth")).map(count).sum::<f64>() as u64;
+    let counted = ["portico_passes_total", "portico_changes_total", "portico_status_writes_total", "portico_target_syncs_total"];
+    let done = metrics.lines().filter(|line| counted.iter().any(|name| line.starts_with(name))).collect::<Vec<_>>().join("\n");
+    Work { waiting, done }
+}
+
+/// Why the status of an object does not speak of it as it is; none if it does.
+fn stale(object: &Value) -> Option<String> {
+    let name = format!("{} {}", object.get("kind").and_then(Value::as_str)?, object.pointer("/metadata/name").and_then(Value::as_str)?);
+    let generation = object.pointer("/metadata/generation")?;
+    let current = |conditions: Option<&Value>| {
+        let conditions = conditions.and_then(Value::as_array).cloned().unwrap_or_default();
+        !conditions.is_empty() && conditions.iter().all(|it| it.get("observedGeneration") == Some(generation))
+    };
+    match object.get("kind").and_then(Value::as_str)? {
+        "Gateway" => {
+            let conditions = object.pointer("/status/conditions");
+            let programmed = crate::e2e::bench::condition(conditions, "Programmed");
+            (!current(conditions) || programmed.as_deref() != Some("True")).then(|| format!("{name}: Programmed is {programmed:?}"))
+        }
+        "HTTPRoute" => {
+            let wanted = object.pointer("/spec/parentRefs").and_then(Value::as_array).map_or(0, Vec::len);
+            let parents = object.pointer("/status/parents").and_then(Value::as_array).cloned().unwrap_or_default();
+            let ours = parents.iter().filter(|it| it.get("controllerName") == Some(&json!(CONTROLLER)));
+            let told = ours.filter(|it| current(it.get("conditions"))).count();
+            (told != wanted).then(|| format!("{name}: {told} of {wanted} parents told"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_named_as_the_plan_names_them() {
+        let name = RuleName { route: "judge-a/r1".into(), rule: 2, index: 1 };
+        assert_eq!(rule_name(&name.to_string()), Some(name));
+        assert_eq!(rule_name("Gateway judge/edge-0"), None);
+    }
+
+    #[test]
+    fn a_status_of_another_generation_is_stale() {
+        let gateway = |observed: u64, status: &str| {
+            json!({"kind": "Gateway", "metadata": {"name": "g", "generation": 2},
+                "status": {"conditions": [{"type": "Programmed", "status": status, "observedGeneration": observed}]}})
+        };
+        assert_eq!(stale(&gateway(2, "True")), None);
+        assert!(stale(&gateway(1, "True")).is_some());
+        assert!(stale(&gateway(2, "False")).is_some());
+    }
+}

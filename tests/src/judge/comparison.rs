@@ -1,0 +1,198 @@
+//! What was expected and what came.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use http::HeaderMap;
+
+use super::answer::{Answer, Location};
+use super::api::{Cluster, Gateway};
+use super::evaluator::{RuleName, Verdict, evaluate};
+use super::generator::IDLE;
+use super::reading::Reading;
+use super::request::Request;
+use crate::e2e::bench::Reply;
+
+/// What the operator says that a Gateway's load balancer cannot serve.
+#[derive(Debug, Clone, Default)]
+pub struct Refusals {
+    /// Rules whose requests are answered 500.
+    pub answered: BTreeSet<RuleName>,
+    /// Rules whose requests fall through to whatever matches next.
+    pub fallen: BTreeSet<RuleName>,
+}
+
+/// What may come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The verdict of each reading that differs from the others.
+    pub verdicts: Vec<Verdict>,
+    /// Those of them whose rule is refused.
+    pub refused: BTreeSet<RuleName>,
+    /// Whether a refused rule would have won, but fell through.
+    pub fallen: bool,
+}
+
+impl Expected {
+    /// What the Gateway API means, and what the operator refuses of it.
+    pub fn of(cluster: &Cluster, gateway: &Gateway, refusals: &Refusals, request: &Request) -> Self {
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        let mut fallen = false;
+        for reading in Reading::all() {
+            let verdict = evaluate(cluster, gateway, request, reading, &refusals.fallen);
+            fallen |= !refusals.fallen.is_empty() && evaluate(cluster, gateway, request, reading, &BTreeSet::new()) != verdict;
+            if !verdicts.contains(&verdict) {
+                verdicts.push(verdict);
+            }
+        }
+        let refused = verdicts.iter().filter_map(|it| it.winner.clone()).filter(|it| refusals.answered.contains(it)).collect();
+        Self { verdicts, refused, fallen }
+    }
+
+    /// Whether that came, and as what it counts.
+    pub fn judge(&self, request: &Request, received: &Received) -> Option<Outcome> {
+        let refused = |verdict: &&Verdict| verdict.winner.as_ref().is_some_and(|winner| self.refused.contains(winner));
+        if self.verdicts.iter().filter(refused).any(|_| received.plain(500)) {
+            return Some(Outcome::Refused);
+        }
+        let fits = |verdict: &&Verdict| received.fits(request, &verdict.answer);
+        // A rule may be refused on one of its hostnames only.
+        self.verdicts.iter().find(fits).map(|_| match (self.fallen, self.verdicts.len()) {
+            (true, _) => Outcome::Fallen,
+            (false, 1) => Outcome::Same,
+            (false, _) => Outcome::Open,
+        })
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, verdict) in self.verdicts.iter().enumerate() {
+            let or = if at == 0 { "" } else { ", or else " };
+            match &verdict.winner {
+                Some(winner) if self.refused.contains(winner) => write!(f, "{or}500, since {winner} is refused")?,
+                Some(winner) => write!(f, "{or}{} by {winner}", verdict.answer)?,
+                None => write!(f, "{or}{}", verdict.answer)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As what an answer counts that is as expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It is the one that the Gateway API means.
+    Same,
+    /// It is one of those that the Gateway API leaves open.
+    Open,
+    /// Its rule is refused, and it is 500.
+    Refused,
+    /// Its rule is refused and falls through, and it is the next rule's.
+    Fallen,
+}
+
+impl Outcome {
+    /// What it is called in the summary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Same => "as the Gateway API means",
+            Self::Open => "one of those that it leaves open",
+            Self::Refused => "refused, answered 500",
+            Self::Fallen => "refused, fell through as announced",
+        }
+    }
+}
+
+/// What came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The status code.
+    pub status: u16,
+    /// The Location header.
+    pub location: Option<String>,
+    /// What the backend got, if one answered.
+    pub echo: Option<Echo>,
+}
+
+/// A request as a backend got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// `NAMESPACE/NAME` of its Deployment.
+    pub backend: String,
+    /// The method.
+    pub method: String,
+    /// The Host header.
+    pub host: String,
+    /// Path and query.
+    pub target: String,
+    /// The headers, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Received {
+    /// Takes an answer apart.
+    pub fn of(status: u16, headers: &HeaderMap, body: String) -> Self {
+        let location = headers.get(http::header::LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Self { status, location, echo: echo(&Reply { status, body }) }
+    }
+
+    /// Whether the load balancer itself answered with that status.
+    fn plain(&self, status: u16) -> bool {
+        self.status == status && self.echo.is_none()
+    }
+
+    fn fits(&self, request: &Request, answer: &Answer) -> bool {
+        match answer {
+            Answer::NotFound => self.plain(404),
+            Answer::Error(_) => self.plain(500),
+            Answer::Redirect { status, location } => {
+                self.status == *status && self.location.as_deref().and_then(Location::parse).as_ref() == Some(location)
+            }
+            Answer::Unjudged(_) => false,
+            Answer::Forward(forward) => match &self.echo {
+                Some(echo) => {
+                    let kept = request.headers.iter().all(|(name, value)| echo.headers.get(&name.to_ascii_lowercase()) == Some(value));
+                    forward.backends.contains(&echo.backend)
+                        && echo.method == request.method
+                        && echo.host == forward.host
+                        && echo.target == forward.target
+                        && kept
+                }
+                // The answer to HEAD has no body that would tell more.
+                None if request.method == "HEAD" && self.status == 200 => true,
+                // A Service without endpoints SHOULD be answered 503; an ALB answers the share of an invalid backend so, too (docs/conformance.md).
+                None => self.plain(503) && (forward.failing || forward.backends.contains(IDLE)) || self.plain(500) && forward.failing,
+            },
+        }
+    }
+}
+
+fn echo(reply: &Reply) -> Option<Echo> {
+    let body: serde_json::Value = serde_json::from_str(&reply.body).ok()?;
+    let headers = body.get("headers")?.as_object()?;
+    let joined = |value: &serde_json::Value| {
+        let lines = value.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+        lines.collect::<Vec<_>>().join(", ")
+    };
+    Some(Echo {
+        backend: format!("{}/{}", reply.echo("/namespace").ok()?, reply.backend().ok()?),
+        method: reply.echo("/method").ok()?,
+        host: reply.echo("/host").ok()?,
+        target: reply.echo("/path").ok()?,
+        headers: headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), joined(value))).collect(),
+    })
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.echo, &self.location) {
+            (Some(echo), _) => {
+                let Echo { backend, method, host, target, headers } = echo;
+                write!(f, "{} of {backend}: {method} {target} on host {host}, headers {headers:?}", self.status)
+            }
+            (None, Some(location)) => write!(f, "{} to {location}", self.status),
+            (None, None) => write!(f, "{}", self.status),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Random requests, aimed at the boundaries of what the routes match.
+
+use super::Generator;
+use super::rule::PATHS;
+use crate::judge::api::{Cluster, Gateway, HttpRoute, Match};
+use crate::judge::matching::Path;
+use crate::judge::request::Request;
+
+const METHODS: [&str; 7] = ["GET", "GET", "GET", "POST", "PUT", "HEAD", "OPTIONS"];
+
+/// A request to one of a Gateway's ports, mostly aimed at one of the routes.
+pub fn request(generator: &mut Generator, cluster: &Cluster, gateway: &Gateway) -> Option<Request> {
+    let listeners: Vec<_> = gateway.spec.listeners.iter().collect();
+    let listener = generator.pick(&listeners)?;
+    let routes: Vec<&HttpRoute> = cluster.routes.iter().collect();
+    let route = generator.pick(&routes).filter(|_| generator.chance(90));
+    let matches: Vec<&Match> = route.into_iter().flat_map(|route| &route.spec.rules).flat_map(|rule| &rule.matches).collect();
+    let aim = generator.pick(&matches);
+    let request = Request {
+        method: generator.method(aim),
+        port: listener.port,
+        host: generator.host(route, listener.hostname.as_deref()),
+        path: generator.path(aim),
+        query: generator.query(aim),
+        headers: generator.headers(aim),
+    };
+    Some(request)
+}
+
+impl Generator {
+    fn method(&mut self, aim: Option<&Match>) -> String {
+        let wanted = aim.and_then(|aim| aim.method.clone()).filter(|_| self.chance(80));
+        wanted.unwrap_or_else(|| self.text(&METHODS).to_owned())
+    }
+
+    fn host(&mut self, route: Option<&HttpRoute>, listener: Option<&str>) -> String {
+        let names: Vec<&str> = route.map(|route| route.spec.hostnames.iter().map(String::as_str).collect()).unwrap_or_default();
+        let name = match self.between(0, 9) {
+            0 => self.text(&["a.example.com", "b.a.example.com", "example.com", "other.org", "a.b.c.com", "com", "aexample.com"]),
+            1..=3 => listener.or_else(|| self.pick(&names)).unwrap_or("anything.test"),
+            _ => self.pick(&names).or(listener).unwrap_or("anything.test"),
+        };
+        let mut host = match name.strip_prefix("*.") {
+            Some(parent) => format!("{}{parent}", self.text(&["z.", "y.z.", "a.", "b.a.", "", "b."])),
+            None => name.to_owned(),
+        };
+        if self.chance(8) {
+            host = host.to_uppercase();
+        }
+        if self.chance(10) {
+            host.push_str(self.text(&[":80", ":8080", ":1234"]));
+        }
+        host
+    }
+
+    fn path(&mut self, aim: Option<&Match>) -> String {
+        let mut path = match aim.map(Path::of) {
+            Some(Path::Exact(path)) => path.to_owned(),
+            Some(Path::Prefix(path)) if path.is_empty() => self.text(&PATHS).to_owned(),
+            Some(Path::Prefix(path)) => path.to_owned(),
+            Some(Path::Regex(_)) | None => {
+                self.text(&["/a/b", "/a/c", "/abc", "/a", "/ab", "/x/b", "/a.b", "/axb", "/a/b/c", "/", "/none"]).to_owned()
+            }
+        };
+        match self.between(0, 19) {
+            0..=2 => path.push('/'),
+            3..=5 => path.push_str("/b"),
+            6 => path.push('b'),
+            7 => path.push_str("/b/c/"),
+            8 => path = path.trim_end_matches('/').to_owned(),
+            9 => path = path.to_uppercase(),
+            10 => {
+                path.pop();
+            }
+            11 => path = encode_last_letter(&path),
+            12 => path.push_str("//b"),
+            13 => path = path.replace('*', "xyz"),
+            14 => path = path.replace('.', "x"),
+            15 => path.push_str("%2Fb"),
+            _ => {}
+        }
+        // What is left of a percent-encoding that was cut or put into capitals is none.
+        let whole = path.split('%').skip(1).all(|part| part.get(..2).is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())));
+        if path.starts_with('/') && whole { path } else { "/".to_owned() }
+    }
+
+    fn query(&mut self, aim: Option<&Match>) -> Option<String> {
+        let mut pairs: Vec<String> = Vec::new();
+        if self.chance(15) {
+            pairs.push(self.text(&["x=y", "1=", "1", "=1", "q=a", "", "2=1*", "1=1&1=10"]).to_owned());
+        }
+        for wanted in aim.map(|aim| aim.query_params.as_slice()).unwrap_or_default() {
+            let pair = match self.between(0, 9) {
+                0 => format!("{}=", wanted.name),
+                1 => format!("{}={}x", wanted.name, wanted.value),
+                2 => format!("{}={}", wanted.name.to_uppercase(), wanted.value.to_uppercase()),
+                3 => format!("{}=no&{}={}", wanted.name, wanted.name, wanted.value),
+                4 => format!("{}={}", wanted.name, wanted.value.replace('*', "%2A").replace('0', "%30")),
+                _ => format!("{}={}", wanted.name, wanted.value),
+            };
+            pairs.push(pair);
+        }
+        (!pairs.is_empty()).then(|| pairs.join("&"))
+    }
+
+    fn headers(&mut self, aim: Option<&Match>) -> Vec<(String, String)> {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for wanted in aim.map(|aim| aim.headers.as_slice()).unwrap_or_default() {
+            let name = if self.chance(30) { wanted.name.to_uppercase() } else { wanted.name.clone() };
+            let value = match self.between(0, 9) {
+                0 => wanted.value.to_uppercase(),
+                1 => format!("{}1", wanted.value),
+                2 => wanted.value.replace('*', "bc").replace('?', "x"),
+                3 => continue,
+                _ if wanted.kind.as_deref() == Some("RegularExpression") => self.text(&["1", "a1", "A", "b"]).to_owned(),
+                _ => wanted.value.clone(),
+            };
+            // A header that is sent twice is left to implementations.
+            if !headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
+                headers.push((name, value));
+            }
+        }
+        headers
+    }
+}
+
+/// The path with its last letter percent-encoded, which RFC 3986 takes for the same.
+fn encode_last_letter(path: &str) -> String {
+    match path.char_indices().filter(|(_, c)| c.is_ascii_alphabetic()).last() {
+        Some((at, c)) if !path.contains('%') => {
+            let (before, after) = path.split_at(at);
+            format!("{before}%{:02X}{}", u32::from(c), after.get(1..).unwrap_or_default())
+        }
+        _ => path.to_owned(),
+    }
+}
