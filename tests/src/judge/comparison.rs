@@ -57,10 +57,13 @@ impl Expected {
         }
         let fits = |verdict: &&Verdict| received.fits(request, &verdict.answer);
         // A rule may be refused on one of its hostnames only.
-        self.verdicts.iter().find(fits).map(|_| match (self.fallen, self.verdicts.len()) {
-            (true, _) => Outcome::Fallen,
-            (false, 1) => Outcome::Same,
-            (false, _) => Outcome::Open,
+        self.verdicts.iter().find(fits).map(|verdict| match (self.fallen, self.verdicts.len(), &verdict.answer) {
+            (true, ..) => Outcome::Fallen,
+            (false, 2.., _) => Outcome::Open,
+            (false, _, Answer::Forward(_)) => Outcome::Forwarded,
+            (false, _, Answer::Redirect { .. }) => Outcome::Redirected,
+            (false, _, Answer::NotFound) => Outcome::NotFound,
+            (false, _, Answer::Error(_) | Answer::Unjudged(_)) => Outcome::Failed,
         })
     }
 }
@@ -82,8 +85,14 @@ impl fmt::Display for Expected {
 /// As what an answer counts that is as expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It is the one that the Gateway API means.
-    Same,
+    /// The right backend got the right request.
+    Forwarded,
+    /// The right redirect.
+    Redirected,
+    /// 404, rightly.
+    NotFound,
+    /// 500, rightly.
+    Failed,
     /// It is one of those that the Gateway API leaves open.
     Open,
     /// Its rule is refused, and it is 500.
@@ -96,8 +105,11 @@ impl Outcome {
     /// What it is called in the summary.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Same => "as the Gateway API means",
-            Self::Open => "one of those that it leaves open",
+            Self::Forwarded => "forwarded",
+            Self::Redirected => "redirected",
+            Self::NotFound => "answered 404",
+            Self::Failed => "answered 500",
+            Self::Open => "one of the answers that the Gateway API leaves open",
             Self::Refused => "refused, answered 500",
             Self::Fallen => "refused, fell through as announced",
         }
