@@ -6,6 +6,8 @@
 //!   load balancer, [`targets`] keeps endpoints registered, [`status`] writes what is to be reported, [`sweep`] looks for what was changed from outside,
 //!   [`lease`] says who may.
 
+#[cfg(feature = "count-allocations")]
+pub mod allocations;
 pub mod cli;
 #[cfg(feature = "embedded-cloud")]
 pub mod cloud;

@@ -41,6 +41,8 @@ const GRACE: Duration = Duration::from_secs(20);
 pub async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let stop = crate::shutdown::on_signal()?;
     let metrics = Arc::new(Metrics::default());
+    #[cfg(feature = "count-allocations")]
+    metrics.register(|registry| registry.register_collector(Box::new(crate::allocations::Allocations)));
     let health = Arc::new(Health::new(metrics.clone()));
     health.set_waiting("the API server");
     let (address, serving) = health.clone().serve(arguments.listen, stop.clone()).await?;

@@ -1,5 +1,6 @@
 //! The lab's command line.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -8,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::{Lab, Options};
 use crate::netns::Privilege;
-use crate::{assets, doctor, e2e, exec, init, judge, kubelet, program, progress, session, supervisor, test};
+use crate::{assets, doctor, e2e, exec, init, judge, kubelet, program, progress, scale, session, supervisor, test};
 
 /// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
 ///
@@ -39,6 +40,10 @@ enum Command {
     ///
     /// Runs in a lab of its own, or in the lab that it is started in.
     Judge(judge::Options),
+    /// Measure what starts and single changes cost with many Gateways, and that a change costs the same however many there are.
+    ///
+    /// Runs in a lab of its own. Takes minutes; not part of the tests.
+    Scale(scale::Options),
     /// Run a command beside a fresh embedded cloud, inside a lab.
     #[command(hide = true)]
     BesideCloud {
@@ -119,7 +124,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Run(arguments) => outside(run_in_new(&arguments)),
         Command::Test(options) => outside(run_tests(&options)),
         Command::E2e(options) => e2e::run(&options),
-        Command::Judge(options) => inside("judge", || judge::run(&options)),
+        Command::Judge(options) => inside("judge", "portico", assets::portico, || judge::run(&options)),
+        Command::Scale(options) => inside("scale", "none", assets::portico_that_counts, || scale::run(&options)),
         Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),
         Command::Init { name } => init::run(&name),
         Command::Supervise { name } => supervisor::run(&name),
@@ -202,15 +208,16 @@ async fn exec(arguments: &Exec) -> Result<u8> {
     exec::run(exec::command(privilege, &running, &session, &arguments.argv)?).await
 }
 
-/// Does the work if this process runs in a lab already, else starts a lab and runs the same command line in it.
-fn inside(name: &str, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
+/// Does the work if this process runs in a lab already, else runs the same command line in a lab of its own.
+fn inside(name: &str, operator: &str, portico: impl FnOnce() -> Result<PathBuf>, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
     if session::Session::current().is_ok() {
         return work();
     }
-    let own = program::path_inside().display().to_string();
-    let argv = std::iter::once(own).chain(std::env::args().skip(1)).collect();
-    let up = Up { operator: Choice::Portico, cloud: Choice::Portico, name: format!("{name}-{}", std::process::id()) };
-    outside(run_in_new(&Run { up, argv }))
+    let mut command = tokio::process::Command::new(program::path()?);
+    command.args(["run", "--operator", operator, "--name", &format!("{name}-{}", std::process::id()), "--"]);
+    // Inside, there is no way to what cargo may ask for.
+    command.arg(program::path_inside()).args(std::env::args_os().skip(1)).env(assets::PROGRAM_VARIABLE, portico()?);
+    outside(exec::run(command))
 }
 
 async fn run_in_new(arguments: &Run) -> Result<u8> {
@@ -223,13 +230,7 @@ async fn run_in_new(arguments: &Run) -> Result<u8> {
         _ = terminate.recv() => return abandoned(&options.name).await,
     };
     let code = match lab.command(&arguments.argv) {
-        Ok(mut command) => {
-            // Inside, there is no way to what cargo may ask for.
-            if options.cloud || options.operator {
-                command.env(assets::PROGRAM_VARIABLE, assets::portico()?);
-            }
-            exec::run(command).await
-        }
+        Ok(command) => exec::run(command).await,
         Err(error) => Err(error),
     };
     lab.down().await?;

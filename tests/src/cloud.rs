@@ -41,13 +41,24 @@ pub fn environment(url: &str) -> Vec<(String, String)> {
 
 /// Starts the cloud and waits until it answers.
 pub async fn start(portico: &Path, logs: &Path, ends: &Ends) -> Result<Daemon> {
-    start_at("cloud", portico, &format!("{CLOUD_ADDRESS}:{PORT}"), LOAD_BALANCER_CIDR, logs, ends).await
+    let listen = format!("{CLOUD_ADDRESS}:{PORT}");
+    start_with("cloud", portico, &["--listen", &listen, "--addresses", LOAD_BALANCER_CIDR], &listen, logs, ends).await
 }
 
-/// Starts a cloud that listens there, with load balancers in that range, and waits until it answers.
-pub async fn start_at(name: &str, portico: &Path, listen: &str, addresses: &str, logs: &Path, ends: &Ends) -> Result<Daemon> {
+/// Where a cloud beside the lab's own listens.
+pub const BESIDE: &str = "198.18.255.11:4566";
+/// Load balancers of the cloud beside the lab's own.
+pub const BESIDE_CIDR: &str = "198.18.128.0/18";
+
+/// Starts a cloud beside the lab's own, with further arguments, and waits until it answers.
+pub async fn start_beside(name: &str, portico: &Path, arguments: &[&str], logs: &Path, ends: &Ends) -> Result<Daemon> {
+    let all = [&["--listen", BESIDE, "--addresses", BESIDE_CIDR], arguments].concat();
+    start_with(name, portico, &all, BESIDE, logs, ends).await
+}
+
+async fn start_with(name: &str, portico: &Path, arguments: &[&str], listen: &str, logs: &Path, ends: &Ends) -> Result<Daemon> {
     let mut command = Command::new(portico);
-    command.args(["cloud", "--listen", listen, "--addresses", addresses]);
+    command.arg("cloud").args(arguments);
     let daemon = Daemon::spawn(name, command, logs, ends)?;
     let health = format!("http://{listen}/_cloud/health");
     let deadline = tokio::time::Instant::now() + READY_WITHIN;

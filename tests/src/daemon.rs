@@ -66,6 +66,11 @@ impl Daemon {
         &self.name
     }
 
+    /// The process's number.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     /// An error that says that the process ended, if it did, with the end of its log.
     pub fn alive(&self) -> Result<()> {
         match *self.ended.borrow() {

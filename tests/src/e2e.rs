@@ -4,6 +4,7 @@
 //! boto3 and its admin API. One after the other, because they count the cloud's calls; each in a namespace of its own,
 //! whose share of the cloud is gone before the next one starts.
 
+mod answers;
 pub mod bench;
 mod cost;
 mod deletion;
@@ -33,6 +34,9 @@ pub const DETAILS_VARIABLE: &str = "LAB_LOGS";
 pub struct Options {
     /// Only tests whose name contains this.
     filter: Option<String>,
+    /// Also what takes longer than CI may: ten thousand random requests.
+    #[arg(long)]
+    full: bool,
     /// Only list the tests.
     #[arg(long)]
     list: bool,
@@ -91,6 +95,7 @@ const TESTS: &[Test] = tests![
     Operator switch::of_a_rollout_loses_no_request,
     Operator cost::of_a_label_on_a_route_is_nothing,
     Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
+    Operator answers::are_those_that_the_gateway_api_means,
 ];
 
 /// Runs the tests in the lab that we are in; the exit code is 1 if any failed.
@@ -102,13 +107,13 @@ pub fn run(options: &Options) -> Result<u8> {
         return Ok(0);
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(run_all(&tests))
+    runtime.block_on(run_all(&tests, options.full))
 }
 
-async fn run_all(tests: &[&Test]) -> Result<u8> {
+async fn run_all(tests: &[&Test], full: bool) -> Result<u8> {
     let session = Session::current()?;
     let details = std::env::var_os(DETAILS_VARIABLE).map_or_else(|| session.logs.clone(), PathBuf::from);
-    let bench = Bench::new(session)?;
+    let bench = Bench::new(session, full)?;
     let (mut passed, mut failed) = (0, 0);
     for test in tests {
         if test.needs == Needs::Operator && !bench.session.operator {

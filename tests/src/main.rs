@@ -31,6 +31,7 @@ mod objects;
 mod operator;
 mod program;
 mod progress;
+mod scale;
 mod session;
 mod supervisor;
 mod test;

@@ -145,9 +145,10 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
     }
     if options.wants(Step::E2e) {
         let mut argv = vec![program::path_inside().display().to_string(), "e2e".to_owned()];
+        argv.extend(options.full.then(|| "--full".to_owned()));
         argv.extend(filter.map(str::to_owned));
         let mut command = lab.command(&argv)?;
-        command.env(e2e::DETAILS_VARIABLE, logs);
+        command.env(e2e::DETAILS_VARIABLE, logs).env(assets::PROGRAM_VARIABLE, assets::portico()?);
         total += shown("end-to-end tests", command, &logs.join("e2e.log")).await?;
     }
     lab.down().await?;
@@ -169,14 +170,12 @@ async fn boto3_tests(lab: &Lab, python: &Path, folder: &Path, filter: Option<&st
 
 /// Runs a command beside a fresh cloud that ends with it (`lab beside-cloud -- CMD`, inside a lab).
 pub async fn beside_cloud(argv: &[String]) -> Result<u8> {
-    const LISTEN: &str = "198.18.255.11:4566";
-    const LOAD_BALANCERS: &str = "198.18.128.0/18";
     let logs = std::env::var_os("LAB_LOGS").map_or_else(std::env::temp_dir, PathBuf::from);
     let (ends, _ended) = tokio::sync::mpsc::unbounded_channel();
-    let daemon = cloud::start_at("fresh-cloud", &assets::portico()?, LISTEN, LOAD_BALANCERS, &logs, &ends).await?;
+    let daemon = cloud::start_beside("fresh-cloud", &assets::portico()?, &[], &logs, &ends).await?;
     let (program, arguments) = argv.split_first().context("no command")?;
     let mut command = Command::new(program);
-    command.args(arguments).envs(cloud::environment(&format!("http://{LISTEN}")));
+    command.args(arguments).envs(cloud::environment(&format!("http://{}", cloud::BESIDE)));
     let code = exec::run(command).await;
     daemon.stop(std::time::Duration::from_secs(5)).await;
     code

@@ -12,6 +12,15 @@ pub const PROGRAM_VARIABLE: &str = "PORTICO_BIN";
 
 /// The `portico` program of this clone, brought up to date first.
 pub fn portico() -> Result<PathBuf> {
+    built(&[])
+}
+
+/// The same program, built so that it counts its allocations.
+pub fn portico_that_counts() -> Result<PathBuf> {
+    built(&["--features", "portico/count-allocations"])
+}
+
+fn built(features: &[&str]) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os(PROGRAM_VARIABLE).map(PathBuf::from) {
         if given.is_file() {
             return std::path::absolute(given).context("no absolute path");
@@ -21,6 +30,7 @@ pub fn portico() -> Result<PathBuf> {
     let step = progress::Step::start("building portico", "a first build takes minutes");
     let output = Command::new(cargo())
         .args(["build", "--quiet", "--bin", "portico", "--message-format", "json-render-diagnostics"])
+        .args(features)
         .current_dir(super::workspace_dir()?)
         .stdin(Stdio::null())
         .output()

@@ -24,16 +24,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Bench {
     /// What it says of itself.
     pub session: Session,
+    /// Whether tests may take longer than CI may.
+    pub full: bool,
     kubectl: Kubectl,
     cases: AtomicUsize,
 }
 
 impl Bench {
     /// Works with the lab of that session.
-    pub fn new(session: Session) -> Result<Self> {
+    pub fn new(session: Session, full: bool) -> Result<Self> {
         let kubeconfig = session.env.get("KUBECONFIG").map(PathBuf::from).context("the lab has no kubeconfig")?;
         let kubectl = Kubectl { program: session.programs.join("kubectl"), kubeconfig };
-        Ok(Self { session, kubectl, cases: AtomicUsize::new(0) })
+        Ok(Self { session, full, kubectl, cases: AtomicUsize::new(0) })
     }
 
     /// A fresh namespace for a test.
@@ -56,7 +58,8 @@ impl Bench {
 
 /// One test at work.
 pub struct Case<'a> {
-    bench: &'a Bench,
+    /// Where it works.
+    pub bench: &'a Bench,
     /// Its namespace.
     pub namespace: String,
 }

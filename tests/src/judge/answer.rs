@@ -43,7 +43,7 @@ pub struct Forward {
     pub target: String,
 }
 
-/// A Location header, in its parts: whether a port that the scheme implies is written out is left open.
+/// A Location header, in its parts: whether a port that the scheme implies is written out is left open, and so is the question mark of an empty query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     /// The scheme.
@@ -57,6 +57,11 @@ pub struct Location {
 }
 
 impl Location {
+    fn new(scheme: &str, host: &str, port: u16, target: &str) -> Self {
+        let target = target.strip_suffix('?').unwrap_or(target).to_owned();
+        Self { scheme: scheme.to_owned(), host: host.to_ascii_lowercase(), port, target }
+    }
+
     /// Takes a header apart.
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
@@ -66,7 +71,7 @@ impl Location {
             Some((host, port)) => (host, port.parse().ok()?),
             None => (authority, well_known_port(scheme)?),
         };
-        Some(Self { scheme: scheme.to_owned(), host: host.to_ascii_lowercase(), port, target: target.to_owned() })
+        Some(Self::new(scheme, host, port, target))
     }
 }
 
@@ -171,12 +176,12 @@ fn redirected(redirect: &Redirect, winner: &Candidate<'_>, request: &Request, re
     let path = redirect.path.as_ref().map_or_else(|| request.path.clone(), |path| modified(path, winner, &request.path, reading));
     Answer::Redirect {
         status: redirect.status_code.unwrap_or(302),
-        location: Location {
-            scheme: scheme.to_owned(),
-            host: redirect.hostname.clone().unwrap_or_else(|| request.hostname()).to_ascii_lowercase(),
+        location: Location::new(
+            scheme,
+            &redirect.hostname.clone().unwrap_or_else(|| request.hostname()),
             port,
-            target: with_query(&path, request.query.as_deref()),
-        },
+            &with_query(&path, request.query.as_deref()),
+        ),
     }
 }
 
@@ -261,6 +266,7 @@ mod tests {
     #[test]
     fn a_port_that_the_scheme_implies_may_be_written_or_not() {
         assert_eq!(Location::parse("http://A.b:80/x?y"), Location::parse("http://a.b/x?y"));
+        assert_eq!(Location::parse("http://a.b/x?"), Location::parse("http://a.b/x"));
         assert_ne!(Location::parse("https://a.b:80/x"), Location::parse("https://a.b/x"));
         assert_eq!(Location::parse("/x"), None);
     }

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many looks in a row must see nothing going on.
-const QUIET_LOOKS: usize = 6;
+const QUIET_LOOKS: usize = 10;
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// Our operator's name in statuses.

@@ -143,6 +143,7 @@ fn path_rank(matches: &Match) -> (bool, usize, bool) {
 
 /// The text that all matches of an expression begin with, as far as it is written out at its beginning.
 fn literal_start(expression: &str) -> &str {
+    let expression = expression.strip_prefix('^').unwrap_or(expression);
     let end = expression.find(|c: char| "\\^$.|?*+()[]{}".contains(c)).unwrap_or(expression.len());
     let (literal, rest) = expression.split_at(end);
     if depth_zero_alternative(rest) {
@@ -208,6 +209,7 @@ mod tests {
             ("/ab+", "/ab"),
             ("/(a|b)/c", "/"),
             ("/a|/b", ""),
+            ("^/a", "/a"),
             (".*", ""),
             ("/a", "/a"),
         ] {

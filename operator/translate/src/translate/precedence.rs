@@ -52,12 +52,31 @@ fn path_rank(matches: &RuleMatch) -> (u8, Reverse<usize>, u8) {
 /// How many characters every match of an expression begins with, as far as a look at its text can tell.
 fn literal_beginning(expression: &str) -> usize {
     let expression = expression.strip_prefix('^').unwrap_or(expression);
-    if expression.contains('|') {
+    if has_alternatives(expression) {
         return 0;
     }
     let literal = expression.chars().take_while(|c| !r".*+?()[]{}^$\".contains(*c)).count();
     // A quantifier that allows none takes the character before it along.
     if expression.chars().nth(literal).is_some_and(|c| "*?{".contains(c)) { literal.saturating_sub(1) } else { literal }
+}
+
+/// Whether an expression as a whole has alternatives: those within a group leave what stands before the group.
+fn has_alternatives(expression: &str) -> bool {
+    let (mut depth, mut class, mut escaped) = (0_usize, false, false);
+    expression.chars().any(|c| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ']' => class = false,
+            _ if class => {}
+            '[' => class = true,
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '|' => return depth == 0,
+            _ => {}
+        }
+        false
+    })
 }
 
 /// A method first, then more headers, then more query parameters.
@@ -85,6 +104,9 @@ mod tests {
             ("/ab+", 3),
             ("/ab*c", 2),
             ("(/a)", 0),
+            ("/(a|x)/b", 1),
+            ("/api/[|]x", 5),
+            (r"/a\|b", 2),
             (r"/a\.b", 2),
         ] {
             assert_eq!(literal_beginning(expression), length, "{expression}");

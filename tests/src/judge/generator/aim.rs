@@ -3,6 +3,7 @@
 use super::Generator;
 use super::rule::PATHS;
 use crate::judge::api::{Cluster, Gateway, HttpRoute, Match};
+use crate::judge::attachment::{attached, covers};
 use crate::judge::matching::Path;
 use crate::judge::request::Request;
 
@@ -12,8 +13,11 @@ const METHODS: [&str; 7] = ["GET", "GET", "GET", "POST", "PUT", "HEAD", "OPTIONS
 pub fn request(generator: &mut Generator, cluster: &Cluster, gateway: &Gateway) -> Option<Request> {
     let listeners: Vec<_> = gateway.spec.listeners.iter().collect();
     let listener = generator.pick(&listeners)?;
-    let routes: Vec<&HttpRoute> = cluster.routes.iter().collect();
-    let route = generator.pick(&routes).filter(|_| generator.chance(90));
+    // Mostly a route that is attached there, sometimes any.
+    let near = |route: &&HttpRoute| attached(cluster, gateway, listener, route);
+    let routes: Vec<&HttpRoute> =
+        if generator.chance(90) { cluster.routes.iter().filter(near).collect() } else { cluster.routes.iter().collect() };
+    let route = generator.pick(&routes);
     let matches: Vec<&Match> = route.into_iter().flat_map(|route| &route.spec.rules).flat_map(|rule| &rule.matches).collect();
     let aim = generator.pick(&matches);
     let request = Request {
@@ -33,7 +37,22 @@ impl Generator {
         wanted.unwrap_or_else(|| self.text(&METHODS).to_owned())
     }
 
+    /// A host that the listener has in common with the route, if one is found soon; sometimes whatever comes.
     fn host(&mut self, route: Option<&HttpRoute>, listener: Option<&str>) -> String {
+        let names = route.map(|route| route.spec.hostnames.as_slice()).unwrap_or_default();
+        let tries = if self.chance(85) { 20 } else { 1 };
+        let mut host = String::new();
+        for _ in 0..tries {
+            host = self.any_host(route, listener);
+            let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            if listener.is_none_or(|it| covers(it, &name)) && (names.is_empty() || names.iter().any(|it| covers(it, &name))) {
+                break;
+            }
+        }
+        host
+    }
+
+    fn any_host(&mut self, route: Option<&HttpRoute>, listener: Option<&str>) -> String {
         let names: Vec<&str> = route.map(|route| route.spec.hostnames.iter().map(String::as_str).collect()).unwrap_or_default();
         let name = match self.between(0, 9) {
             0 => self.text(&["a.example.com", "b.a.example.com", "example.com", "other.org", "a.b.c.com", "com", "aexample.com"]),
