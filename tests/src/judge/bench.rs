@@ -154,7 +154,7 @@ impl Bench {
             for refusal in unit.get("refusals").and_then(Value::as_array).into_iter().flatten() {
                 let text = |key: &str| refusal.get(key).and_then(Value::as_str).unwrap_or_default();
                 let Some(rule) = rule_name(text("subject")) else { continue };
-                if text("message").contains("FALL THROUGH") {
+                if text("traffic") == "fallsThrough" {
                     refusals.fallen.insert(rule);
                 } else {
                     refusals.answered.insert(rule);
