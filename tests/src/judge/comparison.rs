@@ -173,7 +173,7 @@ impl Received {
                 }
                 // The answer to HEAD has no body that would tell more.
                 None if request.method == "HEAD" && self.status == 200 => true,
-                // A Service without endpoints SHOULD be answered 503; an ALB answers the share of an invalid backend so, too (docs/conformance.md).
+                // A Service without endpoints SHOULD be answered 503; an ALB answers the share of an invalid backend so, too (docs/benchmark.md).
                 None => self.plain(503) && (forward.failing || forward.backends.contains(IDLE)) || self.plain(500) && forward.failing,
             },
         }
