@@ -10,13 +10,13 @@ fn plans_compile_to_their_goldens() {
     let folder = format!("{}/tests/goldens", env!("CARGO_MANIFEST_DIR"));
     let mut inputs: Vec<_> = glob::glob(&format!("{folder}/*.in.yaml")).unwrap().map(Result::unwrap).collect();
     inputs.sort();
-    assert!(inputs.len() >= 30, "{} goldens", inputs.len());
+    assert!(inputs.len() >= 70, "{} goldens", inputs.len());
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut wrong = Vec::new();
     for input in inputs {
         let yaml = std::fs::read_to_string(&input).unwrap();
         let plan = plans::plan(&yaml);
-        let compiled = portico_aws::compile(&plans::cluster(), &plan);
+        let compiled = portico_aws::compile_within(&plans::cluster(), &plan, &plans::limits(&yaml));
         let again: Stack = serde_json::from_value(serde_json::to_value(&compiled.stack).unwrap()).unwrap();
         assert_eq!(again, compiled.stack, "{}: the stack does not survive serialisation", input.display());
         let text = serde_saphyr::to_string(&shown(compiled, yaml.starts_with("# Whole"))).unwrap();

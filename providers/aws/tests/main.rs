@@ -10,3 +10,4 @@ mod goldens;
 mod plans;
 mod properties;
 mod quotas;
+mod semantics;

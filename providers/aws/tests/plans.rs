@@ -1,5 +1,6 @@
 //! Plans for tests: goldens write only what they are about.
 
+use portico_aws::observed::Limits;
 use portico_crds::NamespacedName;
 use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
 use portico_providers::{ClusterId, Plan, UnitId};
@@ -20,6 +21,7 @@ pub fn unit() -> UnitId {
 pub fn plan(yaml: &str) -> Plan {
     let mut value: Value = serde_saphyr::from_str(yaml).unwrap();
     let plan = value.as_object_mut().unwrap();
+    plan.remove("limits");
     default(plan, "unit", serde_json::to_value(unit()).unwrap());
     default(plan, "gateways", json!([{ "key": "infra/web" }]));
     let mut settings = serde_json::to_value(AwsSettings::default()).unwrap();
@@ -48,6 +50,16 @@ pub fn plan(yaml: &str) -> Plan {
         }
     }
     serde_json::from_value(value).unwrap()
+}
+
+/// The account's limits that a golden writes: those of AWS but for what stands under `limits`.
+pub fn limits(yaml: &str) -> Limits {
+    let value: Value = serde_saphyr::from_str(yaml).unwrap();
+    let mut limits = serde_json::to_value(Limits::default()).unwrap();
+    if let Some(raised) = value.get("limits") {
+        overlay(&mut limits, raised.clone());
+    }
+    serde_json::from_value(limits).unwrap()
 }
 
 fn fill_rule(rule: &mut Map<String, Value>, rank: usize) {

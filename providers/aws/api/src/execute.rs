@@ -16,7 +16,7 @@ use crate::region::Region;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use effect::Effect;
 use portico_aws::{Operation, Stack};
-use portico_providers::{Change, Leadership, Progress, ProviderError};
+use portico_providers::{Change, Leadership, Presence, Progress, ProviderError};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -56,6 +56,10 @@ impl Aws {
             }
             progress.begin(change);
             let result = self.make(&region, stack, &change.operation, &mut state, leadership).await;
+            if let (Err(_), Operation::CreateTargetGroup { target_group, .. }) = (&result, &change.operation) {
+                // It may exist although nobody said so, and a later plan may not name it: it is looked for then, too.
+                state.observed.target_groups.insert(target_group.name.clone(), Presence::Unknown);
+            }
             // What is not known for sure is read again before the next pass.
             state.stale |= matches!(&result, Err(error) if !matches!(error, ProviderError::NotLeader | ProviderError::Throttled { .. } | ProviderError::Denied { .. }));
             lock(&region.units).insert(key.clone(), state.clone());
@@ -106,7 +110,9 @@ impl Aws {
                 Err(call::Stopped::Failed(failure)) => failure,
             };
             match failure.class() {
-                Class::NotFound if gone_is_done(operation) => return self.write_through(region, operation, Effect::Done, state),
+                Class::NotFound if gone_is_done(operation, &failure, unclear) => {
+                    return self.write_through(region, operation, Effect::Done, state);
+                }
                 Class::Duplicate if there_is_done(operation, &failure) => {
                     return self.write_through(region, operation, Effect::Done, state);
                 }
@@ -171,18 +177,20 @@ fn kind(operation: &Operation) -> Kind {
     }
 }
 
-/// Deletions of what is not there are done.
-fn gone_is_done(operation: &Operation) -> bool {
-    matches!(
-        operation,
+/// Deletions of what is not there are done. EC2 takes back all rules of a call or none: that one of several is not there says nothing of the others, unless an
+/// earlier try may have taken them all.
+fn gone_is_done(operation: &Operation, failure: &Failure, unclear: bool) -> bool {
+    let several = match operation {
+        Operation::RevokeIngress { rules } => rules.len() > 1,
+        Operation::RevokeBackend { ranges, .. } => ranges.len() > 1,
         Operation::DeleteSecurityGroup { .. }
-            | Operation::DeleteTargetGroup { .. }
-            | Operation::DeleteLoadBalancer { .. }
-            | Operation::DeleteListener { .. }
-            | Operation::DeleteRule { .. }
-            | Operation::RevokeBackend { .. }
-            | Operation::RevokeIngress { .. }
-    )
+        | Operation::DeleteTargetGroup { .. }
+        | Operation::DeleteLoadBalancer { .. }
+        | Operation::DeleteListener { .. }
+        | Operation::DeleteRule { .. } => false,
+        _ => return false,
+    };
+    !several || unclear || failure.code != "InvalidPermission.NotFound"
 }
 
 /// A single rule of a security group that is there already is done.

@@ -36,16 +36,26 @@ impl Region {
         // A name that is remembered is worth looking for, even where the rest is not believed.
         let mut balancers: BTreeSet<String> = BTreeSet::new();
         let mut groups: BTreeSet<_> = stack.target_groups.iter().map(|group| group.name.clone()).collect();
-        match &remembered {
-            Some(state) => {
-                balancers.extend(state.observed.load_balancers.iter().filter(|(_, b)| !b.is_absent()).map(|(name, _)| name.clone()));
-                groups.extend(state.observed.target_groups.iter().filter(|(_, g)| !g.is_absent()).map(|(name, _)| name.clone()));
-            }
-            None => {
-                let owned = self.owned(&stack.cluster, &stack.unit).await?;
-                balancers.extend(owned.load_balancers);
-                groups.extend(owned.target_groups);
-            }
+        if let Some(state) = &remembered {
+            balancers.extend(state.observed.load_balancers.iter().filter(|(_, b)| !b.is_absent()).map(|(name, _)| name.clone()));
+            groups.extend(state.observed.target_groups.iter().filter(|(_, g)| !g.is_absent()).map(|(name, _)| name.clone()));
+        }
+        if fresh || remembered.is_none() {
+            // What carries the unit's marks, whether or not a name leads to it; but for what is known to be gone since the inventory was taken.
+            let owned = self.owned(&stack.cluster, &stack.unit).await?;
+            let before = remembered.as_ref().map(|state| &state.observed);
+            balancers.extend(
+                owned
+                    .load_balancers
+                    .into_iter()
+                    .filter(|name| before.and_then(|o| o.load_balancers.get(name)).is_none_or(|b| !b.is_absent())),
+            );
+            groups.extend(
+                owned
+                    .target_groups
+                    .into_iter()
+                    .filter(|name| before.and_then(|o| o.target_groups.get(name)).is_none_or(|g| !g.is_absent())),
+            );
         }
         match &stack.load_balancer {
             Some(balancer) => drop(balancers.insert(balancer.name.clone())),
