@@ -31,4 +31,6 @@ mod leadership;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod targets;
+#[cfg(test)]
 mod weather;
