@@ -76,7 +76,7 @@ pub fn prepare() -> Result<Assets> {
     let [etcd, kube_apiserver, kube_controller_manager, kubectl] = control_plane(&crate_dir.join("controlplane"))?;
     let images = Module::open(crate_dir.join("images"))?;
     let echo_basic = {
-        let store = images.store("images", "")?;
+        let store = images.store("images", "", &[])?;
         images.build(
             &store,
             "echo-basic",
@@ -92,12 +92,20 @@ pub fn prepare() -> Result<Assets> {
     Ok(Assets { etcd, kube_apiserver, kube_controller_manager, kubectl, echo_basic, gateway_crds, manifests: crate_dir.join("manifests") })
 }
 
+/// The official conformance suite, with what makes it tell the lab how each test went.
+pub fn conformance() -> Result<PathBuf> {
+    let module = Module::open(crate_dir().join("conformance"))?;
+    let version = module.version_of("sigs.k8s.io/gateway-api/conformance")?;
+    let store = module.store("conformance", &version, &["conformance_test.go"])?;
+    module.build_tests(&store, "conformance", ".", "the first time: about 3 min")
+}
+
 /// The control plane's programs, in the order of [`CONTROL_PLANE`]: those that `KUBEBUILDER_ASSETS` has, the others built.
 fn control_plane(dir: &Path) -> Result<[PathBuf; 4]> {
     let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let module = Module::open(dir.to_path_buf())?;
     let version = module.version_of("k8s.io/kubernetes")?;
-    let store = module.store("controlplane", &version)?;
+    let store = module.store("controlplane", &version, &[])?;
     let ldflags = stamp(&version)?;
     let mut paths = Vec::with_capacity(CONTROL_PLANE.len());
     for program in &CONTROL_PLANE {
@@ -150,5 +158,7 @@ mod tests {
         assert_eq!(controlplane.version_of("k8s.io/kubernetes").unwrap(), "v1.36.3");
         let images = Module::open(crate_dir().join("images")).unwrap();
         assert_eq!(images.version_of("sigs.k8s.io/gateway-api").unwrap(), "v1.7.0");
+        let conformance = Module::open(crate_dir().join("conformance")).unwrap();
+        assert_eq!(conformance.version_of("sigs.k8s.io/gateway-api/conformance").unwrap(), "v1.7.0");
     }
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::{Lab, Options};
 use crate::netns::Privilege;
-use crate::{assets, doctor, e2e, exec, init, judge, kubelet, program, progress, scale, session, supervisor, test};
+use crate::{assets, conformance, doctor, e2e, exec, init, judge, kubelet, program, progress, scale, session, supervisor, test};
 
 /// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
 ///
@@ -44,6 +44,11 @@ enum Command {
     ///
     /// Runs in a lab of its own. Takes minutes; not part of the tests.
     Scale(scale::Options),
+    /// Run the official Gateway API conformance suite against a class, in a lab of its own.
+    Conformance(conformance::Options),
+    /// Run the conformance suite inside the lab that this command runs in.
+    #[command(hide = true)]
+    ConformanceInside(conformance::Request),
     /// Run a command beside a fresh embedded cloud, inside a lab.
     #[command(hide = true)]
     BesideCloud {
@@ -73,6 +78,9 @@ struct Up {
     /// The embedded cloud.
     #[arg(long, value_enum, default_value_t = Choice::Portico)]
     cloud: Choice,
+    /// The Gateway API's CRDs of the experimental channel instead of the standard one.
+    #[arg(long)]
+    experimental: bool,
     /// The lab's name, where several run at once.
     #[arg(long, default_value = "lab")]
     name: String,
@@ -111,7 +119,13 @@ enum Choice {
 
 impl Up {
     fn options(&self) -> Options {
-        Options { name: self.name.clone(), cloud: self.cloud == Choice::Portico, operator: self.operator == Choice::Portico, logs: None }
+        Options {
+            name: self.name.clone(),
+            cloud: self.cloud == Choice::Portico,
+            operator: self.operator == Choice::Portico,
+            experimental: self.experimental,
+            logs: None,
+        }
     }
 }
 
@@ -126,6 +140,8 @@ pub fn run() -> Result<ExitCode> {
         Command::E2e(options) => e2e::run(&options),
         Command::Judge(options) => inside("judge", "portico", assets::portico, || judge::run(&options)),
         Command::Scale(options) => inside("scale", "none", assets::portico_that_counts, || scale::run(&options)),
+        Command::Conformance(options) => outside(conform(&options)),
+        Command::ConformanceInside(request) => outside(conformance::run_inside(&request)),
         Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),
         Command::Init { name } => init::run(&name),
         Command::Supervise { name } => supervisor::run(&name),
@@ -221,18 +237,25 @@ fn inside(name: &str, operator: &str, portico: impl FnOnce() -> Result<PathBuf>,
 }
 
 async fn run_in_new(arguments: &Run) -> Result<u8> {
-    let options = arguments.up.options();
+    in_new(&arguments.up.options(), async |lab| exec::run(lab.command(&arguments.argv)?).await).await
+}
+
+async fn conform(options: &conformance::Options) -> Result<u8> {
+    // A first build of the suite takes minutes, which no lab waits for.
+    conformance::prepare()?;
+    in_new(&options.lab(), async |lab| conformance::run(options, lab).await).await
+}
+
+/// Starts a lab, works in it and stops it.
+async fn in_new(options: &Options, work: impl AsyncFnOnce(&Lab) -> Result<u8>) -> Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let lab = tokio::select! {
-        lab = Lab::up(&options) => lab?,
+        lab = Lab::up(options) => lab?,
         _ = interrupt.recv() => return abandoned(&options.name).await,
         _ = terminate.recv() => return abandoned(&options.name).await,
     };
-    let code = match lab.command(&arguments.argv) {
-        Ok(command) => exec::run(command).await,
-        Err(error) => Err(error),
-    };
+    let code = work(&lab).await;
     lab.down().await?;
     code
 }

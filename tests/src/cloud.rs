@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 use tokio::process::Command;
 
 use crate::daemon::{Daemon, Ends};
@@ -37,6 +38,19 @@ pub fn environment(url: &str) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()
+}
+
+/// All that can be made, as the cloud's state holds it: load balancers, target groups, security groups with their rules.
+pub fn holdings(state: &Value) -> Vec<Value> {
+    let kinds = ["load_balancers", "target_groups", "security_groups", "network_interfaces"];
+    kinds.iter().filter_map(|kind| state.get(kind)?.as_array()).flatten().cloned().collect()
+}
+
+/// What one list of [`holdings`] has and the other has not.
+pub fn difference(before: &[Value], after: &[Value]) -> String {
+    let more: Vec<String> = after.iter().filter(|value| !before.contains(value)).map(Value::to_string).collect();
+    let less: Vec<String> = before.iter().filter(|value| !after.contains(value)).map(Value::to_string).collect();
+    format!("surplus {more:?}, missing {less:?}")
 }
 
 /// Starts the cloud and waits until it answers.

@@ -25,6 +25,8 @@ pub struct Options {
     pub cloud: bool,
     /// Whether our operator runs.
     pub operator: bool,
+    /// Whether the Gateway API's CRDs are those of the experimental channel.
+    pub experimental: bool,
     /// Where it logs; a new folder of the cache if nothing else is said.
     pub logs: Option<PathBuf>,
 }
@@ -47,7 +49,10 @@ impl Lab {
         if session::running().iter().any(|lab| lab.name == options.name) {
             bail!("a lab named {} is running already: stop it, or choose another name by --name", options.name);
         }
-        let assets = assets::prepare()?;
+        let mut assets = assets::prepare()?;
+        if options.experimental {
+            assets.gateway_crds.set_file_name("experimental");
+        }
         let portico = if options.cloud || options.operator { Some(assets::portico()?) } else { None };
         let logs = match &options.logs {
             Some(logs) => logs.clone(),

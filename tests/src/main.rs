@@ -14,6 +14,7 @@ mod cache;
 mod cli;
 mod client;
 mod cloud;
+mod conformance;
 mod controlplane;
 mod daemon;
 mod dns;

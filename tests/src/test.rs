@@ -1,7 +1,7 @@
 //! `lab test`: every test of the project, one step after the other; the last line sums them up.
 
 mod interrupt;
-mod summary;
+pub mod summary;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::assets::{self, workspace_dir};
 use crate::lab::{self, Lab};
 use crate::progress::{self, bad, verdict, verdict_of};
-use crate::{cloud, e2e, exec, logs, program};
+use crate::{cloud, conformance, e2e, exec, logs, program};
 use summary::Count;
 
 /// Arguments of `lab test`.
@@ -45,6 +45,8 @@ enum Step {
     Boto3,
     /// The end-to-end tests.
     E2e,
+    /// The official conformance suite: what must pass is committed.
+    Conformance,
 }
 
 impl Options {
@@ -92,14 +94,17 @@ pub async fn run(options: &Options) -> Result<u8> {
         }
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
     }
-    if [Step::Interrupt, Step::Boto3, Step::E2e].into_iter().any(|step| options.wants(step)) {
+    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance].into_iter().any(|step| options.wants(step)) {
         // A first build of the control plane takes minutes, which no step below waits for.
         assets::prepare()?;
+    }
+    if options.wants(Step::Conformance) {
+        conformance::prepare()?;
     }
     if options.wants(Step::Interrupt) {
         total += interrupt::run(&logs).await?;
     }
-    if options.wants(Step::Boto3) || options.wants(Step::E2e) {
+    if [Step::Boto3, Step::E2e, Step::Conformance].into_iter().any(|step| options.wants(step)) {
         total += in_a_lab(options, &workspace, &logs).await?;
     }
 
@@ -125,7 +130,8 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
     let boto3 = workspace.join("localstack/tests/boto3");
     let requirements = boto3.join("requirements.txt");
     let filter = options.filter.as_deref();
-    let setup = lab::Options { name: lab_name(), cloud: true, operator: options.wants(Step::E2e), logs: Some(logs.join("lab")) };
+    let operator = options.wants(Step::E2e) || options.wants(Step::Conformance);
+    let setup = lab::Options { name: lab_name(), cloud: true, operator, experimental: false, logs: Some(logs.join("lab")) };
     std::fs::create_dir_all(logs.join("lab")).context("cannot make the lab's log folder")?;
     let lab = match Lab::up(&setup).await {
         Ok(lab) => lab,
@@ -150,6 +156,11 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
         let mut command = lab.command(&argv)?;
         command.env(e2e::DETAILS_VARIABLE, logs).env(assets::PROGRAM_VARIABLE, assets::portico()?);
         total += shown("end-to-end tests", command, &logs.join("e2e.log")).await?;
+    }
+    if options.wants(Step::Conformance) {
+        let mut command = conformance::Request::floor(filter).command(&lab)?;
+        command.env(e2e::DETAILS_VARIABLE, logs);
+        total += shown("conformance suite", command, &logs.join("conformance-summary.log")).await?;
     }
     lab.down().await?;
     Ok(total)

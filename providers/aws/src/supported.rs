@@ -80,23 +80,10 @@ mod tests {
         assert_eq!(names, sorted);
     }
 
-    /// A claim that goes is a regression for users: the list is a golden.
+    /// A claim that goes is a regression for users: the list is a golden, which the conformance suite's run reads as well.
     #[test]
     fn claims() {
-        expect_test::expect![[r#"
-            Gateway
-            GatewayHTTPListenerIsolation
-            HTTPRoute
-            HTTPRouteBackendProtocolWebSocket
-            HTTPRouteDestinationPortMatching
-            HTTPRouteMethodMatching
-            HTTPRouteNamedRouteRule
-            HTTPRouteParentRefPort
-            HTTPRoutePathRedirect
-            HTTPRoutePortRedirect
-            HTTPRouteSchemeRedirect
-            ListenerSet
-            ReferenceGrant"#]]
-        .assert_eq(&claimed().join("\n"));
+        expect_test::expect_file!["../../../tests/conformance/portico-alb/claimed.txt"]
+            .assert_eq(&claimed().iter().map(|name| format!("{name}\n")).collect::<String>());
     }
 }

@@ -29,14 +29,25 @@ impl Module {
         required(&text, module).with_context(|| format!("{} requires no {module}", path.display()))
     }
 
-    /// The cache's folder for the programs of this module.
-    pub fn store(&self, kind: &str, version: &str) -> Result<PathBuf> {
-        super::store(kind, version, &cache::fingerprint([self.dir.join("go.mod").as_path(), &self.dir.join("go.sum")])?)
+    /// The cache's folder for the programs of this module, which are also made of those `sources` of its own.
+    pub fn store(&self, kind: &str, version: &str, sources: &[&str]) -> Result<PathBuf> {
+        let recipe: Vec<PathBuf> = ["go.mod", "go.sum"].iter().chain(sources).map(|name| self.dir.join(name)).collect();
+        super::store(kind, version, &cache::fingerprint(recipe.iter().map(PathBuf::as_path))?)
     }
 
-    /// Builds a program into the store, unless it is there. Installed by rename, so that an interrupted build leaves
-    /// no half program behind, and under a lock, so that two runs build it once.
+    /// Builds a program into the store, unless it is there.
     pub fn build(&self, store: &Path, name: &str, package: &str, ldflags: &str, hint: &str) -> Result<PathBuf> {
+        self.install(store, name, &["build", "-trimpath", "-ldflags", ldflags], package, hint)
+    }
+
+    /// Builds the tests of a package as a program into the store, unless it is there.
+    pub fn build_tests(&self, store: &Path, name: &str, package: &str, hint: &str) -> Result<PathBuf> {
+        self.install(store, name, &["test", "-c", "-trimpath", "-ldflags", "-s -w"], package, hint)
+    }
+
+    /// Has go make a program of a package. Installed by rename, so that an interrupted build leaves no half program behind,
+    /// and under a lock, so that two runs build it once.
+    fn install(&self, store: &Path, name: &str, arguments: &[&str], package: &str, hint: &str) -> Result<PathBuf> {
         let program = store.join(name);
         if program.is_file() {
             return Ok(program);
@@ -50,7 +61,8 @@ impl Module {
         let built = staging.path().join(name);
         let output = self
             .command()
-            .args(["build", "-trimpath", "-ldflags", ldflags, "-o"])
+            .args(arguments)
+            .arg("-o")
             .arg(&built)
             .arg(package)
             .output()

@@ -1,10 +1,10 @@
 //! Deleting a Gateway leaves nothing behind, and takes nothing that is not ours.
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
 
-use super::bench::{Case, FOREIGN, values};
+use super::bench::{Case, FOREIGN};
 use super::manifest::{backend, everything_to, gateway, route};
+use crate::cloud::{difference, holdings};
 
 /// Somebody else's load balancer with a listener and a target group, made by boto3 beside ours, is untouched.
 pub async fn empties_the_cloud_but_for_what_is_not_ours(case: &Case<'_>) -> Result<String> {
@@ -46,16 +46,4 @@ async fn delete_ours(case: &Case<'_>) -> Result<String> {
     .await?;
     ensure!(case.curl(&["--max-time", "2", &format!("http://{address}/")]).await?.is_none(), "the address still answers");
     Ok(String::new())
-}
-
-/// All that can be made, as the cloud holds it: load balancers, target groups, security groups with their rules.
-fn holdings(state: &Value) -> Vec<Value> {
-    ["/load_balancers", "/target_groups", "/security_groups", "/network_interfaces"].iter().flat_map(|kind| values(state, kind)).collect()
-}
-
-/// What one has and the other has not.
-fn difference(before: &[Value], after: &[Value]) -> String {
-    let more: Vec<String> = after.iter().filter(|value| !before.contains(value)).map(Value::to_string).collect();
-    let less: Vec<String> = before.iter().filter(|value| !after.contains(value)).map(Value::to_string).collect();
-    format!("surplus {more:?}, missing {less:?}")
 }

@@ -12,6 +12,11 @@ pub struct Count {
 }
 
 impl Count {
+    /// One test that passed or failed.
+    pub fn one(well: bool) -> Self {
+        if well { Self::passed() } else { Self::failed() }
+    }
+
     /// One test that passed.
     pub fn passed() -> Self {
         Self { passed: 1, failed: 0 }

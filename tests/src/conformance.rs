@@ -1,0 +1,200 @@
+//! `lab conformance`: the official conformance suite of the Gateway API against a class, inside a lab.
+//!
+//! Features are what the class claims in `status.supportedFeatures`, nothing by hand. What is expected of a class is committed
+//! in `tests/conformance/CLASS` ([`expectation`]).
+
+mod expectation;
+mod outcome;
+mod suite;
+mod summary;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::controlplane::Kubectl;
+use crate::lab::{self, Lab};
+use crate::progress::{human, note, verdict};
+use crate::session::Session;
+use crate::test::summary::Count;
+use crate::{assets, client, cloud, e2e, exec, program};
+use expectation::Expectation;
+use summary::Summary;
+
+/// How long the cloud may take until it is as it was before the run.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What to run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Request {
+    /// The GatewayClass that is judged.
+    #[arg(long, default_value = "portico-alb")]
+    class: String,
+    /// The profiles that it is judged by; their core features count as claimed.
+    #[arg(long, value_name = "PROFILE", value_delimiter = ',', default_value = "GATEWAY-HTTP")]
+    profile: Vec<String>,
+    /// Only this test, whether its features are claimed or not.
+    #[arg(long, value_name = "TEST")]
+    run: Option<String>,
+    /// Where to write the ConformanceReport.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// How often to run, on one control plane.
+    #[arg(long, default_value_t = 1)]
+    times: u32,
+    /// One test after the other, also those that could run at the same time.
+    #[arg(long)]
+    sequential: bool,
+    /// Leave out what is known to fail, and hold the rest to the committed list of what must pass.
+    #[arg(long)]
+    floor: bool,
+}
+
+/// Arguments of `lab conformance`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    request: Request,
+    /// Install the Gateway API's CRDs of the experimental channel.
+    #[arg(long)]
+    experimental: bool,
+    /// The lab's name, where several run at once.
+    #[arg(long, default_value = "conformance")]
+    name: String,
+}
+
+impl Options {
+    /// The lab that the suite runs in.
+    pub fn lab(&self) -> lab::Options {
+        lab::Options { name: self.name.clone(), cloud: true, operator: true, experimental: self.experimental, logs: None }
+    }
+}
+
+impl Request {
+    /// What `lab test` asks: the floor of the class that the lab has, or one of its tests.
+    pub fn floor(test: Option<&str>) -> Self {
+        Self {
+            class: "portico-alb".to_owned(),
+            profile: vec!["GATEWAY-HTTP".to_owned()],
+            run: test.map(str::to_owned),
+            report: None,
+            times: 1,
+            sequential: false,
+            floor: test.is_none(),
+        }
+    }
+
+    /// The command that does this in a lab.
+    pub fn command(&self, lab: &Lab) -> Result<Command> {
+        let mut argv = vec![program::path_inside().display().to_string(), "conformance-inside".to_owned()];
+        argv.extend(["--class".to_owned(), self.class.clone(), "--profile".to_owned(), self.profile.join(",")]);
+        argv.extend(["--times".to_owned(), self.times.to_string()]);
+        if let Some(test) = &self.run {
+            argv.extend(["--run".to_owned(), test.clone()]);
+        }
+        if let Some(report) = &self.report {
+            argv.extend(["--report".to_owned(), std::path::absolute(report)?.display().to_string()]);
+        }
+        for (flag, given) in [("--floor", self.floor), ("--sequential", self.sequential)] {
+            argv.extend(given.then(|| flag.to_owned()));
+        }
+        lab.command(&argv)
+    }
+}
+
+/// Runs the suite in a lab that is up; the exit code is 1 if anything claimed failed.
+pub async fn run(options: &Options, lab: &Lab) -> Result<u8> {
+    let code = exec::run(options.request.command(lab)?).await?;
+    if code != 0 {
+        anstream::println!("details: {}", lab.session.logs.display());
+    }
+    Ok(code)
+}
+
+/// Builds the suite, before any lab waits for it.
+pub fn prepare() -> Result<()> {
+    assets::conformance().map(drop)
+}
+
+/// The part that runs in the lab that this process is in.
+pub async fn run_inside(request: &Request) -> Result<u8> {
+    let session = Session::current()?;
+    let logs = std::env::var_os(e2e::DETAILS_VARIABLE).map_or_else(|| session.logs.clone(), PathBuf::from);
+    let program = assets::conformance()?;
+    let expectation = Expectation::of(&request.class)?;
+    let expectation = if request.floor { expectation.floor() } else { expectation };
+    let mut totals = Count::default();
+    totals += claims(&session, request, &expectation).await?;
+    for round in 1..=request.times {
+        let suffix = if round == 1 { String::new() } else { format!("-{round}") };
+        let report = match &request.report {
+            Some(report) if round == request.times => report.clone(),
+            _ => logs.join(format!("conformance{suffix}.yaml")),
+        };
+        let before = holdings(&session).await?;
+        let began = Instant::now();
+        let run = suite::Run {
+            program: &program,
+            class: &request.class,
+            profiles: &request.profile,
+            test: request.run.as_deref(),
+            sequential: request.sequential,
+            expectation: &expectation,
+            report: &report,
+            log: &logs.join(format!("conformance{suffix}.log")),
+        };
+        let outcomes = run.go(|outcome| {
+            if let Some(well) = summary::line(outcome) {
+                verdict(well, &summary::describe(outcome));
+            }
+        });
+        let summary = Summary::of(outcomes.await?, &request.profile);
+        anstream::println!("{}", summary.text(&expectation));
+        totals += if request.floor { summary.against(&expectation) } else { summary.counts() };
+        totals += emptied(&session, before).await?;
+        note(&format!("the suite took {}; its report is {}", human(began.elapsed()), report.display()));
+    }
+    anstream::println!("{} passed, {} failed", totals.passed, totals.failed);
+    Ok(u8::from(totals.failed > 0))
+}
+
+/// Compares what the class claims with what is committed.
+async fn claims(session: &Session, request: &Request, expectation: &Expectation) -> Result<Count> {
+    let kubeconfig = session.env.get("KUBECONFIG").map(PathBuf::from).context("the lab has no kubeconfig")?;
+    let kubectl = Kubectl { program: session.programs.join("kubectl"), kubeconfig };
+    let class = format!("gatewayclass/{}", request.class);
+    kubectl.run(&["wait", "--for=condition=Accepted", &class, "--timeout=60s"]).await.context("the class is not accepted")?;
+    let class: Value = serde_json::from_str(&kubectl.run(&["get", &class, "-o", "json"]).await?).context("kubectl printed no JSON")?;
+    let features = class.pointer("/status/supportedFeatures").and_then(Value::as_array).cloned().unwrap_or_default();
+    let names = features.iter().filter_map(|feature| feature.get("name").and_then(Value::as_str).map(str::to_owned));
+    let (missing, more) = expectation.compare(names);
+    if !more.is_empty() {
+        note(&format!("claimed, but not in {}: {}", expectation.folder.join(expectation::CLAIMED).display(), more.join(", ")));
+    }
+    let well = missing.is_empty();
+    verdict(well, &if well { "the class claims what it should".to_owned() } else { format!("no longer claimed: {}", missing.join(", ")) });
+    Ok(Count::one(well))
+}
+
+/// What the cloud holds, less what is always there.
+async fn holdings(session: &Session) -> Result<Vec<Value>> {
+    let Some(url) = &session.cloud else { return Ok(Vec::new()) };
+    Ok(cloud::holdings(&client::get(&format!("{url}/_cloud/state")).await?.json()?))
+}
+
+/// Whether the cloud comes to hold what it held before the run: every load balancer of the suite is gone.
+async fn emptied(session: &Session, before: Vec<Value>) -> Result<Count> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut after = holdings(session).await?;
+    while after != before && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        after = holdings(session).await?;
+    }
+    let well = after == before;
+    let left = if well { String::new() } else { format!(": {}", cloud::difference(&before, &after)) };
+    verdict(well, &format!("{}{left}", if well { "the cloud is as it was before" } else { "the cloud is not as it was before" }));
+    Ok(Count::one(well))
+}
