@@ -115,6 +115,26 @@ fn refusals_of_listeners_and_gateways_show_there() {
 }
 
 #[test]
+fn an_address_that_is_refused_was_asked_for_by_value_or_by_type() {
+    for (address, reason) in [
+        (json!({"type": "IPAddress", "value": "192.0.2.1"}), "Programmed=False/AddressNotUsable"),
+        (json!({"type": "IPAddress"}), "Programmed=False/AddressNotAssigned"),
+    ] {
+        let mut world = World::new();
+        upsert(&mut world, Kind::GatewayClass, class("alb", "portico.dev/gateway-controller"));
+        let mut object = gateway("one", "alb");
+        object["spec"]["addresses"] = json!([address]);
+        upsert(&mut world, Kind::Gateway, object);
+        let key = NamespacedName::new("infra", "one");
+        let mut report = translate(&world, &UnitId::Gateway(key.clone())).unwrap().report;
+        let cause = RefusalCause::Unsupported { detail: "no".to_owned() };
+        report.refuse(&[refusal(Subject::Gateway(key), "spec.addresses[0]", cause, Residue::NoTraffic)]);
+        report.finish(&active());
+        assert_eq!(words(&written(&world, &report, Kind::Gateway)["conditions"])[1], reason);
+    }
+}
+
+#[test]
 fn an_error_that_passes_does_not_take_programmed_away() {
     let (world, mut report) = report();
     report.finish(&active());

@@ -53,6 +53,8 @@ pub struct GatewayReport {
     pub(crate) unresolved: Option<Fault<GatewayReason>>,
     /// What of it cannot be served, though the rest is.
     pub(crate) refused: Vec<Fault<GatewayReason>>,
+    /// The entries of `spec.addresses` that ask for any address of their type, by path.
+    pub(crate) any_address: Vec<String>,
     /// Whether it lets in clients whose certificates are not valid.
     pub(crate) insecure_validation: bool,
     /// What was cut out of its spec and belongs to no listener.

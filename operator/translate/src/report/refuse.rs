@@ -25,7 +25,8 @@ impl Report {
                 }
                 Subject::Gateway(key) => {
                     if let Some(gateway) = self.gateways.get_mut(key) {
-                        gateway.refused.push(Fault::new(gateway_reason(refusal), refusal.to_string()));
+                        let reason = gateway_reason(refusal, gateway.any_address.contains(&refusal.field));
+                        gateway.refused.push(Fault::new(reason, refusal.to_string()));
                     }
                 }
             }
@@ -57,9 +58,11 @@ fn listener_reason(field: &str) -> ListenerReason {
     }
 }
 
-fn gateway_reason(refusal: &Refusal) -> GatewayReason {
+/// Which reason a refusal of a Gateway's own fields gives. `any_address`: the field asks for whatever address of a type there is.
+fn gateway_reason(refusal: &Refusal, any_address: bool) -> GatewayReason {
     match &refusal.cause {
         RefusalCause::Quota { .. } => GatewayReason::NoResources,
+        _ if any_address => GatewayReason::AddressNotAssigned,
         _ if refusal.field.starts_with("spec.addresses") => GatewayReason::AddressNotUsable,
         RefusalCause::Unsupported { .. } | RefusalCause::Invalid { .. } => GatewayReason::Invalid,
     }

@@ -44,6 +44,8 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
     report.notes = listener::notes(&gateway.raw, &gateway.defects);
     let settings = profile::of_gateway(world, gateway, &class_profile);
     let requested = addresses(gateway, spec);
+    let unvalued = spec.addresses.iter().enumerate().filter(|(_, address)| address.value.is_none());
+    report.any_address = unvalued.map(|(index, _)| format!("spec.addresses[{index}]")).collect();
     report.rejected = requested.as_ref().err().cloned().or_else(|| settings.as_ref().err().cloned());
     let holder = Holder {
         parent: ListenerParent::Gateway,
