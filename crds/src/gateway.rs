@@ -29,18 +29,8 @@ macro_rules! l4_route {
     ($spec:ident, $kind:tt, $root:tt, $plural:tt) => {
         #[doc = concat!("The spec of a ", $kind, " (`gateway.networking.k8s.io/v1`).")]
         #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-        #[kube(
-                    group = "gateway.networking.k8s.io",
-                    version = "v1",
-                    kind = $kind,
-                    root = $root,
-                    plural = $plural,
-                    namespaced,
-                    status = "RouteStatus",
-                    derive = "PartialEq",
-                    derive = "Default",
-                    schema = "disabled"
-                )]
+        #[kube(group = "gateway.networking.k8s.io", version = "v1", kind = $kind, root = $root, plural = $plural)]
+        #[kube(namespaced, status = "RouteStatus", schema = "disabled", derive = "PartialEq", derive = "Default")]
         #[serde(rename_all = "camelCase")]
         pub struct $spec {
             /// What the route attaches to.
