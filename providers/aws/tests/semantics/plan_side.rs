@@ -68,7 +68,7 @@ fn served(rule: &PlanRule, http: &HttpMatch, request: &Request, host: &str) -> A
         match filter {
             Filter::RequestRedirect(redirect) => {
                 let scheme = redirect.scheme.clone().unwrap_or_else(|| "http".into());
-                let port = redirect.port.unwrap_or_else(|| match redirect.scheme.as_deref() {
+                let port = redirect.port.unwrap_or(match redirect.scheme.as_deref() {
                     Some("https") => 443,
                     _ => 80,
                 });
