@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn private_keys_stay_outside() {
         let key = include_str!("../translate/tests/certificates/a.key");
-        let seen = raw(
+        let seen = object_of(
             Kind::Secret,
             dynamic(
                 json!({"metadata": {"name": "cert"}, "type": "kubernetes.io/tls", "stringData": {"tls.key": key}, "data": {"tls.crt": ""}}),
