@@ -343,7 +343,7 @@ mod tests {
             expect![[r#"
             Gateway platform/public  3 to create, 1 to change, 1 to delete
               refused
-                ! rules per load balancer: 131 needed, 100 allowed; its requests are answered 500. Raise the quota.
+                ! needs 131 rules, the ALB allows 100; its requests are answered 500. Raise the quota.
                     HTTPRoute shop/cart rules[0].matches[0]  spec.rules[0]
                     HTTPRoute shop/cart rules[1].matches[0]  spec.rules[1]
                     HTTPRoute shop/cart rules[2].matches[0]  spec.rules[2]
