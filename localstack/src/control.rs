@@ -57,7 +57,7 @@ pub struct Outcome {
 /// Whether to check the whole state's integrity now: always while it is small, now and then when that would take long.
 fn is_due(state: &State) -> bool {
     let size = state.elb.load_balancers.len() + state.elb.target_groups.len();
-    size < 200 || state.revision.is_multiple_of(64)
+    size < 100 || state.revision.is_multiple_of(size as u64)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -194,9 +194,9 @@ impl Control {
                     () = tokio::time::sleep(self.times().propagation) => {}
                     () = stop.cancelled() => return,
                 }
-                let config = projector.project(&lock(&self.state));
-                let revision = config.revision;
-                self.plane.apply(config).await;
+                let changes = projector.changes(&mut lock(&self.state));
+                let revision = changes.revision;
+                self.plane.change(changes).await;
                 self.applied.send_replace(revision);
                 continue;
             }
@@ -279,11 +279,9 @@ impl Control {
             let mut fresh = State::new(self.config.clone(), self.clock.now(), self.plane.health())
                 .map_err(|error| ApiError::with_status("InternalFailure", error.to_string(), 500))?;
             fresh.revision = state.revision + 1;
-            // Revisions must not come again: the projector would take new objects for old ones.
-            fresh.elb.changes = state.elb.changes + 1;
+            fresh.ec2.reach.all = true;
+            // Revisions of certificates must not come again: the projector would take new ones for old ones.
             fresh.acm.changes = state.acm.changes + 1;
-            fresh.ec2.changes = state.ec2.changes + 1;
-            fresh.ec2.interface_changes = state.ec2.interface_changes + 1;
             self.wanted.send_replace(fresh.revision);
             *state = fresh;
         }

@@ -32,19 +32,21 @@ mod random;
 mod redirect;
 mod routing;
 mod service;
+mod shards;
 mod socket;
 mod stickiness;
+mod table;
 mod target;
 mod tls;
 mod transform;
 
-use config::{DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing};
+use config::{Changes, DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing};
 use health::HealthBoard;
 pub use pattern::check_regex;
 use random::Random;
-use routing::{LoadBalancerTable, RoutingTable, SocketKey};
+use routing::{RoutingTable, SocketKey};
 use socket::Socket;
-use target::{TargetGroupState, Usage};
+use table::Users;
 
 /// How long requests in flight may take when the data plane shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -53,9 +55,18 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct DataPlane {
     shared: Arc<Shared>,
-    sockets: Arc<tokio::sync::Mutex<HashMap<SocketKey, Socket>>>,
+    applied: Arc<tokio::sync::Mutex<Applied>>,
     bound: Arc<RwLock<Vec<BoundListener>>>,
     port_fallback: PortFallback,
+}
+
+/// What putting a configuration in force needs to know of the one before.
+#[derive(Debug, Default)]
+struct Applied {
+    sockets: HashMap<SocketKey, Socket>,
+    /// Those of them that could not be bound.
+    failed: HashSet<SocketKey>,
+    users: Users,
 }
 
 /// What every request and every probe needs.
@@ -117,46 +128,56 @@ impl DataPlane {
             tracker: TaskTracker::new(),
             hard_stop: CancellationToken::new(),
         };
-        Self { shared: Arc::new(shared), sockets: Arc::default(), bound: Arc::default(), port_fallback: options.port_fallback }
+        Self { shared: Arc::new(shared), applied: Arc::default(), bound: Arc::default(), port_fallback: options.port_fallback }
     }
 
     /// Puts a configuration in force: when it returns, sockets follow it and the next request on every connection, new or kept alive, is
     /// served by it. An older revision than the one in force is ignored. Never fails: what cannot be bound is reported by [`bound`](Self::bound).
     pub async fn apply(&self, config: DataPlaneConfig) {
-        let mut sockets = self.sockets.lock().await;
+        self.change(config.into()).await;
+    }
+
+    /// As [`apply`](Self::apply), for what is new: costs as much as it changes.
+    pub async fn change(&self, changes: Changes) {
+        let mut applied = self.applied.lock().await;
+        let Applied { sockets, failed, users } = &mut *applied;
         let previous = self.shared.table();
-        if config.revision < previous.revision || self.shared.hard_stop.is_cancelled() {
+        if changes.revision < previous.revision || self.shared.hard_stop.is_cancelled() {
             return;
         }
-        let table = Arc::new(compile(&config, &previous, &self.shared));
+        let (table, touched) = table::change(&changes, &previous, users, &self.shared);
+        let table = Arc::new(table);
         *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&table);
-        for (id, group) in &previous.target_groups {
+        for id in &touched.target_groups {
+            let Some(group) = previous.target_groups.get(id) else { continue };
             let successor = table.target_groups.get(id);
             if successor.is_none_or(|successor| !Arc::ptr_eq(successor, group)) {
                 group.hand_over(successor.map(Arc::as_ref));
             }
         }
 
-        let unwanted: Vec<SocketKey> = sockets
-            .iter()
-            .filter(|(key, socket)| {
-                socket.bound.is_err() || table.listeners.get(key).is_none_or(|listener| listener.protocol != socket.protocol)
-            })
-            .map(|(key, _)| *key)
-            .collect();
-        for key in unwanted {
-            if let Some(socket) = sockets.remove(&key) {
+        let keys: HashSet<SocketKey> = touched.sockets.iter().chain(&*failed).copied().collect();
+        for key in &keys {
+            let wanted = table.listeners.get(key).map(|listener| &listener.protocol);
+            if sockets.get(key).is_some_and(|socket| socket.bound.is_err() || wanted != Some(&socket.protocol))
+                && let Some(socket) = sockets.remove(key)
+            {
                 socket.close().await;
             }
         }
-        for table in table.load_balancers.values() {
-            let reserved: HashSet<u16> = table.listeners.iter().map(|listener| listener.port).collect();
-            for listener in &table.listeners {
-                let key = (table.config.address, listener.port);
-                sockets.entry(key).or_insert_with(|| Socket::open(&self.shared, listener, self.port_fallback, &reserved));
+        failed.clear();
+        for key in &keys {
+            let Some(listener) = table.listeners.get(key).filter(|_| !sockets.contains_key(key)) else { continue };
+            let reserved: HashSet<u16> = listener.load_balancer.listeners.iter().map(|listener| listener.port).collect();
+            let socket = Socket::open(&self.shared, listener, self.port_fallback, &reserved);
+            if socket.bound.is_err() {
+                failed.insert(*key);
             }
+            sockets.insert(*key, socket);
         }
-        self.report(&table, &sockets);
+        if !keys.is_empty() {
+            self.report(&table, sockets);
+        }
     }
 
     fn report(&self, table: &RoutingTable, sockets: &HashMap<SocketKey, Socket>) {
@@ -202,8 +223,8 @@ impl DataPlane {
 
     /// Closes sockets, lets requests in flight finish for up to a second, ends all tasks. Nothing can be applied afterwards.
     pub async fn shutdown(&self) {
-        let mut sockets = self.sockets.lock().await;
-        for (_, socket) in sockets.drain() {
+        let mut applied = self.applied.lock().await;
+        for (_, socket) in applied.sockets.drain() {
             socket.close().await;
         }
         let table = std::mem::take(&mut *self.shared.table.write().unwrap_or_else(PoisonError::into_inner));
@@ -217,45 +238,4 @@ impl DataPlane {
         self.shared.tracker.wait().await;
         self.bound.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
-}
-
-/// Compiles a configuration, taking over what did not change.
-fn compile(config: &DataPlaneConfig, previous: &RoutingTable, shared: &Arc<Shared>) -> RoutingTable {
-    let load_balancers: HashMap<_, _> = config
-        .load_balancers
-        .iter()
-        .map(|config| {
-            let known = previous.load_balancers.get(&config.id);
-            let table = match known {
-                Some(known) if Arc::ptr_eq(&known.config, config) || known.config == *config => Arc::clone(known),
-                known => Arc::new(LoadBalancerTable::new(config, known.map(Arc::as_ref))),
-            };
-            (config.id.clone(), table)
-        })
-        .collect();
-    let listeners = load_balancers
-        .values()
-        .flat_map(|table| &table.listeners)
-        .map(|listener| ((listener.load_balancer.address, listener.port), Arc::clone(listener)))
-        .collect();
-    let mut usage: HashMap<&TargetGroupId, &[String]> = HashMap::new();
-    for table in load_balancers.values() {
-        for group in table.referenced_groups() {
-            usage.insert(group, &table.config.zones);
-        }
-    }
-    let target_groups = config
-        .target_groups
-        .iter()
-        .map(|(id, group)| {
-            let usage = usage.get(id).map_or(Usage::Unreferenced, |zones| Usage::Zones(zones));
-            let known = previous.target_groups.get(id);
-            let state = match known {
-                Some(known) if known.is_current(group, usage) => Arc::clone(known),
-                known => Arc::new(TargetGroupState::new(group, usage, known.map(Arc::as_ref), shared)),
-            };
-            (id.clone(), state)
-        })
-        .collect();
-    RoutingTable { revision: config.revision, load_balancers, listeners, target_groups }
 }

@@ -1,6 +1,6 @@
 //! EC2, as far as load balancing needs it: networks, security groups, network interfaces, instances and tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -30,7 +30,8 @@ pub mod zone;
 
 use instance::Instance;
 use internet_gateway::InternetGateway;
-use network_interface::NetworkInterface;
+use network_interface::{Attachment, NetworkInterface};
+use permission::Peer;
 use route_table::RouteTable;
 use security_group::SecurityGroup;
 use subnet::Subnet;
@@ -56,13 +57,39 @@ pub struct Ec2 {
     pub network_interfaces: BTreeMap<String, NetworkInterface>,
     /// Instances: the nodes.
     pub instances: BTreeMap<String, Instance>,
-    /// Counts changes that may change who reaches whom, other than those of load balancers' interfaces.
-    pub changes: u64,
-    /// Counts changes of load balancers' interfaces.
-    pub interface_changes: u64,
+    /// Whose reach may have changed since the data plane was last brought in step.
+    #[serde(skip)]
+    pub reach: ReachChanges,
+}
+
+/// Whose reach may have changed.
+#[derive(Clone, Debug, Default)]
+pub struct ReachChanges {
+    /// Everybody's.
+    pub all: bool,
+    /// That of the load balancers that have one of these security groups.
+    pub groups: BTreeSet<String>,
+    /// That of those which load balancers' own interfaces matter for.
+    pub interfaces: bool,
 }
 
 impl Ec2 {
+    /// Notes that rules of a security group came or went, with these peers.
+    pub fn rules_changed<'a>(&mut self, group: &str, peers: impl IntoIterator<Item = &'a Peer>) {
+        self.reach.groups.insert(group.to_string());
+        let guards = |interface: &NetworkInterface| {
+            matches!(interface.attachment, Attachment::Instance { .. }) && interface.groups.iter().any(|id| id == group)
+        };
+        if self.network_interfaces.values().any(guards) {
+            for peer in peers {
+                match peer {
+                    Peer::Group(id) => drop(self.reach.groups.insert(id.clone())),
+                    Peer::Cidr(_) | Peer::PrefixList(_) => self.reach.all = true,
+                }
+            }
+        }
+    }
+
     /// The default network of a fresh account that has an EKS cluster.
     pub fn new(config: &CloudConfig, ids: &mut Ids, now: Timestamp) -> Result<Self, CloudError> {
         account::build(config, ids, now)
@@ -132,11 +159,7 @@ pub fn operation(name: &str) -> Option<Operation> {
 
 /// Runs an operation: EC2 spells the errors of parameters in its own way, and every operation has a dry run.
 pub fn run(operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
-    let answer = (operation.run)(state, input);
-    if operation.kind == Kind::Write {
-        state.ec2.changes += 1;
-    }
-    answer.map_err(|error| match error.code.as_ref() {
+    (operation.run)(state, input).map_err(|error| match error.code.as_ref() {
         "ValidationError" => match error.message.strip_prefix("Unknown parameter: ") {
             Some(path) => ApiError::new("UnknownParameter", format!("The parameter {} is not recognized", path.trim_matches('\''))),
             None => ApiError::parameter_value(error.message),

@@ -63,15 +63,31 @@ pub struct Elb {
     pub events: BTreeSet<(Timestamp, Event)>,
     /// Where load balancers listen.
     pub addresses: Addresses,
-    /// Counts changes; what changes takes it as its revision.
-    pub changes: u64,
+    /// What may have changed since the data plane was last brought in step.
+    #[serde(skip)]
+    pub dirty: Dirty,
+}
+
+/// Load balancers and target groups, by ARN, that may have changed, come or gone.
+#[derive(Clone, Debug, Default)]
+pub struct Dirty {
+    /// Load balancers.
+    pub load_balancers: BTreeSet<String>,
+    /// Target groups.
+    pub target_groups: BTreeSet<String>,
 }
 
 impl Elb {
     /// No load balancers yet.
     pub fn new(pool: AddressPool) -> Self {
         let addresses = Addresses { cidr: pool.cidr, next: 0, used: BTreeSet::new() };
-        Self { load_balancers: BTreeMap::new(), target_groups: BTreeMap::new(), events: BTreeSet::new(), addresses, changes: 0 }
+        Self {
+            load_balancers: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
+            events: BTreeSet::new(),
+            addresses,
+            dirty: Dirty::default(),
+        }
     }
 
     /// Does what was due. Returns whether anything changed.
@@ -84,7 +100,8 @@ impl Elb {
                         group.finish_draining(&key, now);
                     }
                 }
-                Some((_, Event::Active(_))) | None => {}
+                Some((_, Event::Active(arn))) => drop(self.dirty.load_balancers.insert(arn)),
+                None => {}
             }
             changed = true;
         }
@@ -92,9 +109,8 @@ impl Elb {
     }
 
     /// The next moment at which something will happen by itself.
-    pub fn next_event(&self, now: Timestamp) -> Option<Timestamp> {
-        let lags = self.target_groups.values().filter_map(|group| group.released).filter(|at| *at > now).min();
-        self.events.first().map(|(at, _)| *at).into_iter().chain(lags).min()
+    pub fn next_event(&self) -> Option<Timestamp> {
+        self.events.first().map(|(at, _)| *at)
     }
 
     /// The load balancer with this ARN.
@@ -106,11 +122,9 @@ impl Elb {
     /// The load balancer with this ARN, to change it.
     pub fn load_balancer_mut(&mut self, arn: &str) -> Answer<&mut LoadBalancer> {
         self.load_balancer(arn)?;
-        self.changes += 1;
+        self.dirty.load_balancers.insert(arn.to_string());
         let balancer = self.load_balancers.get_mut(arn);
-        let balancer = balancer.ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))?;
-        balancer.revision = self.changes;
-        Ok(balancer)
+        balancer.ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))
     }
 
     /// The listener with this ARN, with its load balancer.
@@ -153,10 +167,8 @@ impl Elb {
     /// The target group with this ARN, to change it.
     pub fn target_group_mut(&mut self, arn: &str) -> Answer<&mut TargetGroup> {
         arn::check(arn, arn::Kind::TargetGroup)?;
-        self.changes += 1;
-        let group = self.target_groups.get_mut(arn).ok_or_else(target_group_not_found)?;
-        group.revision = self.changes;
-        Ok(group)
+        self.dirty.target_groups.insert(arn.to_string());
+        self.target_groups.get_mut(arn).ok_or_else(target_group_not_found)
     }
 }
 

@@ -20,6 +20,12 @@ pub fn violations(state: &State) -> Vec<String> {
 
 fn load_balancers(state: &State, found: &mut Vec<String>) {
     let (elb, ec2) = (&state.elb, &state.ec2);
+    let mut interfaces: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    for interface in ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none()) {
+        if let Attachment::LoadBalancer(arn) = &interface.attachment {
+            interfaces.entry(arn).or_default().push(&interface.subnet);
+        }
+    }
     let (mut addresses, mut names) = (BTreeSet::new(), BTreeSet::new());
     for (arn, balancer) in &elb.load_balancers {
         let mut fault = |what: String| found.push(format!("{arn}: {what}"));
@@ -32,7 +38,7 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
         if let Some(id) = balancer.security_groups.iter().find(|id| !ec2.security_groups.contains_key(*id)) {
             fault(format!("security group {id} does not exist"));
         }
-        let mut held: Vec<&String> = ec2.interfaces_of_load_balancer(arn).map(|interface| &interface.subnet).collect();
+        let mut held: Vec<&String> = interfaces.remove(arn).unwrap_or_default();
         let mut wanted: Vec<&String> = balancer.subnets.iter().collect();
         held.sort();
         wanted.sort();
@@ -70,10 +76,15 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
 
 fn target_groups(state: &State, found: &mut Vec<String>) {
     let mut names = BTreeSet::new();
+    let mut users: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
+    for balancer in state.elb.load_balancers.values() {
+        for group in &balancer.target_groups {
+            users.entry(group).or_default().insert(balancer.arn.clone());
+        }
+    }
     for (arn, group) in &state.elb.target_groups {
         let mut fault = |what: String| found.push(format!("{arn}: {what}"));
-        let users: BTreeSet<String> =
-            state.elb.load_balancers.values().filter(|balancer| balancer.target_groups.contains(arn)).map(|b| b.arn.clone()).collect();
+        let users = users.remove(arn).unwrap_or_default();
         if users != group.load_balancers || users.len() > 1 {
             fault(format!("is used by {users:?}, but holds {:?}", group.load_balancers));
         }

@@ -1,17 +1,18 @@
 //! The control plane's state as the data plane's configuration.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::config::{
-    self as plane, Algorithm, DataPlaneConfig, DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol,
+    self as plane, Algorithm, Changes, DataPlaneConfig, DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol,
     LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId,
     TargetId, TargetProtocol, TargetStickiness, Tls, WeightedTargetGroup,
 };
+use crate::ec2::ReachChanges;
+use crate::elb::Dirty;
 use crate::elb::action::{Action, ActionKind};
 use crate::elb::attribute;
-use crate::elb::certificate::ListenerTls;
 use crate::elb::condition::{Condition, Field};
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
@@ -34,72 +35,99 @@ pub fn target_id(key: &TargetKey) -> TargetId {
 
 /// All that is to be served now.
 pub fn project(state: &State) -> DataPlaneConfig {
-    Projector::default().project(state)
+    let mut projector = Projector::default();
+    let network = Network::new(&state.ec2);
+    DataPlaneConfig {
+        revision: state.revision,
+        load_balancers: state
+            .elb
+            .load_balancers
+            .values()
+            .filter(|balancer| balancer.active_at <= state.now)
+            .map(|balancer| Arc::new(projector.load_balancer(state, &network, balancer)))
+            .collect(),
+        target_groups: state
+            .elb
+            .target_groups
+            .values()
+            .map(|group| (target_group_id(&group.arn), Arc::new(target_group(state, &network, group))))
+            .collect(),
+    }
 }
 
-/// What a projected object depends on: its own revision, that of the load balancer that uses it, and the network's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Basis {
-    own: u64,
-    user: u64,
-    network: u64,
-    /// `None`: load balancers' interfaces do not matter.
-    interfaces: Option<u64>,
-    /// The latest revision of its certificates.
-    certificates: u64,
-}
-
-/// Projects again and again, and does only what has changed, so that a change costs as much as it changes.
+/// Projects again and again, and only what may have changed, so that a change costs as much as it changes.
 #[derive(Debug, Default)]
 pub struct Projector {
-    load_balancers: HashMap<String, (Basis, Arc<plane::LoadBalancer>)>,
-    target_groups: HashMap<String, (Basis, Arc<plane::TargetGroup>)>,
+    started: bool,
+    /// Load balancers that let members of a security group in.
+    by_members: BTreeSet<String>,
+    /// Target groups with targets that are not on instances.
+    foreign: BTreeSet<String>,
+    /// The revision of ACM that was seen last.
+    acm: u64,
     certificates: HashMap<String, (u64, Arc<ServerCertificate>)>,
 }
 
 impl Projector {
-    /// All that is to be served now.
-    pub fn project(&mut self, state: &State) -> DataPlaneConfig {
-        let network = Network::new(&state.ec2);
-        let (elb, ec2) = (&state.elb, &state.ec2);
-        let basis = |own: u64, user: u64, interfaces: bool| Basis {
-            own,
-            user,
-            network: ec2.changes,
-            interfaces: interfaces.then_some(ec2.interface_changes),
-            certificates: 0,
-        };
+    /// What is to be served otherwise than after the last call.
+    pub fn changes(&mut self, state: &mut State) -> Changes {
+        let dirty = std::mem::take(&mut state.elb.dirty);
+        let reach = std::mem::take(&mut state.ec2.reach);
+        let state = &*state;
         self.certificates.retain(|arn, _| state.acm.certificates.contains_key(arn));
-        self.load_balancers.retain(|arn, _| elb.load_balancers.contains_key(arn));
-        self.target_groups.retain(|arn, _| elb.target_groups.contains_key(arn));
-        let mut load_balancers = Vec::new();
-        for balancer in elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now) {
-            let used = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all);
-            let certificates = used.filter_map(|arn| state.acm.certificates.get(arn)).map(|certificate| certificate.revision).max();
-            let now = Basis {
-                certificates: certificates.unwrap_or_default(),
-                ..basis(balancer.revision, 0, network.depends_on_members(balancer))
-            };
-            let made = match self.load_balancers.get(&balancer.arn) {
-                Some((then, made)) if *then == now => made.clone(),
-                _ => Arc::new(self.load_balancer(state, &network, balancer)),
-            };
-            self.load_balancers.insert(balancer.arn.clone(), (now, made.clone()));
-            load_balancers.push(made);
+        let whole = reach.all || !std::mem::replace(&mut self.started, true);
+        let (balancers, groups) = if whole {
+            self.by_members.clear();
+            self.foreign.clear();
+            (state.elb.load_balancers.keys().cloned().collect(), state.elb.target_groups.keys().cloned().collect())
+        } else {
+            self.affected(state, dirty, &reach)
+        };
+        self.acm = state.acm.changes;
+        let network = Network::new(&state.ec2);
+        let mut changes = Changes { revision: state.revision, whole, ..Changes::default() };
+        for arn in balancers {
+            let balancer = state.elb.load_balancers.get(&arn).filter(|balancer| balancer.active_at <= state.now);
+            let made = balancer.map(|balancer| Arc::new(self.load_balancer(state, &network, balancer)));
+            changes.load_balancers.push((arn.as_str().into(), made));
+            note(&mut self.by_members, arn, balancer.is_some_and(|balancer| network.depends_on_members(balancer)));
         }
-        let mut target_groups = BTreeMap::new();
-        for group in elb.target_groups.values() {
-            let user = group.load_balancers.iter().find_map(|arn| elb.load_balancers.get(arn));
-            let foreign = group.targets.values().any(|target| !network.is_instances(target.address));
-            let now = basis(group.revision, user.map_or(0, |balancer| balancer.revision), foreign);
-            let made = match self.target_groups.get(&group.arn) {
-                Some((then, made)) if *then == now => made.clone(),
-                _ => Arc::new(target_group(state, &network, group)),
-            };
-            self.target_groups.insert(group.arn.clone(), (now, made.clone()));
-            target_groups.insert(target_group_id(&group.arn), made);
+        for arn in groups {
+            let group = state.elb.target_groups.get(&arn);
+            let made = group.map(|group| Arc::new(target_group(state, &network, group)));
+            changes.target_groups.push((target_group_id(&arn), made));
+            let foreign = group.is_some_and(|group| group.targets.values().any(|target| !network.is_instances(target.address)));
+            note(&mut self.foreign, arn, foreign);
         }
-        DataPlaneConfig { revision: state.revision, load_balancers, target_groups }
+        changes
+    }
+
+    /// The load balancers and target groups that may have to be served otherwise.
+    fn affected(&self, state: &State, dirty: Dirty, reach: &ReachChanges) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut balancers, mut groups) = (dirty.load_balancers, dirty.target_groups);
+        let all = || state.elb.load_balancers.values();
+        if !reach.groups.is_empty() {
+            let has = |balancer: &&LoadBalancer| balancer.security_groups.iter().any(|id| reach.groups.contains(id));
+            balancers.extend(all().filter(has).map(|balancer| balancer.arn.clone()));
+        }
+        if reach.interfaces {
+            balancers.extend(self.by_members.iter().cloned());
+        }
+        if reach.interfaces || !reach.groups.is_empty() {
+            groups.extend(self.foreign.iter().cloned());
+        }
+        if state.acm.changes != self.acm {
+            let renewed = |arn: &String| state.acm.certificates.get(arn).is_some_and(|certificate| certificate.revision > self.acm);
+            let has = |balancer: &&LoadBalancer| {
+                let mut tls = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref());
+                tls.any(|tls| tls.all().any(renewed))
+            };
+            balancers.extend(all().filter(has).map(|balancer| balancer.arn.clone()));
+        }
+        for balancer in balancers.iter().filter_map(|arn| state.elb.load_balancers.get(arn)) {
+            groups.extend(balancer.target_groups.iter().cloned());
+        }
+        (balancers, groups)
     }
 
     fn load_balancer(&mut self, state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> plane::LoadBalancer {
@@ -166,6 +194,14 @@ impl Projector {
         });
         self.certificates.insert(arn.to_string(), (certificate.revision, made.clone()));
         Some(made)
+    }
+}
+
+fn note(set: &mut BTreeSet<String>, arn: String, holds: bool) {
+    if holds {
+        set.insert(arn);
+    } else {
+        set.remove(&arn);
     }
 }
 

@@ -54,7 +54,7 @@ impl State {
 
     /// The next moment at which [`State::advance`] will have something to do.
     pub fn next_event(&self) -> Option<Timestamp> {
-        [self.elb.next_event(self.now), self.ec2.next_event()].into_iter().flatten().min()
+        [self.elb.next_event(), self.ec2.next_event()].into_iter().flatten().min()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the data plane serves: a plain, immutable description with no AWS call, ARN syntax or XML in it.
 //!
 //! The control plane turns its state into a [`DataPlaneConfig`] after every mutation and hands it to
-//! [`DataPlane::apply`](super::DataPlane::apply). Load balancers and target groups sit behind [`Arc`]: handing over the same `Arc` (or an
+//! [`DataPlane::apply`](super::DataPlane::apply), or what is new of it to [`DataPlane::change`](super::DataPlane::change). Load balancers and target groups sit behind [`Arc`]: handing over the same `Arc` (or an
 //! equal value) costs nothing for what did not change.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
@@ -88,6 +88,30 @@ pub struct DataPlaneConfig {
     pub load_balancers: Vec<Arc<LoadBalancer>>,
     /// The target groups, also those that no rule refers to (their targets are `unused`).
     pub target_groups: BTreeMap<TargetGroupId, Arc<TargetGroup>>,
+}
+
+/// What is to be served otherwise than before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// As [`DataPlaneConfig::revision`].
+    pub revision: u64,
+    /// What is not named goes. Else it stays as it is.
+    pub whole: bool,
+    /// Load balancers that come or change, and (None) that go.
+    pub load_balancers: Vec<(LoadBalancerId, Option<Arc<LoadBalancer>>)>,
+    /// Target groups that come or change, and (None) that go.
+    pub target_groups: Vec<(TargetGroupId, Option<Arc<TargetGroup>>)>,
+}
+
+impl From<DataPlaneConfig> for Changes {
+    fn from(config: DataPlaneConfig) -> Self {
+        Self {
+            revision: config.revision,
+            whole: true,
+            load_balancers: config.load_balancers.into_iter().map(|balancer| (balancer.id.clone(), Some(balancer))).collect(),
+            target_groups: config.target_groups.into_iter().map(|(id, group)| (id, Some(group))).collect(),
+        }
+    }
 }
 
 /// An application load balancer.
@@ -198,7 +222,7 @@ pub struct Listener {
 }
 
 /// Protocol of a listener towards clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListenerProtocol {
     /// HTTP/1.0 and HTTP/1.1 without TLS.
     Http,

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue};
 use super::{
     condition::{Matcher, RequestView},
     config::{Action, Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerId, Rule, RuleId, TargetGroupId},
+    shards::Shards,
     target::TargetGroupState,
     tls::TlsTable,
     transform::Transforms,
@@ -23,12 +24,12 @@ use super::{
 pub(super) type SocketKey = (IpAddr, u16);
 
 /// Everything in force at one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RoutingTable {
     pub(super) revision: u64,
-    pub(super) load_balancers: HashMap<LoadBalancerId, Arc<LoadBalancerTable>>,
-    pub(super) listeners: HashMap<SocketKey, Arc<ListenerTable>>,
-    pub(super) target_groups: HashMap<TargetGroupId, Arc<TargetGroupState>>,
+    pub(super) load_balancers: Shards<LoadBalancerId, Arc<LoadBalancerTable>>,
+    pub(super) listeners: Shards<SocketKey, Arc<ListenerTable>>,
+    pub(super) target_groups: Shards<TargetGroupId, Arc<TargetGroupState>>,
 }
 
 /// A compiled load balancer.

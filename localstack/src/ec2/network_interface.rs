@@ -251,6 +251,7 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     if let Some(groups) = &groups {
         check_groups(ec2, groups, &interface.vpc, state.config.quotas.security_groups_per_interface)?;
     }
+    ec2.reach.all = true;
     if let Some(interface) = ec2.network_interfaces.get_mut(id) {
         if let Some(groups) = groups {
             interface.groups = groups;
@@ -310,14 +311,14 @@ impl Ec2 {
             tags: Tags::new(),
         };
         let id = interface.id.clone();
-        self.interface_changes += 1;
+        self.reach.interfaces = true;
         self.network_interfaces.insert(id.clone(), interface);
         Ok(id)
     }
 
     /// Removes an interface and frees its address.
     pub fn remove_interface(&mut self, id: &str) {
-        self.interface_changes += 1;
+        self.reach.interfaces = true;
         if let Some(interface) = self.network_interfaces.remove(id)
             && let Some(subnet) = self.subnets.get_mut(&interface.subnet)
         {

@@ -153,6 +153,7 @@ fn authorize(state: &mut State, input: &Input, egress: bool) -> Answer<Record> {
             "The maximum number of rules per security group has been reached.",
         ));
     }
+    state.ec2.rules_changed(&id, permissions.iter().map(|(permission, _)| &permission.peer));
     let mut added = Vec::new();
     for (permission, description) in permissions {
         let rule = state.ids.ec2("sgr");
@@ -192,6 +193,7 @@ fn revoke(state: &mut State, input: &Input, egress: bool) -> Answer<Record> {
         }
     }
     let removed: Vec<SecurityGroupRule> = doomed.iter().filter_map(|rule| group.rules.remove(rule)).collect();
+    state.ec2.rules_changed(&id, removed.iter().map(|rule| &rule.permission.peer));
     let records = removed.iter().map(|rule| rule.common().maybe("referencedGroupId", rule.group_peer()));
     Ok(success().list("revokedSecurityGroupRuleSet", records))
 }

@@ -180,6 +180,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         tags,
     };
     let record = subnet.record(&state.ec2, &Filters::default());
+    state.ec2.reach.all = true;
     state.ec2.subnets.insert(id, subnet);
     Ok(Record::new().with("subnet", Output::from(record)))
 }
@@ -195,6 +196,7 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     if ec2.network_interfaces.values().any(|interface| interface.subnet == id) {
         return Err(ApiError::new("DependencyViolation", format!("The subnet '{id}' has dependencies and cannot be deleted.")));
     }
+    ec2.reach.all = true;
     ec2.subnets.remove(id);
     for table in ec2.route_tables.values_mut() {
         table.subnets.retain(|subnet| subnet != id);

@@ -117,6 +117,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let group = SecurityGroup::default_of(group, &id, &owner, [state.ids.ec2("sgr"), rule]);
     let record = vpc.record(&state.ec2, &Filters::default());
     state.ec2.security_groups.insert(group.id.clone(), group);
+    state.ec2.reach.all = true;
     state.ec2.vpcs.insert(id, vpc);
     Ok(Record::new().with("vpc", Output::from(record)))
 }
@@ -136,6 +137,7 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     if busy {
         return Err(ApiError::new("DependencyViolation", format!("The vpc '{id}' has dependencies and cannot be deleted.")));
     }
+    ec2.reach.all = true;
     ec2.vpcs.remove(id);
     ec2.security_groups.retain(|_, group| group.vpc != id);
     ec2.route_tables.retain(|_, table| table.vpc != id);

@@ -51,8 +51,6 @@ pub struct LoadBalancer {
     pub listeners: BTreeMap<String, Listener>,
     /// The target groups that its actions name (an index of its listeners and rules).
     pub target_groups: BTreeSet<String>,
-    /// Changes whenever something of it may have changed.
-    pub revision: u64,
 }
 
 impl LoadBalancer {
@@ -195,13 +193,13 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         tags,
         listeners: BTreeMap::new(),
         target_groups: BTreeSet::new(),
-        revision: 0,
     };
     if active_at > state.now {
         state.elb.events.insert((active_at, Event::Active(arn.clone())));
     }
     let record = balancer.record(&state.ec2, &state.config.region, if active_at == state.now { Timestamp::MIN } else { state.now });
     state.elb.load_balancers.insert(arn.clone(), balancer);
+    state.elb.dirty.load_balancers.insert(arn.clone());
     for subnet in placement.subnets {
         placement::attach(state, &arn, &subnet)?;
     }

@@ -157,7 +157,7 @@ fn detach(state: &mut State, ids: &[String]) {
             state.ec2.remove_interface(id);
         } else if let Some(interface) = state.ec2.network_interfaces.get_mut(id) {
             interface.gone_at = Some(clock::after(state.now, lag));
-            state.ec2.interface_changes += 1;
+            state.ec2.reach.interfaces = true;
         }
     }
 }
@@ -216,7 +216,7 @@ pub fn set_security_groups(state: &mut State, input: &Input) -> Answer<Record> {
     for id in interfaces {
         if let Some(interface) = state.ec2.network_interfaces.get_mut(&id) {
             interface.groups = groups.clone();
-            state.ec2.interface_changes += 1;
+            state.ec2.reach.interfaces = true;
         }
     }
     Ok(Record::new().list("SecurityGroupIds", groups))

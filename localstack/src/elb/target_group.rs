@@ -44,8 +44,6 @@ pub struct TargetGroup {
     pub load_balancers: BTreeSet<String>,
     /// Until when it still counts as used after its last use has gone.
     pub released: Option<Timestamp>,
-    /// Changes whenever something of it may have changed.
-    pub revision: u64,
 }
 
 fn serialize_targets<S: serde::Serializer>(targets: &BTreeMap<TargetKey, Target>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -142,7 +140,6 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         targets: BTreeMap::new(),
         load_balancers: BTreeSet::new(),
         released: None,
-        revision: 0,
     };
     if let Some(existing) = state.elb.target_groups.values().find(|other| other.name == group.name) {
         if existing.same_settings(&group) {
@@ -159,6 +156,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     }
     group.arn = format!("{}targetgroup/{}/{}", arn::prefix(&state.config), group.name, state.ids.hex(16));
     let record = group.record();
+    state.elb.dirty.target_groups.insert(group.arn.clone());
     state.elb.target_groups.insert(group.arn.clone(), group);
     Ok(Record::new().list("TargetGroups", [record]))
 }
@@ -183,6 +181,7 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::new("ResourceInUse", format!("Target group '{arn}' is currently in use by a listener or a rule")));
     }
     state.elb.target_groups.remove(&arn);
+    state.elb.dirty.target_groups.insert(arn);
     Ok(Record::new())
 }
 

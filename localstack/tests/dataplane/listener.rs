@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use portico_cloud::dataplane::config::{Action, DataPlaneConfig, DataPlaneOptions, IngressRule, ListenerProtocol, PortFallback, Redirect};
+use portico_cloud::dataplane::config::{Action, DataPlaneConfig, DataPlaneOptions, IngressRule, PortFallback, Redirect};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::harness::{Backend, Client, PORT, World, address, fixed, forward, get, group, host, listener, load_balancer, rule, soon};

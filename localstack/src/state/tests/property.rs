@@ -1,11 +1,14 @@
 //! Random calls in random order.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{FIXED, Fixture, text, times};
 use crate::config::Times;
+use crate::dataplane::config::{Changes, DataPlaneConfig, LoadBalancer, LoadBalancerId, TargetGroup, TargetGroupId};
 use crate::projection;
 use crate::service::Service;
 
@@ -19,6 +22,38 @@ fn step() -> impl Strategy<Value = (u8, u8, u8)> {
     (0_u8..15, 0_u8..4, 0_u8..4)
 }
 
+/// What is served, change by change.
+#[derive(Debug, Default, PartialEq)]
+struct Served {
+    load_balancers: BTreeMap<LoadBalancerId, Arc<LoadBalancer>>,
+    target_groups: BTreeMap<TargetGroupId, Arc<TargetGroup>>,
+}
+
+fn update<K: Ord, V>(map: &mut BTreeMap<K, V>, whole: bool, changes: Vec<(K, Option<V>)>) {
+    if whole {
+        map.clear();
+    }
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(map.insert(key, value)),
+            None => drop(map.remove(&key)),
+        }
+    }
+}
+
+impl Served {
+    fn of(config: DataPlaneConfig) -> Self {
+        let mut served = Self::default();
+        served.change(config.into());
+        served
+    }
+
+    fn change(&mut self, changes: Changes) {
+        update(&mut self.load_balancers, changes.whole, changes.load_balancers);
+        update(&mut self.target_groups, changes.whole, changes.target_groups);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -28,6 +63,7 @@ proptest! {
         let mut fixture = Fixture::new(times(Times { network_interface_lag: Duration::from_secs(3), ..Times::default() }));
         let (mut balancers, mut listeners, mut rules, mut groups) = (vec![], vec![], vec![], vec![]);
         let mut projector = projection::Projector::default();
+        let mut served = Served::default();
         let pick = |list: &[String], n: u8| list.get(usize::from(n) % list.len().max(1)).cloned().unwrap_or_else(|| "none".into());
         for (kind, a, b) in steps {
             let (balancer, listener) = (pick(&balancers, a), pick(&listeners, a));
@@ -77,7 +113,8 @@ proptest! {
                 _ => fixture.wait(Duration::from_secs(a.into())),
             }
             // What is projected step by step is what is projected at once.
-            prop_assert_eq!(projector.project(&fixture.state), projection::project(&fixture.state));
+            served.change(projector.changes(&mut fixture.state));
+            prop_assert_eq!(&served, &Served::of(projection::project(&fixture.state)));
         }
     }
 }
