@@ -57,6 +57,9 @@ pub struct Ec2 {
     pub network_interfaces: BTreeMap<String, NetworkInterface>,
     /// Instances: the nodes.
     pub instances: BTreeMap<String, Instance>,
+    /// Network interfaces that will go, in order.
+    #[serde(skip)]
+    pub leaving: BTreeSet<(Timestamp, String)>,
     /// Whose reach may have changed since the data plane was last brought in step.
     #[serde(skip)]
     pub reach: ReachChanges,
@@ -97,17 +100,19 @@ impl Ec2 {
 
     /// Removes network interfaces whose time has come.
     pub fn expire(&mut self, now: Timestamp) -> bool {
-        let gone: Vec<String> =
-            self.network_interfaces.values().filter(|i| i.gone_at.is_some_and(|at| at <= now)).map(|i| i.id.clone()).collect();
-        for id in &gone {
-            self.remove_interface(id);
+        let mut any = false;
+        while self.leaving.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, id)) = self.leaving.pop_first() {
+                self.remove_interface(&id);
+            }
+            any = true;
         }
-        !gone.is_empty()
+        any
     }
 
     /// When the next network interface will go.
     pub fn next_event(&self) -> Option<Timestamp> {
-        self.network_interfaces.values().filter_map(|interface| interface.gone_at).min()
+        self.leaving.first().map(|(at, _)| *at)
     }
 
     /// The tags of any resource, with its type as DescribeTags names it.

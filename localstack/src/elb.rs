@@ -127,6 +127,13 @@ impl Elb {
         balancer.ok_or_else(|| ApiError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")))
     }
 
+    /// Notes that a load balancer may reach other targets than before.
+    fn placed_anew(&mut self, arn: &str) {
+        if let Some(balancer) = self.load_balancers.get(arn) {
+            self.dirty.target_groups.extend(balancer.target_groups.iter().cloned());
+        }
+    }
+
     /// The listener with this ARN, with its load balancer.
     pub fn listener(&self, arn: &str) -> Answer<(&LoadBalancer, &Listener)> {
         arn::check(arn, arn::Kind::Listener)?;

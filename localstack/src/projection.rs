@@ -20,7 +20,7 @@ use crate::elb::ssl_policy;
 use crate::elb::target::TargetKey;
 use crate::elb::target_group::TargetGroup;
 use crate::elb::transform::{Transform, TransformKind};
-use crate::reachability::Network;
+use crate::reachability::{Interfaces, Network};
 use crate::state::State;
 
 /// The data plane's name of a target group.
@@ -36,7 +36,8 @@ pub fn target_id(key: &TargetKey) -> TargetId {
 /// All that is to be served now.
 pub fn project(state: &State) -> DataPlaneConfig {
     let mut projector = Projector::default();
-    let network = Network::new(&state.ec2);
+    let interfaces = Interfaces::of(&state.ec2);
+    let network = Network::new(&state.ec2, &interfaces);
     DataPlaneConfig {
         revision: state.revision,
         load_balancers: state
@@ -63,6 +64,7 @@ pub struct Projector {
     by_members: BTreeSet<String>,
     /// Target groups with targets that are not on instances.
     foreign: BTreeSet<String>,
+    interfaces: Interfaces,
     /// The revision of ACM that was seen last.
     acm: u64,
     certificates: HashMap<String, (u64, Arc<ServerCertificate>)>,
@@ -84,7 +86,11 @@ impl Projector {
             self.affected(state, dirty, &reach)
         };
         self.acm = state.acm.changes;
-        let network = Network::new(&state.ec2);
+        if whole || reach.interfaces {
+            self.interfaces = Interfaces::of(&state.ec2);
+        }
+        let interfaces = std::mem::take(&mut self.interfaces);
+        let network = Network::new(&state.ec2, &interfaces);
         let mut changes = Changes { revision: state.revision, whole, ..Changes::default() };
         for arn in balancers {
             let balancer = state.elb.load_balancers.get(&arn).filter(|balancer| balancer.active_at <= state.now);
@@ -99,6 +105,7 @@ impl Projector {
             let foreign = group.is_some_and(|group| group.targets.values().any(|target| !network.is_instances(target.address)));
             note(&mut self.foreign, arn, foreign);
         }
+        self.interfaces = interfaces;
         changes
     }
 
@@ -108,7 +115,10 @@ impl Projector {
         let all = || state.elb.load_balancers.values();
         if !reach.groups.is_empty() {
             let has = |balancer: &&LoadBalancer| balancer.security_groups.iter().any(|id| reach.groups.contains(id));
-            balancers.extend(all().filter(has).map(|balancer| balancer.arn.clone()));
+            for balancer in all().filter(has) {
+                balancers.insert(balancer.arn.clone());
+                groups.extend(balancer.target_groups.iter().cloned());
+            }
         }
         if reach.interfaces {
             balancers.extend(self.by_members.iter().cloned());
@@ -123,9 +133,6 @@ impl Projector {
                 tls.any(|tls| tls.all().any(renewed))
             };
             balancers.extend(all().filter(has).map(|balancer| balancer.arn.clone()));
-        }
-        for balancer in balancers.iter().filter_map(|arn| state.elb.load_balancers.get(arn)) {
-            groups.extend(balancer.target_groups.iter().cloned());
         }
         (balancers, groups)
     }

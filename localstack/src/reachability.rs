@@ -16,36 +16,49 @@ pub fn is_zone_enabled(ec2: &Ec2, balancer: &LoadBalancer, zone: &str) -> bool {
     zone == "all" || balancer.subnets.iter().filter_map(|id| ec2.subnets.get(id)).any(|subnet| subnet.zone == zone)
 }
 
-/// An index of network interfaces for many questions about one state.
-#[derive(Debug)]
+/// An index of network interfaces; holds until one comes, goes or gets other groups.
+#[derive(Debug, Default)]
+pub struct Interfaces {
+    by_address: HashMap<IpAddr, String>,
+    with_prefixes: Vec<String>,
+    /// The addresses of a load balancer's interfaces, by its ARN.
+    sources: HashMap<String, Vec<IpAddr>>,
+}
+
+impl Interfaces {
+    /// Indexes the interfaces.
+    pub fn of(ec2: &Ec2) -> Self {
+        let mut index = Self::default();
+        for interface in ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none()) {
+            if let Attachment::LoadBalancer(arn) = &interface.attachment {
+                index.sources.entry(arn.clone()).or_default().push(interface.address);
+            }
+            if !interface.prefixes.is_empty() {
+                index.with_prefixes.push(interface.id.clone());
+            }
+            index.by_address.insert(interface.address, interface.id.clone());
+        }
+        index
+    }
+}
+
+/// Answers many questions about one state.
+#[derive(Clone, Copy, Debug)]
 pub struct Network<'a> {
     ec2: &'a Ec2,
-    by_address: HashMap<IpAddr, &'a NetworkInterface>,
-    with_prefixes: Vec<&'a NetworkInterface>,
-    sources: HashMap<&'a str, Vec<IpAddr>>,
+    interfaces: &'a Interfaces,
 }
 
 impl<'a> Network<'a> {
-    /// Indexes the interfaces.
-    pub fn new(ec2: &'a Ec2) -> Self {
-        let present = || ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none());
-        let mut sources: HashMap<&str, Vec<IpAddr>> = HashMap::new();
-        for interface in present() {
-            if let Attachment::LoadBalancer(arn) = &interface.attachment {
-                sources.entry(arn).or_default().push(interface.address);
-            }
-        }
-        Self {
-            ec2,
-            sources,
-            by_address: present().map(|interface| (interface.address, interface)).collect(),
-            with_prefixes: present().filter(|interface| !interface.prefixes.is_empty()).collect(),
-        }
+    /// The network of a state, with its interfaces.
+    pub fn new(ec2: &'a Ec2, interfaces: &'a Interfaces) -> Self {
+        Self { ec2, interfaces }
     }
 
     fn interface(&self, address: IpAddr) -> Option<&'a NetworkInterface> {
-        let prefixed = || self.with_prefixes.iter().find(|interface| interface.holds(address)).copied();
-        self.by_address.get(&address).copied().or_else(prefixed)
+        let known = |id: &String| self.ec2.network_interfaces.get(id);
+        let prefixed = || self.interfaces.with_prefixes.iter().filter_map(known).find(|interface| interface.holds(address));
+        self.interfaces.by_address.get(&address).and_then(known).or_else(prefixed)
     }
 
     /// Whether an instance's interface holds this address, so that load balancers' interfaces do not matter for it.
@@ -71,7 +84,7 @@ impl<'a> Network<'a> {
             None => outside,
             Some(interface) => {
                 let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers_tcp(port)).collect();
-                let sources = self.sources.get(balancer.arn.as_str()).map(Vec::as_slice).unwrap_or_default();
+                let sources = self.interfaces.sources.get(balancer.arn.as_str()).map(Vec::as_slice).unwrap_or_default();
                 open.iter().any(|permission| names(permission, &balancer.security_groups))
                     || !sources.is_empty() && sources.iter().all(|source| open.iter().any(|permission| permission.holds(*source)))
             }
@@ -100,8 +113,10 @@ impl<'a> Network<'a> {
     }
 
     fn members(&self, group: &str) -> Vec<IpNet> {
-        self.by_address
+        self.interfaces
+            .by_address
             .values()
+            .filter_map(|id| self.ec2.network_interfaces.get(id))
             .filter(|interface| interface.groups.iter().any(|id| id == group))
             .flat_map(|interface| interface.prefixes.iter().copied().chain([IpNet::from(interface.address)]))
             .collect::<std::collections::BTreeSet<_>>()

@@ -56,6 +56,9 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
             for group in known.referenced_groups() {
                 if let Some(of) = users.get_mut(group) {
                     of.retain(|user| user != id);
+                    if of.is_empty() {
+                        users.remove(group);
+                    }
                 }
                 touched.target_groups.insert(group.clone());
             }
@@ -99,6 +102,5 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
         };
         table.target_groups.insert(id.clone(), state);
     }
-    users.retain(|_, of| !of.is_empty());
     (table, touched)
 }

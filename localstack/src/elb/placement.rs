@@ -156,7 +156,9 @@ fn detach(state: &mut State, ids: &[String]) {
         if lag.is_zero() {
             state.ec2.remove_interface(id);
         } else if let Some(interface) = state.ec2.network_interfaces.get_mut(id) {
-            interface.gone_at = Some(clock::after(state.now, lag));
+            let gone = clock::after(state.now, lag);
+            interface.gone_at = Some(gone);
+            state.ec2.leaving.insert((gone, id.clone()));
             state.ec2.reach.interfaces = true;
         }
     }
@@ -189,6 +191,7 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
         .map(|interface| interface.id.clone())
         .collect();
     state.elb.load_balancer_mut(&arn)?.subnets = subnets;
+    state.elb.placed_anew(&arn);
     detach(state, &dropped);
     for subnet in &added {
         attach(state, &arn, subnet)?;
@@ -212,6 +215,7 @@ pub fn set_security_groups(state: &mut State, input: &Input) -> Answer<Record> {
     }
     check_groups(state, &groups, &vpc)?;
     state.elb.load_balancer_mut(&arn)?.security_groups = groups.clone();
+    state.elb.placed_anew(&arn);
     let interfaces: Vec<String> = state.ec2.interfaces_of_load_balancer(&arn).map(|interface| interface.id.clone()).collect();
     for id in interfaces {
         if let Some(interface) = state.ec2.network_interfaces.get_mut(&id) {

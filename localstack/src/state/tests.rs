@@ -11,7 +11,7 @@ use crate::error::Answer;
 use crate::integrity;
 use crate::projection;
 use crate::service::Service;
-use crate::wire::{Output, Record, query};
+use crate::wire::{Output, Record, json, query};
 use jiff::Timestamp;
 
 mod property;
@@ -34,6 +34,13 @@ impl Fixture {
         let found = service.operation(operation)?;
         let answer = service.run(found, &mut self.state, &query::parse(parameters));
         assert_eq!(integrity::violations(&self.state), Vec::<String>::new(), "after {operation} {parameters}");
+        answer
+    }
+
+    fn acm(&mut self, operation: &str, parameters: &str) -> Answer<Record> {
+        let found = Service::Acm.operation(operation)?;
+        let answer = Service::Acm.run(found, &mut self.state, &json::parse(parameters)?);
+        assert_eq!(integrity::violations(&self.state), Vec::<String>::new(), "after {operation}");
         answer
     }
 

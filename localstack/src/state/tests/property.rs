@@ -1,10 +1,14 @@
 //! Random calls in random order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use proptest::sample::select;
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 
 use super::{FIXED, Fixture, text, times};
 use crate::config::Times;
@@ -19,8 +23,96 @@ fn address(n: u8) -> String {
 
 /// A call of the random test, as numbers that are turned into names of things that may or may not exist.
 fn step() -> impl Strategy<Value = (u8, u8, u8)> {
-    (0_u8..15, 0_u8..4, 0_u8..4)
+    (0_u8..22, 0_u8..4, 0_u8..4)
 }
+
+/// How many calls are made, about. `PORTICO_RANDOM_CALLS` asks for more (100,000 in the full test).
+fn cases() -> u32 {
+    let calls = std::env::var("PORTICO_RANDOM_CALLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    // A case makes 1 to 79 calls.
+    calls / 40
+}
+
+/// Certificates with their keys, as ImportCertificate takes them.
+static PAIRS: LazyLock<[String; 4]> = LazyLock::new(|| {
+    let pair = |name: &str, rsa: bool| {
+        let key = if rsa { KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048) } else { KeyPair::generate() }.unwrap();
+        let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1969, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        let [certificate, key] = [certificate.pem(), key.serialize_pem()].map(|pem| STANDARD.encode(pem));
+        format!(r#""Certificate": "{certificate}", "PrivateKey": "{key}""#)
+    };
+    [pair("a.example", false), pair("b.example", false), pair("c.example", true), pair("default", false)]
+});
+
+/// Operations with all their ARN parameters and others, for calls that are mostly wrong.
+const OPERATIONS: &[&str] = &[
+    "CreateRule",
+    "ModifyRule",
+    "DeleteRule",
+    "DescribeRules",
+    "CreateListener",
+    "ModifyListener",
+    "DeleteListener",
+    "DescribeListeners",
+    "SetSecurityGroups",
+    "SetIpAddressType",
+    "ModifyTargetGroup",
+    "DescribeTargetHealth",
+    "AddTags",
+    "RemoveTags",
+    "DescribeTags",
+    "ModifyLoadBalancerAttributes",
+    "ModifyTargetGroupAttributes",
+    "ModifyListenerAttributes",
+    "AddListenerCertificates",
+    "DescribeListenerCertificates",
+    "DescribeTargetGroups",
+    "DescribeLoadBalancers",
+    "DescribeAccountLimits",
+    "DescribeSSLPolicies",
+];
+const PARAMETERS: &[&str] = &[
+    "LoadBalancerArn=B",
+    "ListenerArn=L",
+    "RuleArn=R",
+    "TargetGroupArn=G",
+    "Port=0",
+    "Port=443",
+    "Protocol=HTTPS",
+    "Protocol=TCP",
+    "Priority=0",
+    "Priority=3",
+    "ResourceArns.member.1=R",
+    "ResourceArns.member.2=G",
+    "Tags.member.1.Key=k",
+    "Tags.member.1.Value=v",
+    "TagKeys.member.1=k",
+    "Attributes.member.1.Key=idle_timeout.timeout_seconds",
+    "Attributes.member.1.Value=61",
+    "Attributes.member.1.Key=stickiness.enabled",
+    "Attributes.member.1.Value=true",
+    "SecurityGroups.member.1=sg-0",
+    "IpAddressType=dualstack",
+    "Names.member.1=b0",
+    "PageSize=1",
+    "Conditions.member.1.Field=path-pattern",
+    "Conditions.member.1.Values.member.1=/a*?",
+    "Conditions.member.1.Field=host-header",
+    "Actions.member.1.Type=forward",
+    "Actions.member.1.TargetGroupArn=G",
+    "DefaultActions.member.1.Type=forward",
+    "DefaultActions.member.1.TargetGroupArn=G",
+    "DefaultActions.member.1.Type=redirect",
+    "Certificates.member.1.CertificateArn=C",
+    "HealthCheckIntervalSeconds=7",
+    "HealthCheckPath=%00",
+    "Marker=zz",
+    "ResetTransforms=maybe",
+    "Unknown=1",
+    "SslPolicy=x",
+];
 
 /// What is served, change by change.
 #[derive(Debug, Default, PartialEq)]
@@ -55,19 +147,19 @@ impl Served {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Whatever is called in whatever order: every call succeeds or fails cleanly, and the state holds together after each.
     #[test]
-    fn the_state_holds_together(steps in proptest::collection::vec(step(), 1..60)) {
+    fn the_state_holds_together(steps in proptest::collection::vec(step(), 1..80), wrong in proptest::collection::vec(select(PARAMETERS), 0..6)) {
         let mut fixture = Fixture::new(times(Times { network_interface_lag: Duration::from_secs(3), ..Times::default() }));
-        let (mut balancers, mut listeners, mut rules, mut groups) = (vec![], vec![], vec![], vec![]);
+        let (mut balancers, mut listeners, mut rules, mut groups, mut certificates) = (vec![], vec![], vec![], vec![], vec![]);
         let mut projector = projection::Projector::default();
         let mut served = Served::default();
         let pick = |list: &[String], n: u8| list.get(usize::from(n) % list.len().max(1)).cloned().unwrap_or_else(|| "none".into());
         for (kind, a, b) in steps {
             let (balancer, listener) = (pick(&balancers, a), pick(&listeners, a));
-            let (rule, group) = (pick(&rules, a), pick(&groups, b));
+            let (rule, group, certificate) = (pick(&rules, a), pick(&groups, b), pick(&certificates, b));
             match kind {
                 0 => {
                     let subnets = fixture.subnets("ab");
@@ -109,6 +201,44 @@ proptest! {
                     );
                     let operation = if a < 3 { "AuthorizeSecurityGroupIngress" } else { "RevokeSecurityGroupIngress" };
                     drop(fixture.call(Service::Ec2, operation, &call));
+                }
+                14 => {
+                    let again = if b == 0 { format!(r#", "CertificateArn": "{certificate}""#) } else { String::new() };
+                    let imported = fixture.acm("ImportCertificate", &format!("{{{}{again}}}", PAIRS[usize::from(a)]));
+                    certificates.extend(imported.ok().map(|answer| text(&answer, &["CertificateArn"])));
+                }
+                15 => drop(fixture.acm("DeleteCertificate", &format!(r#"{{"CertificateArn": "{certificate}"}}"#))),
+                16 if balancer != "none" => {
+                    let call = format!(
+                        "LoadBalancerArn={balancer}&Protocol=HTTPS&Port={}&Certificates.member.1.CertificateArn={certificate}&{FIXED}",
+                        443 + u16::from(b)
+                    );
+                    listeners.extend(fixture.elb("CreateListener", &call).ok().map(|answer| text(&answer, &["Listeners", "ListenerArn"])));
+                }
+                17 => {
+                    let operation = if a < 3 { "AddListenerCertificates" } else { "RemoveListenerCertificates" };
+                    drop(fixture.elb(operation, &format!("ListenerArn={listener}&Certificates.member.1.CertificateArn={certificate}")));
+                }
+                18 => {
+                    let protocol = ["HTTP", "HTTPS"][usize::from(a % 2)];
+                    let more = if a > 1 { format!("&Certificates.member.1.CertificateArn={certificate}") } else { String::new() };
+                    drop(fixture.elb("ModifyListener", &format!("ListenerArn={listener}&Protocol={protocol}&Port={}{more}", 80 + u16::from(b))));
+                }
+                19 | 20 => {
+                    let operation = OPERATIONS[(usize::from(a) * 7 + usize::from(b) * 5 + wrong.len()) % OPERATIONS.len()];
+                    let name = |parameter: &&str| {
+                        let (key, value) = parameter.split_once('=').unwrap();
+                        let value = match value {
+                            "B" => &balancer,
+                            "L" => &listener,
+                            "R" => &rule,
+                            "G" => &group,
+                            "C" => &certificate,
+                            other => other,
+                        };
+                        format!("{key}={value}")
+                    };
+                    drop(fixture.elb(operation, &wrong.iter().map(name).collect::<Vec<_>>().join("&")));
                 }
                 _ => fixture.wait(Duration::from_secs(a.into())),
             }
