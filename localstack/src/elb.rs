@@ -14,6 +14,7 @@ use crate::operation::{Kind, Operation};
 pub mod action;
 pub mod arn;
 pub mod attribute;
+pub mod capacity;
 pub mod certificate;
 pub mod condition;
 pub mod health_check;
@@ -24,6 +25,7 @@ pub mod quota;
 pub mod redirect;
 pub mod rule;
 pub mod rule_priority;
+pub mod sharing;
 pub mod ssl_policy;
 pub mod tagging;
 pub mod target;
@@ -254,6 +256,10 @@ pub fn operation(name: &str) -> Option<Operation> {
         "RemoveTags" => Operation::new(Write, tagging::remove),
         "DescribeTags" => Operation::new(Read, tagging::describe),
         "DescribeAccountLimits" => Operation::new(Read, quota::describe),
+        "DescribeCapacityReservation" => Operation::new(Read, capacity::describe),
+        "ModifyCapacityReservation" => Operation::new(Write, capacity::modify),
+        "ModifyIpPools" => Operation::new(Write, sharing::modify_ip_pools),
+        "GetResourcePolicy" => Operation::new(Read, sharing::resource_policy),
         "DescribeSSLPolicies" => Operation::new(Read, ssl_policy::describe),
         _ => return None,
     })
@@ -265,15 +271,11 @@ pub const MISSING: &[&str] = &[
     "CreateTrustStore",
     "DeleteSharedTrustStoreAssociation",
     "DeleteTrustStore",
-    "DescribeCapacityReservation",
     "DescribeTrustStoreAssociations",
     "DescribeTrustStoreRevocations",
     "DescribeTrustStores",
-    "GetResourcePolicy",
     "GetTrustStoreCaCertificatesBundle",
     "GetTrustStoreRevocationContent",
-    "ModifyCapacityReservation",
-    "ModifyIpPools",
     "ModifyTrustStore",
     "RemoveTrustStoreRevocations",
 ];

@@ -11,7 +11,8 @@ use crate::ec2::network_interface::Attachment;
 use crate::state::State;
 
 /// Members whose values are made up by the cloud.
-const GENERATED: &[&str] = &["created", "active_at", "provided", "dns_name", "revision", "released", "id", "arn", "owner"];
+const GENERATED: &[&str] =
+    &["created", "active_at", "provided", "dns_name", "revision", "released", "modified", "decreases", "id", "arn", "owner"];
 
 /// The inventory of a state.
 pub fn of(state: &State) -> Value {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Output, Record};
+use crate::wire::{Input, Output, Record};
 
 /// Tags of a resource, by key.
 pub type Tags = BTreeMap<String, String>;
@@ -15,6 +15,30 @@ pub fn upper(tags: &Tags) -> Output {
 /// The tags as `key`/`value` records (EC2).
 pub fn lower(tags: &Tags) -> Output {
     Output::List(tags.iter().map(|(key, value)| Record::new().with("key", key).with("value", value).into()).collect())
+}
+
+/// Why tags cannot be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagFault {
+    /// A key or value is not as AWS wants it; in words.
+    Invalid(String),
+    /// A key stands twice.
+    Duplicate(String),
+}
+
+/// Reads `Tags` of `Key`/`Value` (ELBv2, ACM).
+pub fn read(input: &Input) -> Result<Tags, TagFault> {
+    let mut tags = Tags::new();
+    for item in input.items("Tags") {
+        let [key, value] = ["Key", "Value"].map(|name| item.text(name).unwrap_or_default().to_string());
+        if let Some(fault) = key_fault(&key).or_else(|| value_fault(&value)) {
+            return Err(TagFault::Invalid(fault));
+        }
+        if tags.insert(key.clone(), value).is_some() {
+            return Err(TagFault::Duplicate(key));
+        }
+    }
+    Ok(tags)
 }
 
 /// Whether a key is as AWS wants it: 1–128 characters, not `aws:…`. Letters, digits, spaces and `+ - = . _ : / @`.

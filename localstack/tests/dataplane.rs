@@ -1,6 +1,7 @@
 //! The data plane over real sockets: load balancers on addresses of 127.0.0.0/8, small servers as targets.
 
 mod access;
+mod documented;
 mod failure;
 mod harness;
 mod health;

@@ -3,22 +3,16 @@
 use super::invalid;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
-use crate::tag::{self, Tags};
+use crate::tag::{self, TagFault, Tags};
 use crate::wire::{Input, Record};
 
 /// Reads and checks `Tags`; a tag may have no value.
 pub fn read(input: &Input) -> Answer<Tags> {
-    let mut tags = Tags::new();
-    for item in input.items("Tags") {
-        let key = item.text("Key").unwrap_or_default().to_string();
-        let value = item.text("Value").unwrap_or_default().to_string();
-        if let Some(fault) = tag::key_fault(&key).or_else(|| tag::value_fault(&value)) {
-            return Err(ApiError::new("InvalidTagException", fault));
-        }
-        if tags.insert(key.clone(), value).is_some() {
-            return Err(ApiError::new("InvalidTagException", format!("The tag key '{key}' was given more than once")));
-        }
-    }
+    let invalid_tag = |message| ApiError::new("InvalidTagException", message);
+    let tags = tag::read(input).map_err(|fault| match fault {
+        TagFault::Invalid(message) => invalid_tag(message),
+        TagFault::Duplicate(key) => invalid_tag(format!("The tag key '{key}' was given more than once")),
+    })?;
     within_limit(&tags)?;
     Ok(tags)
 }

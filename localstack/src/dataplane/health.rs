@@ -200,25 +200,10 @@ impl HealthBoard {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{
-        super::config::{Matcher, TargetProtocol},
-        *,
-    };
+    use super::*;
 
     fn check() -> HealthCheck {
-        HealthCheck {
-            enabled: true,
-            protocol: TargetProtocol::Http,
-            port: None,
-            path: "/".into(),
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(5),
-            healthy_threshold: 3,
-            unhealthy_threshold: 2,
-            matcher: Matcher::Http("200".into()),
-        }
+        HealthCheck { healthy_threshold: 3, ..HealthCheck::default() }
     }
 
     #[test]

@@ -188,17 +188,7 @@ mod tests {
 
     #[test]
     fn intervals_are_compressed_to_a_floor() {
-        let check = |seconds| HealthCheck {
-            enabled: true,
-            protocol: TargetProtocol::Http,
-            port: None,
-            path: "/".into(),
-            interval: Duration::from_secs(seconds),
-            timeout: Duration::from_secs(5),
-            healthy_threshold: 5,
-            unhealthy_threshold: 2,
-            matcher: Matcher::Http("200".into()),
-        };
+        let check = |seconds| HealthCheck { interval: Duration::from_secs(seconds), ..HealthCheck::default() };
         let timing = |health_check_scale| Timing { health_check_scale, ..Timing::default() };
         assert_eq!(interval(&check(30), &timing(0.01)), Duration::from_millis(300));
         assert_eq!(interval(&check(30), &timing(1.0)), Duration::from_secs(30));

@@ -28,6 +28,20 @@ pub trait Resource {
     fn not_found(id: &str) -> ApiError;
 }
 
+/// The id and the tags of a resource that holds them as its fields `id` and `tags`.
+macro_rules! identity {
+    () => {
+        fn id(&self) -> &str {
+            &self.id
+        }
+
+        fn tags(&self) -> &Tags {
+            &self.tags
+        }
+    };
+}
+pub(super) use identity;
+
 /// Reads the parameters common to all Describe operations and answers with those resources that they choose.
 pub fn run<'a, R: Resource + 'a>(input: &Input, ec2: &'a Ec2, resources: impl Iterator<Item = &'a R>) -> Answer<Record> {
     let filters = Filters::read(input, R::FILTERS)?;

@@ -50,13 +50,7 @@ impl Resource for Instance {
     const IDS: &'static str = "InstanceId";
     const SET: &'static str = "reservationSet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, ec2: &Ec2) -> Vec<String> {
         let interfaces = || self.interfaces.iter().filter_map(|id| ec2.network_interfaces.get(id));

@@ -28,13 +28,7 @@ impl Resource for InternetGateway {
     const IDS: &'static str = "InternetGatewayId";
     const SET: &'static str = "internetGatewaySet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
         vec![match filter {

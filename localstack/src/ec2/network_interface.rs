@@ -108,13 +108,7 @@ impl Resource for NetworkInterface {
     const IDS: &'static str = "NetworkInterfaceId";
     const SET: &'static str = "networkInterfaceSet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, ec2: &Ec2) -> Vec<String> {
         let one = |text: &str| vec![text.to_string()];

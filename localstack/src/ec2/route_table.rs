@@ -47,13 +47,7 @@ impl Resource for RouteTable {
     const IDS: &'static str = "RouteTableId";
     const SET: &'static str = "routeTableSet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
         match filter {

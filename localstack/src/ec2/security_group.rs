@@ -93,13 +93,7 @@ impl Resource for SecurityGroup {
     const IDS: &'static str = "GroupId";
     const SET: &'static str = "securityGroupInfo";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
         let (egress, field) = match filter.strip_prefix("egress.") {

@@ -67,13 +67,7 @@ impl Resource for SecurityGroupRule {
     const IDS: &'static str = "SecurityGroupRuleId";
     const SET: &'static str = "securityGroupRuleSet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
         vec![if filter == "group-id" { self.group.clone() } else { self.id.clone() }]

@@ -81,13 +81,7 @@ impl Resource for Subnet {
     const IDS: &'static str = "SubnetId";
     const SET: &'static str = "subnetSet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
         vec![match filter {

@@ -41,13 +41,7 @@ impl Resource for Vpc {
     const IDS: &'static str = "VpcId";
     const SET: &'static str = "vpcSet";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn tags(&self) -> &Tags {
-        &self.tags
-    }
+    described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
         match filter {

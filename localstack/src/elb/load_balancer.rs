@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::capacity::Capacity;
 use super::certificate::ListenerTls;
 use super::listener::Listener;
 use super::placement::{self, Placement};
@@ -45,6 +46,8 @@ pub struct LoadBalancer {
     pub address: IpAddr,
     /// Attributes that were set; the others have their defaults.
     pub attributes: BTreeMap<String, String>,
+    /// Its reserved capacity.
+    pub capacity: Capacity,
     /// Its tags.
     pub tags: Tags,
     /// Its listeners by ARN.
@@ -190,6 +193,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         active_at,
         address,
         attributes: BTreeMap::new(),
+        capacity: Capacity::default(),
         tags,
         listeners: BTreeMap::new(),
         target_groups: BTreeSet::new(),

@@ -3,22 +3,15 @@
 use super::arn::{self, Kind};
 use crate::error::{Answer, ApiError};
 use crate::state::State;
-use crate::tag::{self, Tags};
+use crate::tag::{self, TagFault, Tags};
 use crate::wire::{Input, Record};
 
 /// Reads and checks `Tags`.
 pub fn read(input: &Input) -> Answer<Tags> {
-    let mut tags = Tags::new();
-    for item in input.items("Tags") {
-        let key = item.text("Key").unwrap_or_default().to_string();
-        let value = item.text("Value").unwrap_or_default().to_string();
-        if let Some(fault) = tag::key_fault(&key).or_else(|| tag::value_fault(&value)) {
-            return Err(ApiError::validation(fault));
-        }
-        if tags.insert(key.clone(), value).is_some() {
-            return Err(ApiError::new("DuplicateTagKeys", format!("Tag key '{key}' was specified more than once")));
-        }
-    }
+    let tags = tag::read(input).map_err(|fault| match fault {
+        TagFault::Invalid(message) => ApiError::validation(message),
+        TagFault::Duplicate(key) => ApiError::new("DuplicateTagKeys", format!("Tag key '{key}' was specified more than once")),
+    })?;
     within_limit(&tags)?;
     Ok(tags)
 }

@@ -73,15 +73,21 @@ pub fn read(input: &Input, default_port: u16) -> Answer<Vec<TargetDescription>> 
     Ok(targets)
 }
 
-/// RegisterTargets: all or none.
-pub fn register(state: &mut State, input: &Input) -> Answer<Record> {
+/// The parameters of a call that is about targets of a group: the group's ARN, the targets.
+fn parameters(state: &State, input: &Input) -> Answer<(String, Vec<TargetDescription>)> {
     let arn = input.required("TargetGroupArn")?.to_string();
-    let group = state.elb.target_group(&arn)?;
-    let wanted = read(input, group.port)?;
+    let wanted = read(input, state.elb.target_group(&arn)?.port)?;
     input.done()?;
     if wanted.is_empty() {
         return Err(ApiError::validation("You must specify at least one target"));
     }
+    Ok((arn, wanted))
+}
+
+/// RegisterTargets: all or none.
+pub fn register(state: &mut State, input: &Input) -> Answer<Record> {
+    let (arn, wanted) = parameters(state, input)?;
+    let group = state.elb.target_group(&arn)?;
     let mut resolved = Vec::new();
     let (mut busy, mut kept) = (Vec::new(), Vec::new());
     for description in wanted {
@@ -173,13 +179,8 @@ fn is_private(address: IpAddr) -> bool {
 /// DeregisterTargets: targets drain for the group's deregistration delay; those of an unused group go at once. Targets that are not
 /// registered do not matter.
 pub fn deregister(state: &mut State, input: &Input) -> Answer<Record> {
-    let arn = input.required("TargetGroupArn")?.to_string();
+    let (arn, wanted) = parameters(state, input)?;
     let group = state.elb.target_group(&arn)?;
-    let wanted = read(input, group.port)?;
-    input.done()?;
-    if wanted.is_empty() {
-        return Err(ApiError::validation("You must specify at least one target"));
-    }
     let seconds: u64 = group.attribute("deregistration_delay.timeout_seconds").parse().unwrap_or(300);
     let delay = Duration::from_secs(seconds).mul_f64(state.config.times.deregistration_scale.max(0.0));
     let delay = if group.load_balancers.is_empty() { Duration::ZERO } else { delay };

@@ -69,6 +69,20 @@ def pages(w):
 
 ABSENT = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/absent/0123456789abcdef"
 
+def reserve(w, balancer, units):
+    return w.elb.modify_capacity_reservation(LoadBalancerArn=balancer, MinimumLoadBalancerCapacity={"CapacityUnits": units})
+
+
+def reserved(w):
+    balancer = w.balancer()
+    found = reserve(w, balancer, 300)
+    assert (found["MinimumLoadBalancerCapacity"]["CapacityUnits"], found["DecreaseRequestsRemaining"]) == (300, 2)
+    assert [zone["EffectiveCapacityUnits"] for zone in found["CapacityReservationState"]] == [150, 150]
+    assert reserve(w, balancer, 100)["DecreaseRequestsRemaining"] == 1
+    gone = w.elb.modify_capacity_reservation(LoadBalancerArn=balancer, ResetCapacityReservation=True)
+    return "MinimumLoadBalancerCapacity" not in gone and gone["CapacityReservationState"] == []
+
+
 ROWS = [
     # Creating.
     ("create begins in provisioning", lambda w: w.create_balancer(), lambda r: r["State"]["Code"] == "provisioning"),
@@ -130,6 +144,18 @@ ROWS = [
     ("unknown security groups", lambda w: w.elb.set_security_groups(LoadBalancerArn=w.lb, SecurityGroups=["sg-0000"]), Fails("InvalidSecurityGroup")),
     ("the IP address type stays", lambda w: w.elb.set_ip_address_type(LoadBalancerArn=w.lb, IpAddressType="ipv4"), lambda r: r["IpAddressType"] == "ipv4"),
     ("an unknown IP address type", lambda w: w.elb.set_ip_address_type(LoadBalancerArn=w.lb, IpAddressType="ipv5"), Fails("ValidationError")),
+    # Reserved capacity (user guide, "Capacity reservations").
+    ("nothing is reserved", lambda w: w.elb.describe_capacity_reservation(LoadBalancerArn=w.lb), lambda r: "MinimumLoadBalancerCapacity" not in r and r["DecreaseRequestsRemaining"] == 2),
+    ("reserved, made smaller, given back", reserved, bool),
+    ("too little to reserve", lambda w: reserve(w, w.lb, 99), Fails("InvalidConfigurationRequest")),
+    ("too much to reserve", lambda w: reserve(w, w.lb, 15001), Fails("CapacityUnitsLimitExceeded")),
+    ("nothing said about capacity", lambda w: w.elb.modify_capacity_reservation(LoadBalancerArn=w.lb), Fails("ValidationError")),
+    ("made smaller a third time", lambda w: (lambda b: [reserve(w, b, units) for units in (500, 400, 300, 200)])(w.balancer()), Fails("CapacityDecreaseRequestLimitExceeded")),
+    ("capacity of an unknown one", lambda w: reserve(w, ABSENT, 100), Fails("LoadBalancerNotFound")),
+    # What this account has not.
+    ("no IPAM pool", lambda w: w.elb.modify_ip_pools(LoadBalancerArn=w.lb, IpamPools={"Ipv4IpamPoolId": "ipam-pool-1"}), Fails("InvalidConfigurationRequest", "ipam-pool-1")),
+    ("no IPAM pool any more", lambda w: w.elb.modify_ip_pools(LoadBalancerArn=w.lb, RemoveIpamPools=["ipv4"]), anything),
+    ("no resource policy", lambda w: w.elb.get_resource_policy(ResourceArn=w.lb), Fails("ResourceNotFound")),
     # The account.
     ("limits are told", lambda w: {l["Name"]: l["Max"] for l in w.elb.describe_account_limits()["Limits"]}, lambda r: r["rules-per-application-load-balancer"] == "100" and len(r) == 22),
     ("TLS policies are told", lambda w: w.elb.describe_ssl_policies(Names=["ELBSecurityPolicy-2016-08"])["SslPolicies"], lambda r: len(r) == 1),

@@ -17,8 +17,8 @@ use portico_cloud::dataplane::{
     DataPlane,
     config::{
         Action, Algorithm, Condition, DataPlaneConfig, DataPlaneOptions, DefaultRule, FixedResponse, Forward, HealthCheck, IngressRule,
-        Listener, ListenerAttributes, ListenerProtocol, LoadBalancer, LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion,
-        Reachability, Rule, Target, TargetGroup, TargetGroupId, TargetProtocol, Timing, WeightedTargetGroup,
+        Listener, ListenerAttributes, ListenerProtocol, LoadBalancer, LoadBalancerAttributes, Patterns, ProtocolVersion, Reachability,
+        Rule, Target, TargetGroup, TargetGroupId, TargetProtocol, Timing, WeightedTargetGroup,
     },
     health::HealthState,
 };
@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let head = soon(read_head(&mut self.stream)).await;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let mut reply = Reply { status, head, body: String::new() };
-        if without_body || status == 101 {
+        if without_body || [101, 204].contains(&status) {
             return Some(reply);
         }
         let mut body = Vec::new();
@@ -314,17 +314,7 @@ pub fn group(id: &str, targets: &[SocketAddr]) -> TargetGroup {
         id: id.into(),
         protocol: TargetProtocol::Http,
         version: ProtocolVersion::Http1,
-        health_check: HealthCheck {
-            enabled: true,
-            protocol: TargetProtocol::Http,
-            port: None,
-            path: "/health".into(),
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(5),
-            healthy_threshold: 2,
-            unhealthy_threshold: 2,
-            matcher: Matcher::Http("200".into()),
-        },
+        health_check: HealthCheck { path: "/health".into(), healthy_threshold: 2, ..HealthCheck::default() },
         algorithm: Algorithm::RoundRobin,
         stickiness: None,
         cross_zone: true,

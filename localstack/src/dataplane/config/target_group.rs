@@ -134,6 +134,23 @@ pub struct HealthCheck {
     pub matcher: Matcher,
 }
 
+impl Default for HealthCheck {
+    /// AWS's defaults for HTTP.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            protocol: TargetProtocol::Http,
+            port: None,
+            path: "/".into(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            matcher: Matcher::Http("200".into()),
+        }
+    }
+}
+
 /// Codes that mean success: lists and ranges, such as `200,202` or `200-299`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Matcher {

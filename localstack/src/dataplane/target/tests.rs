@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::dataplane::{
     DataPlane,
-    config::{DataPlaneOptions, HealthCheck, Matcher, ProtocolVersion, TargetProtocol, WeightedTargetGroup},
+    config::{DataPlaneOptions, HealthCheck, ProtocolVersion, TargetProtocol, WeightedTargetGroup},
 };
 
 fn group(targets: &[&str]) -> TargetGroup {
@@ -11,17 +11,7 @@ fn group(targets: &[&str]) -> TargetGroup {
         id: TargetGroupId::from("group"),
         protocol: TargetProtocol::Http,
         version: ProtocolVersion::Http1,
-        health_check: HealthCheck {
-            enabled: true,
-            protocol: TargetProtocol::Http,
-            port: None,
-            path: "/".into(),
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(5),
-            healthy_threshold: 5,
-            unhealthy_threshold: 2,
-            matcher: Matcher::Http("200".into()),
-        },
+        health_check: HealthCheck::default(),
         algorithm: Algorithm::RoundRobin,
         stickiness: None,
         cross_zone: true,
