@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-from cloud import ENDPOINT
+from cloud import ENDPOINT, FIXED, path
 
 NAMESPACE = 'xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"'
 TAGGING = "ResourceGroupsTaggingAPI_20170126"
@@ -132,25 +132,29 @@ def test_every_operation_of_the_model_is_known(world):
 
 def test_every_parameter_of_the_model_is_read(world):
     """A parameter that an operation never looks at would be called unknown at the end of a call that is otherwise right."""
-    made = {
-        "CreateLoadBalancer": lambda more: world.balancer(**more),
-        "CreateTargetGroup": lambda more: world.new_group(**more),
-        "CreateListener": lambda more: world.create_listener(**more),
-        "CreateRule": lambda more: world.new_rule(**more),
-        "ModifyTargetGroup": lambda more: world.elb.modify_target_group(TargetGroupArn=world.new_group(), **more),
-        "ModifyListener": lambda more: world.elb.modify_listener(ListenerArn=world.new_listener(), **more),
-        "DescribeTargetHealth": lambda more: world.elb.describe_target_health(TargetGroupArn=world.tg, **more),
-        "DescribeListeners": lambda more: world.elb.describe_listeners(**({"LoadBalancerArn": world.lb} | more)),
-        "DescribeRules": lambda more: world.elb.describe_rules(**({"ListenerArn": world.listener} | more)),
+    listener = {"Protocol": "HTTP", "DefaultActions": FIXED}
+    rule = {"ListenerArn": world.listener, "Conditions": path("/x"), "Actions": FIXED}
+    bases = {
+        "CreateLoadBalancer": lambda: {"Name": world.name(), "Subnets": world.two, "SecurityGroups": [world.sg]},
+        "CreateTargetGroup": lambda: {"Name": world.name(), "Protocol": "HTTP", "Port": 80, "VpcId": world.vpc, "TargetType": "ip"},
+        "CreateListener": lambda: listener | {"LoadBalancerArn": world.lb, "Port": world.port()},
+        "CreateRule": lambda: rule | {"Priority": world.priority()},
+        "ModifyTargetGroup": lambda: {"TargetGroupArn": world.tg},
+        "ModifyListener": lambda: {"ListenerArn": world.listener},
+        "DescribeTargetHealth": lambda: {"TargetGroupArn": world.tg},
+        "DescribeListeners": lambda: {"LoadBalancerArn": world.lb},
+        "DescribeRules": lambda: {"ListenerArn": world.listener},
     }
+    methods = {name: getattr(world.elb, method) for method, name in world.elb.meta.method_to_api_mapping.items()}
     values = {"string": "x", "integer": 1, "boolean": True}
     unread = []
-    for operation, call in made.items():
+    for operation, base in bases.items():
         for name, member in world.elb.meta.service_model.operation_model(operation).input_shape.members.items():
-            if member.type_name not in values:
+            given = base()
+            if member.type_name not in values or name in given:
                 continue
             try:
-                call({name: values[member.type_name]})
+                methods[operation](**given, **{name: values[member.type_name]})
             except ClientError as error:
                 if "Unknown parameter" in error.response["Error"]["Message"]:
                     unread.append(f"{operation}.{name}")
