@@ -9,9 +9,12 @@ pub mod bench;
 mod cost;
 mod deletion;
 mod gateway;
+mod leadership;
 mod lifecycle;
 pub mod manifest;
+mod outage;
 mod pods;
+mod process;
 mod routing;
 mod switch;
 mod targets;
@@ -94,6 +97,10 @@ const TESTS: &[Test] = tests![
     Operator switch::of_a_path_loses_no_request,
     Operator switch::of_a_rollout_loses_no_request,
     Operator cost::of_a_label_on_a_route_is_nothing,
+    Operator outage::of_the_api_server_stops_no_traffic,
+    Operator outage::of_a_custom_resource_definition_keeps_the_load_balancer,
+    Operator outage::of_the_operator_at_any_time_is_made_good,
+    Operator leadership::passes_on_and_costs_nothing,
     Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
     Operator answers::are_those_that_the_gateway_api_means,
 ];

@@ -104,6 +104,27 @@ impl Case<'_> {
         Ok(())
     }
 
+    /// kubectl with something to read, in the test's namespace.
+    pub async fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut all = vec!["--namespace", self.namespace.as_str()];
+        all.extend(arguments);
+        self.bench.kubectl.run_with(&all, input).await
+    }
+
+    /// Where the lab's processes log.
+    pub fn logs(&self) -> &std::path::Path {
+        &self.bench.session.logs
+    }
+
+    /// Makes these the cloud's faults, in the place of those that it had.
+    pub async fn set_faults(&self, faults: &Value) -> Result<()> {
+        let url = format!("{}/_cloud/faults", self.bench.cloud()?);
+        client::send(Method::DELETE, &url, &[], "").await?;
+        let answer = client::send(Method::POST, &url, &[], &faults.to_string()).await?;
+        ensure!(answer.status.is_success(), "faults: {}", answer.text());
+        Ok(())
+    }
+
     /// `kubectl get ... -o json`.
     pub async fn get(&self, arguments: &[&str]) -> Result<Value> {
         let mut all = vec!["get", "-o", "json"];
