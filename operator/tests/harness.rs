@@ -11,12 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use portico::cluster::{MemoryCluster, key_of};
+use portico::cluster::{MemoryCluster, finalizers_of, key_of};
+use portico::keeper::{Keeper, SharedWorld};
 use portico::manifests::Manifests;
 use portico::plan;
+use portico::watch::{Seen, Sighting};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::{Kind, NamespacedName};
-use portico_providers::{ClusterId, UnitId};
+use portico_providers::{ClusterId, Provider, UnitId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -30,7 +32,7 @@ pub const PORTICO: &str = env!("CARGO_BIN_EXE_portico");
 pub const FULL_VARIABLE: &str = "PORTICO_TEST_FULL";
 
 /// Longest wait for anything: only a hanging test sees its end.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_secs(150);
 
 /// Whether all cases are wanted, however long they take.
 pub fn is_full() -> bool {
@@ -165,9 +167,14 @@ impl Bench {
         let (calls, writes) = (self.cloud.calls().operations, self.cluster.status_writes());
         action(self).await;
         self.settle().await;
-        let mut cost = Cost { status_writes: self.cluster.status_writes() - writes, ..Cost::default() };
+        Cost { status_writes: self.cluster.status_writes() - writes, ..self.calls_since(&calls) }
+    }
+
+    /// Calls since these counts were taken.
+    pub fn calls_since(&self, before: &Calls) -> Cost {
+        let mut cost = Cost::default();
         for (name, count) in self.cloud.calls().operations {
-            let more = count - calls.get(&name).copied().unwrap_or_default();
+            let more = count - before.get(&name).copied().unwrap_or_default();
             let name = name.rsplit('.').next().unwrap().to_owned();
             if more > 0 {
                 if name.starts_with("Describe") { &mut cost.reads } else { &mut cost.mutations }.insert(name, more);
@@ -184,23 +191,25 @@ impl Bench {
             objects.extend(keys.filter_map(|key| Some(((kind, key.clone()), self.cluster.read(kind, &key)?))));
         }
         objects.extend(applied.iter().map(|(kind, object)| ((*kind, key_of(object)), object.clone())));
-        let mut gone = Vec::new();
         for (kind, key) in deleted {
-            let key: NamespacedName = key.parse().unwrap();
-            objects.remove(&(*kind, key.clone()));
-            if *kind == Kind::Gateway {
-                gone.push(UnitId::Gateway(key));
+            let place = (*kind, key.parse().unwrap());
+            match objects.get_mut(&place).filter(|object| !finalizers_of(object).is_empty()) {
+                Some(held) => held["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"),
+                None => drop(objects.remove(&place)),
             }
         }
-        let objects = objects.into_iter().map(|((kind, _), object)| (kind, object)).collect();
-        let world = plan::Objects::of_files(Manifests { objects, ..Manifests::default() }).world();
-        let units: Vec<UnitId> = world.read().units().chain(gone).collect();
+        let world = SharedWorld::default();
+        let seen = objects.into_iter().map(|((kind, _), object)| Sighting { kind, seen: Seen::Applied(object) });
+        Keeper::new(world.clone(), BTreeSet::new()).take(seen);
         // It looks at the cloud past the fuse, and has nothing to remember, as `portico plan` has not.
         let planner = process::connect(self.cloud.endpoint()).await;
-        let document = plan::make(&world, &ClusterId(CLUSTER.into()), units, BTreeSet::new(), Some(&planner)).await;
-        let mut planned = Calls::default();
-        for change in document.units.iter().flat_map(|unit| &unit.changes) {
-            *planned.entry(change.call.clone()).or_default() += 1;
+        let cluster = ClusterId(CLUSTER.into());
+        let units: BTreeSet<UnitId> = planner.owned_units(&cluster).await.unwrap().into_iter().chain(world.read().units()).collect();
+        let document = plan::make(&world, &cluster, units.into_iter().collect(), BTreeSet::new(), Some(&planner)).await;
+        let printed = serde_json::to_value(&document).unwrap();
+        let mut planned = Calls::new();
+        for change in printed["units"].as_array().unwrap().iter().flat_map(|unit| unit["changes"].as_array().unwrap()) {
+            *planned.entry(change["call"].as_str().unwrap().to_owned()).or_default() += 1;
         }
         planned
     }
@@ -233,11 +242,17 @@ impl Bench {
         json!({"cloud": dump::cloud(&wire::state(&self.cloud).await), "cluster": dump::cluster(&self.cluster)})
     }
 
-    /// Waits until what there is is what is wanted, however long an operator in trouble pauses.
+    /// Waits until what there is is what is wanted and nothing is left to do, however long an operator in trouble pauses.
     pub async fn reaches(&self, wanted: &Value, how: &str) {
+        self.becomes(wanted, how).await;
+        self.settle().await;
+        self.becomes(wanted, how).await;
+    }
+
+    /// Waits until what there is is what is wanted, though the operator may go on.
+    pub async fn becomes(&self, wanted: &Value, how: &str) {
         let deadline = tokio::time::Instant::now() + LIMIT;
         loop {
-            self.settle().await;
             let found = self.dump().await;
             if found == *wanted {
                 return;
