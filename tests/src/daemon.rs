@@ -94,7 +94,7 @@ impl Daemon {
 
     /// The process's number.
     pub fn pid(&self) -> i32 {
-        self.pid.as_raw()
+        self.pid.load(Ordering::SeqCst)
     }
 
     /// An error that says that the process ended, if it did, with the end of its log.
