@@ -70,7 +70,8 @@ fn query_holds(wanted: &ValueMatch, request: &Request, reading: Reading) -> bool
     let mut values = pairs
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter_map(|(name, value)| (reading.encoding.of_query(name) == wanted.name).then(|| reading.encoding.of_query(value)));
+        .filter(|(name, _)| reading.encoding.of_query(name) == wanted.name)
+        .map(|(_, value)| reading.encoding.of_query(value));
     match reading.repeated {
         Repeated::First => values.next().is_some_and(|value| value_holds(wanted, &value)),
         Repeated::Any => values.any(|value| value_holds(wanted, &value)),

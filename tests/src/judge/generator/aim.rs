@@ -75,7 +75,7 @@ impl Generator {
     fn path(&mut self, aim: Option<&Match>) -> String {
         let mut path = match aim.map(Path::of) {
             Some(Path::Exact(path)) => path.to_owned(),
-            Some(Path::Prefix(path)) if path.is_empty() => self.text(&PATHS).to_owned(),
+            Some(Path::Prefix("")) => self.text(&PATHS).to_owned(),
             Some(Path::Prefix(path)) => path.to_owned(),
             Some(Path::Regex(_)) | None => {
                 self.text(&["/a/b", "/a/c", "/abc", "/a", "/ab", "/x/b", "/a.b", "/axb", "/a/b/c", "/", "/none"]).to_owned()
@@ -146,7 +146,7 @@ impl Generator {
 
 /// The path with its last letter percent-encoded, which RFC 3986 takes for the same.
 fn encode_last_letter(path: &str) -> String {
-    match path.char_indices().filter(|(_, c)| c.is_ascii_alphabetic()).last() {
+    match path.char_indices().rfind(|(_, c)| c.is_ascii_alphabetic()) {
         Some((at, c)) if !path.contains('%') => {
             let (before, after) = path.split_at(at);
             format!("{before}%{:02X}{}", u32::from(c), after.get(1..).unwrap_or_default())
