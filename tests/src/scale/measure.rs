@@ -16,6 +16,8 @@ use crate::objects::Objects;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing may change before something counts as done.
 const QUIET: Duration = Duration::from_millis(1500);
+/// The same for a start, in which a busy machine may let nothing be finished for a while.
+const QUIET_AFTER_START: Duration = Duration::from_secs(30);
 
 /// The cost of something.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -63,7 +65,7 @@ impl Meter<'_> {
         self.forget_calls().await?;
         let (api, began) = (self.api().await?, Instant::now());
         let operator = start.await?;
-        let last = self.quiet(&operator, began, patience, Duration::from_secs(5)).await?;
+        let last = self.quiet(&operator, began, patience, QUIET_AFTER_START).await?;
         let mut cost = self.cost(&Reading { operator: Counters::default(), api, at: began }, &operator, 0).await?;
         cost.time = last - began;
         Ok((operator, cost))
