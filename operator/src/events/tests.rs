@@ -59,8 +59,7 @@ async fn told(programmed: &str, message: &str, tell: impl FnOnce(&EventWitness))
     tell(&EventWitness::new(world, recorder, Duration::from_secs(300)));
     stop.cancel();
     writing.await;
-    let lines = notebook.0.lock().unwrap().clone();
-    lines
+    notebook.0.lock().unwrap().clone()
 }
 
 fn step(action: Action) -> Step {

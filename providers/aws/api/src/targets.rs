@@ -330,8 +330,8 @@ fn names(message: &str, (address, _): &Target) -> bool {
         let mut after = message.get(at + text.len()..).unwrap_or_default().chars();
         let (first, second) = (after.next(), after.next());
         // A full stop ends the sentence, unless a digit follows.
-        let goes_on = first.is_some_and(part) && !(first == Some('.') && !second.is_some_and(|c| c.is_ascii_digit()));
-        !before.is_some_and(part) && !goes_on
+        let goes_on = first.is_some_and(part) && (first != Some('.') || second.is_some_and(|c| c.is_ascii_digit()));
+        !(before.is_some_and(part) || goes_on)
     })
 }
 
