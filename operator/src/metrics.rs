@@ -57,7 +57,7 @@ pub struct EventLabels {
 /// One label: which queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct QueueLabel {
-    /// `units`, `targets` or `statuses`.
+    /// `units`, `classes`, `targets` or `statuses`.
     pub queue: String,
 }
 
@@ -148,6 +148,11 @@ impl Metrics {
         if let Ok(mut registry) = self.registry.lock() {
             add(&mut registry);
         }
+    }
+
+    /// The gauge of a queue's depth.
+    pub fn depth(&self, queue: &str) -> Gauge {
+        self.queue_depth.get_or_create(&QueueLabel { queue: queue.to_owned() }).clone()
     }
 
     /// Everything, in the OpenMetrics text format.

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::cluster::Cluster;
 use crate::engine::{Engine, EngineParts};
 use crate::keeper::SharedWorld;
-use crate::metrics::{Metrics, QueueLabel};
+use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::queue::{Backoff, Queue};
 use crate::status::StatusWriter;
@@ -97,10 +97,11 @@ impl<P: Provider> Operator<P> {
             metrics: metrics.clone(),
             witness,
         }));
-        let units = Arc::new(Queue::new(Backoff::default()));
+        let units = Arc::new(Queue::new(Backoff::default(), metrics.depth("units")));
         let woken = units.clone();
         targets.on_open(move |unit| woken.add(unit.clone()));
-        Self { world, engine, targets, status, units, classes: Arc::new(Queue::new(Backoff::default())), metrics }
+        let classes = Arc::new(Queue::new(Backoff::default(), metrics.depth("classes")));
+        Self { world, engine, targets, status, units, classes, metrics }
     }
 
     /// The world.
@@ -133,7 +134,6 @@ impl<P: Provider> Operator<P> {
         for place in &impact.statuses {
             self.status.look(place);
         }
-        self.gauge();
     }
 
     /// Queues everything there is, for a fresh start.
@@ -153,16 +153,6 @@ impl<P: Provider> Operator<P> {
         let units: Vec<_> = self.world.read().units().collect();
         self.metrics.units.set(i64::try_from(units.len()).unwrap_or(i64::MAX));
         units
-    }
-
-    /// Brings the gauges of the queues up to date.
-    pub fn gauge(&self) {
-        for (queue, depth) in
-            [("units", self.units.len()), ("targets", self.targets.queue().len()), ("statuses", self.status.queue().len())]
-        {
-            let label = QueueLabel { queue: queue.to_owned() };
-            self.metrics.queue_depth.get_or_create(&label).set(i64::try_from(depth).unwrap_or(i64::MAX));
-        }
     }
 
     /// Whether nothing is due and nothing is being worked on.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
 /// Pause after a key's failures: doubles from `first` up to `longest`.
@@ -149,17 +150,22 @@ impl<K: Clone + Ord> Schedule<K> {
     }
 }
 
-/// A [`Schedule`] that tasks share.
+/// A [`Schedule`] that tasks share, and a gauge that says how many keys wait in it.
 #[derive(Debug)]
 pub struct Queue<K> {
     schedule: Mutex<Schedule<K>>,
     changed: Notify,
+    depth: Gauge,
 }
 
 impl<K: Clone + Ord> Queue<K> {
-    /// An empty queue.
-    pub fn new(backoff: Backoff) -> Self {
-        Self { schedule: Mutex::new(Schedule::new(backoff)), changed: Notify::new() }
+    /// An empty queue, whose depth the gauge follows.
+    pub fn new(backoff: Backoff, depth: Gauge) -> Self {
+        Self { schedule: Mutex::new(Schedule::new(backoff)), changed: Notify::new(), depth }
+    }
+
+    fn measure(&self, schedule: &Schedule<K>) {
+        self.depth.set(i64::try_from(schedule.len()).unwrap_or(i64::MAX));
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule<K>> {
@@ -174,7 +180,10 @@ impl<K: Clone + Ord> Queue<K> {
 
     /// Wants the key worked on after a pause.
     pub fn add_after(&self, key: K, pause: Duration) {
-        self.schedule().add(key, Instant::now() + pause);
+        let mut schedule = self.schedule();
+        schedule.add(key, Instant::now() + pause);
+        self.measure(&schedule);
+        drop(schedule);
         self.changed.notify_one();
     }
 
@@ -185,6 +194,7 @@ impl<K: Clone + Ord> Queue<K> {
             let due = {
                 let mut schedule = self.schedule();
                 if let Some(key) = schedule.take(Instant::now()) {
+                    self.measure(&schedule);
                     return key;
                 }
                 schedule.next_due()
@@ -201,19 +211,12 @@ impl<K: Clone + Ord> Queue<K> {
 
     /// Ends work on a key that [`Queue::next`] gave. Returns the pause until it runs again, if it does.
     pub fn finish(&self, key: &K, finish: Finish) -> Option<Duration> {
-        let pause = self.schedule().finish(key, finish, Instant::now(), rand::random());
+        let mut schedule = self.schedule();
+        let pause = schedule.finish(key, finish, Instant::now(), rand::random());
+        self.measure(&schedule);
+        drop(schedule);
         self.changed.notify_one();
         pause
-    }
-
-    /// Keys that wait.
-    pub fn len(&self) -> usize {
-        self.schedule().len()
-    }
-
-    /// Whether no key waits.
-    pub fn is_empty(&self) -> bool {
-        self.schedule().is_empty()
     }
 
     /// Whether nothing is due and nothing is being worked on.
@@ -310,13 +313,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_shared_queue_hands_out_delayed_keys() {
-        let queue = Queue::new(Backoff::default());
+        let depth = Gauge::default();
+        let queue = Queue::new(Backoff::default(), depth.clone());
         queue.add_after("late", Duration::from_millis(20));
         queue.add("now");
+        assert_eq!(depth.get(), 2);
         assert_eq!(queue.next().await, "now");
         assert_eq!(queue.next().await, "late");
         queue.finish(&"now", Finish::Done);
         queue.finish(&"late", Finish::Done);
         assert!(queue.is_settled());
+        assert_eq!(depth.get(), 0);
     }
 }

@@ -48,7 +48,8 @@ impl StatusWriter {
     /// A writer.
     pub fn new(objects: Arc<Objects>, leadership: Arc<dyn Leadership>, metrics: Arc<Metrics>) -> Self {
         let backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(60) };
-        Self { objects, leadership, metrics, said: Mutex::default(), memory: Mutex::default(), queue: Queue::new(backoff) }
+        let queue = Queue::new(backoff, metrics.depth("statuses"));
+        Self { objects, leadership, metrics, said: Mutex::default(), memory: Mutex::default(), queue }
     }
 
     /// The objects that wait.

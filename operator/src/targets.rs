@@ -136,13 +136,14 @@ impl<P: Provider> Targets<P> {
     /// A loop without bindings.
     pub fn new(provider: Arc<P>, world: SharedWorld, leadership: Arc<dyn Leadership>, metrics: Arc<Metrics>) -> Self {
         let backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
+        let queue = Queue::new(backoff, metrics.depth("targets"));
         Self {
             provider,
             world,
             leadership,
             metrics,
             bindings: Mutex::default(),
-            queue: Queue::new(backoff),
+            queue,
             awaited: Mutex::default(),
             patience: Mutex::new(PATIENCE),
             wake: OnceLock::new(),
