@@ -30,6 +30,7 @@ use crate::manifests::Manifests;
 use crate::metrics::Metrics;
 use crate::operator::{Limits, Operator, OperatorParts};
 use crate::output::{DELETE, DIM, HEADING, count, line, print, styled};
+use crate::secrets::ClusterSecrets;
 use crate::watch::Sighting;
 use backends::Backends;
 use progress::ProgressWitness;
@@ -127,6 +128,7 @@ impl Demo<Aws> {
         for slice in &backends.slices {
             cluster.apply(Kind::EndpointSlice, slice.clone());
         }
+        provider.read_keys_from(Arc::new(ClusterSecrets::new(cluster.clone())));
         let (world, cluster_id) = (SharedWorld::default(), ClusterId("demo".to_owned()));
         let operator = Operator::new(OperatorParts {
             provider,

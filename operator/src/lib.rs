@@ -31,6 +31,7 @@ pub mod output;
 pub mod plan;
 pub mod queue;
 pub mod run;
+pub mod secrets;
 pub mod shutdown;
 pub mod snapshot;
 pub mod status;

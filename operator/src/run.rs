@@ -23,6 +23,7 @@ use crate::keeper::{Keeper, SharedWorld};
 use crate::lease::{Elector, Holder, LeaseTimes};
 use crate::metrics::Metrics;
 use crate::operator::{Limits, Operator, OperatorParts};
+use crate::secrets::ClusterSecrets;
 use crate::watch::{Discovery, Installed, Sighting, watch};
 
 /// Competes for the lease until it is told to stop; an error if a lease that was held is lost.
@@ -55,6 +56,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let Some(cluster_id) = cluster_id(&client, arguments.cluster.cluster_id.as_deref(), &stop).await else { return Ok(()) };
     info!(cluster = %cluster_id, "this cluster's id in the cloud");
     let provider = Aws::connect((&arguments.aws).into()).await.context("AWS cannot be used")?;
+    provider.read_keys_from(Arc::new(ClusterSecrets::new(Arc::new(KubeCluster::new(client.clone())))));
     metrics.register(|registry| provider.register_metrics(registry));
 
     let session = Session { arguments, client, cluster_id, lease_namespace, metrics, health };

@@ -15,6 +15,7 @@ mod plan;
 mod provider;
 mod refusal;
 mod rule;
+mod secret;
 mod unit;
 
 pub use backend::{AppProtocol, Backend, InvalidReason, ServiceBackend, WeightedBackend};
@@ -39,4 +40,5 @@ pub use rule::{
     GrpcMatch, HeaderMatch, HttpMatch, PathMatch, PlanRule, QueryParamMatch, Retry, RouteId, RouteKind, RuleId, RuleMatch,
     SessionPersistence, SessionPersistenceKind, StringMatch, Timeouts,
 };
+pub use secret::{KeyMaterial, Secrets};
 pub use unit::UnitId;

@@ -63,6 +63,9 @@ pub mod mark {
     /// SHA-256 of the stack that was last applied whole; on the load balancer only.
     pub const STACK: &str = "portico.dev/stack";
 
+    /// SHA-256 of the certificate that was uploaded last; on certificates only.
+    pub const CERTIFICATE: &str = "portico.dev/certificate-sha256";
+
     /// The marks of a resource: cluster, unit and resource.
     pub fn tags(cluster: &ClusterId, unit: &UnitId, resource: &ResourceId) -> TagSet {
         TagSet::from([

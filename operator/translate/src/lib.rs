@@ -24,7 +24,7 @@ pub use report::{
     route_cleanup,
 };
 pub use translate::{Translation, translate, translate_class};
-pub use world::{Event, Impact, UnitState, World, strip_private_key};
+pub use world::{Event, Impact, UnitState, World, key_material, strip_private_key};
 
 /// The finalizer of Gateways that have, or may have, a load balancer.
 pub const FINALIZER: &str = "portico.dev/load-balancer";

@@ -3,6 +3,7 @@
 use crate::observed::{BackendGroup, Observed, Subnet};
 use crate::stack::{BackendGroups, Stack, SubnetSelection};
 use portico_providers::{Presence, TagSet};
+use std::collections::BTreeMap;
 
 /// The VPC of an assumed account.
 const VPC: &str = "vpc-assumed";
@@ -17,6 +18,7 @@ impl Observed {
             security_group: Presence::Absent,
             backend_groups: Presence::Present(stack.backend_access.iter().flat_map(|access| groups(&access.groups)).collect()),
             target_groups: stack.target_groups.iter().map(|group| (group.name.clone(), Presence::Absent)).collect(),
+            certificates: BTreeMap::new(),
             subnets: Presence::Present(
                 balancer.map(|balancer| subnets(&balancer.subnets, balancer.scheme.subnet_role())).unwrap_or_default(),
             ),

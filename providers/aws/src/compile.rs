@@ -1,6 +1,7 @@
 //! compile: from a plan to a stack, and what an ALB cannot serve.
 
 mod action;
+mod certificate;
 mod condition;
 mod issue;
 mod listener;
@@ -15,9 +16,9 @@ mod transform;
 
 use crate::name;
 use crate::observed::Limits;
-use crate::stack::{IpAddressType, Listener, Scheme, Stack, TargetGroup};
+use crate::stack::{Certificate, IpAddressType, Listener, Scheme, Stack, TargetGroup};
 use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
-use portico_providers::{Binding, ClusterId, Compiled, Plan, Refusal, TagSet, TargetSetId};
+use portico_providers::{Binding, ClusterId, Compiled, Plan, Refusal, ResourceId, TagSet, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The stack that serves a plan in an account with AWS's default limits: what can be said without looking.
@@ -40,6 +41,7 @@ pub fn compile_within(cluster: &ClusterId, plan: &Plan, limits: &Limits) -> Comp
         tags: TagSet::new(),
         target_groups: BTreeMap::new(),
         bindings: BTreeMap::new(),
+        certificates: BTreeMap::new(),
         refusals: BTreeSet::new(),
     };
     compiler.tags = compiler.user_tags();
@@ -57,6 +59,7 @@ pub fn compile_within(cluster: &ClusterId, plan: &Plan, limits: &Limits) -> Comp
             load_balancer: Some(load_balancer),
             security_group,
             backend_access,
+            certificates: compiler.certificates.into_values().collect(),
             listeners,
             target_groups: compiler.target_groups.into_values().collect(),
         },
@@ -88,5 +91,7 @@ struct Compiler<'a> {
     tags: TagSet,
     target_groups: BTreeMap<TargetSetId, TargetGroup>,
     bindings: BTreeMap<TargetSetId, Binding>,
+    /// Certificates that are imported.
+    certificates: BTreeMap<ResourceId, Certificate>,
     refusals: BTreeSet<Refusal>,
 }

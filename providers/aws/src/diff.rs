@@ -1,8 +1,9 @@
 //! diff: the calls that lead from what exists to the stack, in an order that breaks nothing on the way.
 //!
-//! Order: security groups, target groups, load balancer, listeners, rules, then what goes: rules, listeners, load balancers, target groups, access to pods,
-//! security group. What exists stays until what takes its place is there, and requests move to new target groups only when those take them.
+//! Order: security groups, target groups, load balancer, certificates, listeners, rules, then what goes: rules, listeners, load balancers, target groups, access to
+//! pods, security group, certificates. What exists stays until what takes its place is there, and requests move to new target groups only when those take them.
 
+mod certificate;
 mod changes;
 mod listener;
 mod load_balancer;
@@ -37,6 +38,7 @@ pub fn diff(stack: &Stack, observed: &Observed) -> Result<Vec<Change<Operation>>
         load_balancer::delete_others(stack, observed, &mut changes);
         target_group::delete_others(stack, observed, &mut changes);
         security_group::delete(observed, &mut changes);
+        certificate::delete_others(stack, observed, &mut changes);
         return Ok(changes.into_list());
     };
     check_limits(stack, observed)?;
@@ -44,12 +46,14 @@ pub fn diff(stack: &Stack, observed: &Observed) -> Result<Vec<Change<Operation>>
     security_group::ensure(stack, &place.vpc, observed, &mut changes)?;
     target_group::ensure(stack, &place.vpc, observed, &mut changes)?;
     let existing = load_balancer::ensure(stack, wanted, place, observed, &mut changes)?;
+    certificate::ensure(stack, observed, &mut changes)?;
     listener::ensure(stack, wanted, existing, observed, &mut changes)?;
     load_balancer::delete_others(stack, observed, &mut changes);
     target_group::delete_others(stack, observed, &mut changes);
     if stack.security_group.is_none() && load_balancer::staying(stack, observed).is_empty() {
         security_group::delete(observed, &mut changes);
     }
+    certificate::delete_others(stack, observed, &mut changes);
     Ok(changes.into_list())
 }
 

@@ -24,6 +24,8 @@ pub const LISTENERS_PER_LOAD_BALANCER: u32 = 50;
 pub const RULES_PER_LOAD_BALANCER: u32 = 100;
 /// AWS: target groups of one load balancer; cannot be raised.
 pub const TARGET_GROUPS_PER_LOAD_BALANCER: u32 = 100;
+/// AWS: certificates of one load balancer, default ones not counted (can be raised).
+pub const CERTIFICATES_PER_LOAD_BALANCER: u32 = 25;
 /// AWS: targets of one target group (can be raised).
 pub const TARGETS_PER_TARGET_GROUP: u32 = 1000;
 /// AWS: free addresses that a load balancer needs in each subnet.

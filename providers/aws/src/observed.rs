@@ -7,7 +7,7 @@ use crate::stack::{
 };
 use portico_providers::{Presence, TagSet, TargetSetId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What exists for one unit, and what else its stack refers to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Observed {
     pub backend_groups: Presence<Vec<BackendGroup>>,
     /// Target groups by name: those that the stack wants, and others of this unit.
     pub target_groups: BTreeMap<TargetSetId, Presence<TargetGroup>>,
+    /// Imported certificates of this unit by ARN.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, Presence<Certificate>>,
     /// Subnets that the stack's selection can choose from.
     pub subnets: Presence<Vec<Subnet>>,
     /// VPC that the operator was told to work in; absent to take that of the subnets.
@@ -31,7 +34,7 @@ pub struct Observed {
 
 /// Limits of the account, as far as it can have them raised and AWS tells them (DescribeAccountLimits); else AWS's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Limits {
     /// Rules of one load balancer, default rules not counted.
     pub rules_per_load_balancer: u32,
@@ -39,6 +42,8 @@ pub struct Limits {
     pub listeners_per_load_balancer: u32,
     /// Target groups of one load balancer.
     pub target_groups_per_load_balancer: u32,
+    /// Certificates of one load balancer, default ones not counted.
+    pub certificates_per_load_balancer: u32,
     /// Targets of one target group.
     pub targets_per_target_group: u32,
 }
@@ -49,6 +54,7 @@ impl Default for Limits {
             rules_per_load_balancer: limit::RULES_PER_LOAD_BALANCER,
             listeners_per_load_balancer: limit::LISTENERS_PER_LOAD_BALANCER,
             target_groups_per_load_balancer: limit::TARGET_GROUPS_PER_LOAD_BALANCER,
+            certificates_per_load_balancer: limit::CERTIFICATES_PER_LOAD_BALANCER,
             targets_per_target_group: limit::TARGETS_PER_TARGET_GROUP,
         }
     }
@@ -102,10 +108,40 @@ pub struct Listener {
     pub arn: String,
     /// Protocol; nothing for one that Portico never uses.
     pub protocol: Option<ListenerProtocol>,
+    /// Certificates and policy; nothing for a listener without TLS.
+    #[serde(default)]
+    pub tls: Option<ListenerTls>,
     /// Default action.
     pub default_action: RuleAction,
     /// Rules but the default one, by priority.
     pub rules: Presence<BTreeMap<u32, Rule>>,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerTls {
+    /// Name of the security policy.
+    pub policy: String,
+    /// ARN of the default certificate.
+    pub default_certificate: String,
+    /// ARNs of the others; the default one may be among them.
+    pub certificates: BTreeSet<String>,
+}
+
+impl ListenerTls {
+    /// Whether a certificate is the default one or one of the others.
+    pub fn refers_to(&self, arn: &str) -> bool {
+        self.default_certificate == arn || self.certificates.contains(arn)
+    }
+}
+
+/// An imported certificate of this unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificate {
+    /// Tags; the mark of its SHA-256 among them.
+    pub tags: TagSet,
 }
 
 /// A rule.

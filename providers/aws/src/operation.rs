@@ -1,7 +1,11 @@
 //! Operations: one variant for each call to AWS, with all that it needs but the ARNs of what the same run creates.
 
-use crate::stack::{Condition, HealthCheck, IngressRule, IpAddressType, ListenerProtocol, RuleAction, Scheme, TargetGroup, Transform};
-use portico_providers::{TagSet, TargetSetId};
+use crate::stack::{
+    CertificateId, Condition, HealthCheck, IngressRule, IpAddressType, ListenerProtocol, ListenerTls, RuleAction, Scheme, TargetGroup,
+    Transform,
+};
+use portico_crds::NamespacedName;
+use portico_providers::{ResourceId, TagSet, TargetSetId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -91,6 +95,38 @@ pub enum Operation {
         /// Which.
         target_group: TargetSetId,
     },
+    /// ACM ImportCertificate, of a new one.
+    ImportCertificate {
+        /// Which, within the stack.
+        certificate: ResourceId,
+        /// Where it comes from.
+        secret: NamespacedName,
+        /// What the Secret must hold: SHA-256 of the leaf.
+        sha256: String,
+        /// Tags, marks included.
+        tags: TagSet,
+    },
+    /// ACM ImportCertificate, in the place of one that is there: its listeners serve the new one from then on.
+    ReimportCertificate {
+        /// Which.
+        arn: String,
+        /// Where it comes from.
+        secret: NamespacedName,
+        /// What the Secret must hold: SHA-256 of the leaf.
+        sha256: String,
+    },
+    /// ACM AddTagsToCertificate.
+    TagCertificate {
+        /// Which.
+        arn: String,
+        /// Tags that are missing or different.
+        tags: TagSet,
+    },
+    /// ACM DeleteCertificate.
+    DeleteCertificate {
+        /// Which.
+        arn: String,
+    },
     /// CreateLoadBalancer.
     CreateLoadBalancer {
         /// Name.
@@ -154,6 +190,9 @@ pub enum Operation {
         port: u16,
         /// Protocol.
         protocol: ListenerProtocol,
+        /// Policy and default certificate of an HTTPS listener; the others are added by calls of their own (AWS).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<ListenerTls>,
         /// Default action.
         default_action: RuleAction,
         /// Tags, marks included.
@@ -167,8 +206,29 @@ pub enum Operation {
         port: u16,
         /// Protocol.
         protocol: ListenerProtocol,
+        /// Policy and default certificate of an HTTPS listener.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<ListenerTls>,
         /// Default action.
         default_action: RuleAction,
+    },
+    /// AddListenerCertificates.
+    AddListenerCertificate {
+        /// On which load balancer.
+        load_balancer: String,
+        /// On which listener.
+        port: u16,
+        /// Which.
+        certificate: CertificateId,
+    },
+    /// RemoveListenerCertificates.
+    RemoveListenerCertificate {
+        /// On which load balancer.
+        load_balancer: String,
+        /// On which listener.
+        port: u16,
+        /// ARN of which.
+        arn: String,
     },
     /// DeleteListener, with its rules.
     DeleteListener {
@@ -239,6 +299,9 @@ impl Operation {
             Self::ModifyTargetGroupAttributes { .. } => "ModifyTargetGroupAttributes",
             Self::TagTargetGroup { .. } | Self::TagLoadBalancer { .. } => "AddTags",
             Self::DeleteTargetGroup { .. } => "DeleteTargetGroup",
+            Self::ImportCertificate { .. } | Self::ReimportCertificate { .. } => "ImportCertificate",
+            Self::TagCertificate { .. } => "AddTagsToCertificate",
+            Self::DeleteCertificate { .. } => "DeleteCertificate",
             Self::CreateLoadBalancer { .. } => "CreateLoadBalancer",
             Self::ModifyLoadBalancerAttributes { .. } => "ModifyLoadBalancerAttributes",
             Self::SetIpAddressType { .. } => "SetIpAddressType",
@@ -247,6 +310,8 @@ impl Operation {
             Self::DeleteLoadBalancer { .. } => "DeleteLoadBalancer",
             Self::CreateListener { .. } => "CreateListener",
             Self::ModifyListener { .. } => "ModifyListener",
+            Self::AddListenerCertificate { .. } => "AddListenerCertificates",
+            Self::RemoveListenerCertificate { .. } => "RemoveListenerCertificates",
             Self::DeleteListener { .. } => "DeleteListener",
             Self::CreateRule { .. } => "CreateRule",
             Self::ModifyRule { .. } => "ModifyRule",
@@ -286,6 +351,10 @@ impl fmt::Display for Operation {
             }
             Self::TagTargetGroup { target_group, tags } => write!(f, "tag target group {target_group} with {}", pairs(tags)),
             Self::DeleteTargetGroup { target_group } => write!(f, "delete target group {target_group}"),
+            Self::ImportCertificate { secret, .. } => write!(f, "import the certificate of Secret {secret}"),
+            Self::ReimportCertificate { arn, secret, .. } => write!(f, "import the certificate of Secret {secret} anew as {}", short(arn)),
+            Self::TagCertificate { arn, tags } => write!(f, "tag certificate {} with {}", short(arn), pairs(tags)),
+            Self::DeleteCertificate { arn } => write!(f, "delete certificate {}", short(arn)),
             Self::CreateLoadBalancer { name, scheme, ip_address_type, subnets, .. } => {
                 write!(f, "create {scheme} application load balancer {name} ({ip_address_type}) in {}", subnets.join(", "))
             }
@@ -306,13 +375,15 @@ impl fmt::Display for Operation {
             Self::ModifyListener { port, protocol, default_action, .. } => {
                 write!(f, "make the listener on port {port} speak {protocol}, otherwise {default_action}")
             }
+            Self::AddListenerCertificate { port, certificate, .. } => write!(f, "on port {port}, serve {}", named(certificate)),
+            Self::RemoveListenerCertificate { port, arn, .. } => write!(f, "on port {port}, no longer serve certificate {}", short(arn)),
             Self::DeleteListener { port, .. } => write!(f, "stop listening on port {port}"),
             Self::CreateRule { port, priority, conditions, transforms, action, .. } => {
                 write!(f, "on port {port} at priority {priority}, {}: {action}{}", when(conditions), with(transforms))
             }
             Self::ModifyRule { port, transforms, action, .. } => write!(f, "on port {port}, change a rule to {action}{}", with(transforms)),
             Self::SetRulePriorities { port, priorities, .. } => write!(f, "on port {port}, give {} rules new priorities", priorities.len()),
-            Self::DeleteRule { port, arn, .. } => write!(f, "on port {port}, delete rule {}", arn.rsplit('/').next().unwrap_or(arn)),
+            Self::DeleteRule { port, arn, .. } => write!(f, "on port {port}, delete rule {}", short(arn)),
         }
     }
 }
@@ -320,6 +391,18 @@ impl fmt::Display for Operation {
 fn ingress(rules: &[IngressRule]) -> String {
     let texts: Vec<_> = rules.iter().map(|rule| format!("{} on port {}", rule.source, rule.port)).collect();
     texts.join(", ")
+}
+
+/// The last part of an ARN.
+fn short(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+fn named(certificate: &CertificateId) -> String {
+    match certificate {
+        CertificateId::Imported(id) => id.to_string(),
+        CertificateId::Arn(arn) => format!("certificate {}", short(arn)),
+    }
 }
 
 fn pairs(pairs: &BTreeMap<String, String>) -> String {

@@ -3,14 +3,16 @@
 //! A stack is a value without ARNs: resources refer to each other by [`ResourceId`], by port (listeners) or by name (target groups).
 
 mod balancer;
+mod certificate;
 mod group;
 mod listener;
 mod rule;
 mod target;
 
 pub use balancer::{IpAddressType, LoadBalancer, Scheme, SecurityGroups, SubnetSelection};
+pub use certificate::{Certificate, CertificateId};
 pub use group::{BackendAccess, BackendGroups, IngressRule, SecurityGroup};
-pub use listener::{Listener, ListenerProtocol};
+pub use listener::{Listener, ListenerProtocol, ListenerTls};
 pub use rule::{Condition, FixedResponse, Forward, ForwardTarget, Patterns, QueryPattern, Redirect, Rule, RuleAction, Transform};
 pub use target::{HealthCheck, TargetFamily, TargetGroup, TargetProtocol, TargetVersion};
 
@@ -37,6 +39,9 @@ pub struct Stack {
     /// Rules that let the load balancer reach pods; absent where the profile brings its own security groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_access: Option<BackendAccess>,
+    /// Certificates that are imported, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
     /// Listeners by port.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<Listener>,
@@ -55,6 +60,7 @@ impl Stack {
             load_balancer: None,
             security_group: None,
             backend_access: None,
+            certificates: Vec::new(),
             listeners: Vec::new(),
             target_groups: Vec::new(),
         }
@@ -72,7 +78,7 @@ impl Stack {
 
     /// How a resource of this stack is known as ours.
     ///
-    /// Load balancer, security group and target groups carry the marks as tags from the call that makes them. Listeners and rules are ours because their load
+    /// Load balancer, certificates, security group and target groups carry the marks as tags from the call that makes them. Listeners and rules are ours because their load
     /// balancer is: reading their tags would cost a call for every 20 of them. A rule of the nodes' groups is ours because its source is our security group.
     pub fn ownership(&self, resource: &ResourceId) -> Ownership {
         match resource.0.split('/').next() {

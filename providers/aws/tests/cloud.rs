@@ -1,11 +1,11 @@
 //! A little model of the cloud: what each operation does to what exists, with AWS's rules about order. It shares no code with the diff.
 
 use portico_aws::observed::{
-    BackendGroup, LOAD_BALANCER_DEFAULTS, Listener, LoadBalancer, Observed, PortRange, Rule, SecurityGroup, State, Subnet,
-    TARGET_GROUP_DEFAULTS, TargetGroup,
+    BackendGroup, Certificate, LOAD_BALANCER_DEFAULTS, Listener, ListenerTls, LoadBalancer, Observed, PortRange, Rule, SecurityGroup,
+    State, Subnet, TARGET_GROUP_DEFAULTS, TargetGroup,
 };
 use portico_aws::operation::Operation;
-use portico_aws::stack::RuleAction;
+use portico_aws::stack::{CertificateId, RuleAction};
 use portico_providers::{Presence, TagSet, TargetSetId};
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct Cloud {
     pub nodes: BackendGroup,
     /// Target groups by name.
     pub groups: BTreeMap<TargetSetId, TargetGroup>,
+    /// Imported certificates by ARN.
+    pub certificates: BTreeMap<String, Certificate>,
     serial: u32,
     /// Most rules of one load balancer.
     pub rules: u32,
@@ -30,7 +32,7 @@ impl Cloud {
     pub fn new() -> Self {
         let tags = TagSet::from([("kubernetes.io/cluster/prod".into(), "owned".into())]);
         let nodes = BackendGroup { id: "sg-nodes".into(), vpc: "vpc-1".into(), tags, admits_us: Vec::new() };
-        Self { balancers: BTreeMap::new(), own: None, nodes, groups: BTreeMap::new(), serial: 0, rules: 100 }
+        Self { balancers: BTreeMap::new(), own: None, nodes, groups: BTreeMap::new(), certificates: BTreeMap::new(), serial: 0, rules: 100 }
     }
 
     /// What observe would show for a stack: what it names is proven absent or present, and so is what exists besides.
@@ -49,6 +51,7 @@ impl Cloud {
         for group in &stack.target_groups {
             observed.target_groups.entry(group.name.clone()).or_insert(Presence::Absent);
         }
+        observed.certificates = self.certificates.iter().map(|(arn, c)| (arn.clone(), Presence::Present(c.clone()))).collect();
         observed.security_group = self.own.clone().map_or(Presence::Absent, Presence::Present);
         observed.backend_groups = Presence::Present(vec![self.nodes.clone()]);
         let role = |name: &str| TagSet::from([(format!("kubernetes.io/role/{name}"), "1".to_owned())]);
@@ -81,6 +84,25 @@ impl Cloud {
         let listener = self.listeners(name).get_mut(&port).unwrap_or_else(|| panic!("ListenerNotFound: {port}"));
         let Presence::Present(rules) = &mut listener.rules else { panic!() };
         rules
+    }
+
+    fn arn_of(&self, id: &CertificateId) -> String {
+        match id {
+            CertificateId::Arn(arn) => arn.clone(),
+            CertificateId::Imported(id) => {
+                let mut found = self.certificates.iter().filter(|(_, c)| c.tags["portico.dev/resource"] == id.0);
+                found.next().unwrap_or_else(|| panic!("CertificateNotFound: {id}")).0.clone()
+            }
+        }
+    }
+
+    fn serves(&self, arn: &str) -> bool {
+        let listeners = self.balancers.values().flat_map(|balancer| balancer.listeners.present().unwrap().values());
+        listeners.filter_map(|listener| listener.tls.as_ref()).any(|tls| tls.refers_to(arn))
+    }
+
+    fn tls(&mut self, name: &str, port: u16) -> &mut ListenerTls {
+        self.listeners(name).get_mut(&port).unwrap().tls.as_mut().expect("UnsupportedProtocol")
     }
 
     fn check_action(&self, action: &RuleAction) {
@@ -190,15 +212,45 @@ impl Cloud {
             }
             Operation::TagLoadBalancer { load_balancer, tags } => self.balancer(&load_balancer).tags.extend(tags),
             Operation::DeleteLoadBalancer { load_balancer } => assert!(self.balancers.remove(&load_balancer).is_some()),
-            Operation::CreateListener { load_balancer, port, protocol, default_action, .. } => {
+            Operation::ImportCertificate { tags, .. } => {
+                let arn = format!("arn:certificate/{:03}", self.serial());
+                self.certificates.insert(arn, Certificate { tags });
+            }
+            Operation::ReimportCertificate { arn, .. } => assert!(self.certificates.contains_key(&arn), "ResourceNotFound"),
+            Operation::TagCertificate { arn, tags } => self.certificates.get_mut(&arn).unwrap().tags.extend(tags),
+            Operation::DeleteCertificate { arn } => {
+                assert!(!self.serves(&arn), "ResourceInUse: {arn}");
+                assert!(self.certificates.remove(&arn).is_some());
+            }
+            Operation::AddListenerCertificate { load_balancer, port, certificate } => {
+                let arn = self.arn_of(&certificate);
+                self.tls(&load_balancer, port).certificates.insert(arn);
+            }
+            Operation::RemoveListenerCertificate { load_balancer, port, arn } => {
+                assert!(self.tls(&load_balancer, port).certificates.remove(&arn), "CertificateNotFound");
+            }
+            Operation::CreateListener { load_balancer, port, protocol, tls, default_action, .. } => {
                 self.check_action(&default_action);
+                let tls = tls.map(|tls| ListenerTls {
+                    policy: tls.policy,
+                    default_certificate: self.arn_of(&tls.default_certificate),
+                    certificates: Default::default(),
+                });
+                assert_eq!(tls.is_some(), protocol.as_str() == "HTTPS");
                 let arn = format!("arn:listener/{}", self.serial());
-                let made = Listener { arn, protocol: Some(protocol), default_action, rules: Presence::Present(BTreeMap::new()) };
+                let made = Listener { arn, protocol: Some(protocol), tls, default_action, rules: Presence::Present(BTreeMap::new()) };
                 assert!(self.listeners(&load_balancer).insert(port, made).is_none(), "DuplicateListener");
             }
-            Operation::ModifyListener { load_balancer, port, protocol, default_action } => {
+            Operation::ModifyListener { load_balancer, port, protocol, tls, default_action } => {
                 self.check_action(&default_action);
+                let default = tls.as_ref().map(|tls| self.arn_of(&tls.default_certificate));
                 let listener = self.listeners(&load_balancer).get_mut(&port).unwrap();
+                let certificates = listener.tls.take().map(|before| before.certificates).unwrap_or_default();
+                listener.tls = tls.zip(default).map(|(tls, default_certificate)| ListenerTls {
+                    policy: tls.policy,
+                    default_certificate,
+                    certificates,
+                });
                 listener.protocol = Some(protocol);
                 listener.default_action = default_action;
             }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portico_providers::KeyMaterial;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use x509_cert::der::asn1::{AnyRef, BitStringRef, ContextSpecific, ObjectIdentifi
 use x509_cert::der::{self, Decode, Reader, SliceReader, TagNumber};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use zeroize::Zeroizing;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -88,6 +90,41 @@ pub fn strip_private_key(secret: &mut Value) {
     {
         data.insert("tls.key".to_owned(), json!(stripped));
     }
+}
+
+/// What a Secret as the API server shows it holds for whoever uploads it. To be called on a Secret that was read for this alone, never on one of the world.
+///
+/// # Errors
+/// What is wrong with the Secret, to follow its name.
+pub fn key_material(secret: &Value) -> Result<KeyMaterial, String> {
+    let leaf = self::secret(secret).certificate?;
+    let chain = content(secret, "tls.crt")?;
+    let mut certificates = CertificateDer::pem_slice_iter(&chain).filter_map(Result::ok).map(|der| pem("CERTIFICATE", &der).to_string());
+    let certificate = certificates.next().unwrap_or_default();
+    let stored = Zeroizing::new(content(secret, "tls.key")?);
+    let key = PrivateKeyDer::from_pem_slice(&stored).map_err(|_| "has no private key under tls.key".to_owned())?;
+    let label = match &key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    Ok(KeyMaterial { sha256: leaf.sha256, certificate, chain: certificates.collect(), key: pem(label, key.secret_der()) })
+}
+
+/// RFC 7468: lines of 64 characters.
+fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let encoded = Zeroizing::new(STANDARD.encode(der));
+    // As long as it can get, so that it never moves and leaves a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(encoded.len() + encoded.len() / 64 + 2 * label.len() + 64));
+    text.push_str(&format!("-----BEGIN {label}-----\n"));
+    for (index, character) in encoded.chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(character);
+    }
+    text.push_str(&format!("\n-----END {label}-----\n"));
+    text
 }
 
 /// What a Secret has under a key: `stringData` comes before `data` (Kubernetes).

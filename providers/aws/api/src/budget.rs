@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Ec2Read,
     /// EC2 calls that change something.
     Ec2Change,
+    /// ACM calls that change nothing.
+    AcmRead,
+    /// ACM calls that change something.
+    AcmChange,
 }
 
 impl Kind {
@@ -33,6 +37,8 @@ impl Kind {
             Self::ElbTargets => "elb-targets",
             Self::Ec2Read => "ec2-read",
             Self::Ec2Change => "ec2-change",
+            Self::AcmRead => "acm-read",
+            Self::AcmChange => "acm-change",
         }
     }
 
@@ -44,6 +50,9 @@ impl Kind {
             Self::ElbTargets => (20.0, 4.0),
             Self::Ec2Read => (50.0, 20.0),
             Self::Ec2Change => (20.0, 5.0),
+            // AWS: 8 to 10 calls a second of most kinds, 1 of ImportCertificate.
+            Self::AcmRead => (10.0, 8.0),
+            Self::AcmChange => (5.0, 1.0),
         }
     }
 }
@@ -113,13 +122,13 @@ impl Bucket {
 /// The buckets of a region.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    buckets: [(Kind, Mutex<Bucket>); 5],
+    buckets: [(Kind, Mutex<Bucket>); 7],
 }
 
 impl Default for Budget {
     fn default() -> Self {
         let now = Instant::now();
-        let kinds = [Kind::ElbRead, Kind::ElbChange, Kind::ElbTargets, Kind::Ec2Read, Kind::Ec2Change];
+        let kinds = [Kind::ElbRead, Kind::ElbChange, Kind::ElbTargets, Kind::Ec2Read, Kind::Ec2Change, Kind::AcmRead, Kind::AcmChange];
         Self { buckets: kinds.map(|kind| (kind, Mutex::new(Bucket::new(kind, now)))) }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct UnitState {
     pub observed: Observed,
     /// The selection by which `observed.backend_groups` were found.
     pub backend: Option<BackendGroups>,
+    /// Whether an import may have been carried out of which no ARN is known: the account's certificates are looked through.
+    pub import_lost: bool,
     /// Whether it must be read again before it is believed. Names in it are then worth looking for.
     pub stale: bool,
 }

@@ -96,6 +96,15 @@ impl Region {
         self.calls.read(Kind::Ec2Read, operation, call).await
     }
 
+    /// An ACM call that changes nothing.
+    pub async fn read_acm<T, E, F>(&self, operation: &'static str, call: impl Fn() -> F) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        self.calls.read(Kind::AcmRead, operation, call).await
+    }
+
     /// An ELB call that changes something, already admitted.
     pub async fn change_elb<T, E>(
         &self,
@@ -118,5 +127,17 @@ impl Region {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         self.calls.once(Kind::Ec2Change, operation, call).await
+    }
+
+    /// An ACM call that changes something, already admitted.
+    pub async fn change_acm<T, E>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.calls.once(Kind::AcmChange, operation, call).await
     }
 }

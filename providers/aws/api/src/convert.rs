@@ -8,6 +8,7 @@ pub(crate) use group::{backend_group, permission_from, permissions, security_gro
 pub(crate) use resource::{health_check_port, listener_protocol, load_balancer, protocol, target_group};
 pub(crate) use rule::{action, condition, read_action, read_condition, read_transform, transform};
 
+use aws_sdk_acm as acm;
 use aws_sdk_ec2 as ec2;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use portico_providers::TagSet;
@@ -20,6 +21,12 @@ pub(crate) fn elb_tags(tags: &TagSet) -> Vec<elb::types::Tag> {
 /// Tags from ELB.
 pub(crate) fn read_elb_tags(tags: &[elb::types::Tag]) -> TagSet {
     tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
+}
+
+/// Tags for ACM.
+pub(crate) fn acm_tags(tags: &TagSet) -> Vec<acm::types::Tag> {
+    // Only a tag without a key cannot be built.
+    tags.iter().filter_map(|(key, value)| acm::types::Tag::builder().key(key).value(value).build().ok()).collect()
 }
 
 /// Tags for EC2.

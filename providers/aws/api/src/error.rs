@@ -76,7 +76,7 @@ impl Failure {
             "HealthUnavailable" | "InternalFailure" | "InternalError" | "ServiceUnavailable" | "Unavailable" | "RequestTimeout" => {
                 Class::Unclear
             }
-            "ResourceInUse" | "DependencyViolation" | "TrustStoreNotReady" => Class::Soon,
+            "ResourceInUse" | "RequestInProgress" | "DependencyViolation" | "TrustStoreNotReady" => Class::Soon,
             "AccessDenied"
             | "UnauthorizedOperation"
             | "AuthFailure"

@@ -60,12 +60,14 @@ impl Aws {
                 // It may exist although nobody said so, and a later plan may not name it: it is looked for then, too.
                 state.observed.target_groups.insert(target_group.name.clone(), Presence::Unknown);
             }
+            state.import_lost |=
+                matches!((&result, &change.operation), (Err(ProviderError::Transient { .. }), Operation::ImportCertificate { .. }));
             // What is not known for sure is read again before the next pass.
             state.stale |= matches!(&result, Err(error) if !matches!(error, ProviderError::NotLeader | ProviderError::Throttled { .. } | ProviderError::Denied { .. }));
             lock(&region.units).insert(key.clone(), state.clone());
             progress.end(change, result.as_ref().err());
             let Err(error) = result else { continue };
-            if !concerns_one_change(&error) {
+            if !concerns_one_change(&error) && !(concerns_certificate(&change.operation) && !matches!(error, ProviderError::NotLeader)) {
                 return Err(error);
             }
             undone.insert(id);
@@ -163,6 +165,17 @@ fn concerns_one_change(error: &ProviderError) -> bool {
     )
 }
 
+/// Whether a change is about one certificate: whatever becomes of it, listeners that do not need it go on.
+fn concerns_certificate(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::ImportCertificate { .. }
+            | Operation::ReimportCertificate { .. }
+            | Operation::TagCertificate { .. }
+            | Operation::DeleteCertificate { .. }
+    )
+}
+
 /// The budget that a call takes from.
 fn kind(operation: &Operation) -> Kind {
     match operation {
@@ -173,6 +186,7 @@ fn kind(operation: &Operation) -> Kind {
         | Operation::RevokeBackend { .. }
         | Operation::TagSecurityGroup { .. }
         | Operation::DeleteSecurityGroup { .. } => Kind::Ec2Change,
+        operation if concerns_certificate(operation) => Kind::AcmChange,
         _ => Kind::ElbChange,
     }
 }
@@ -185,6 +199,8 @@ fn gone_is_done(operation: &Operation, failure: &Failure, unclear: bool) -> bool
         Operation::RevokeBackend { ranges, .. } => ranges.len() > 1,
         Operation::DeleteSecurityGroup { .. }
         | Operation::DeleteTargetGroup { .. }
+        | Operation::DeleteCertificate { .. }
+        | Operation::RemoveListenerCertificate { .. }
         | Operation::DeleteLoadBalancer { .. }
         | Operation::DeleteListener { .. }
         | Operation::DeleteRule { .. } => false,

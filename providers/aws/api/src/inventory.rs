@@ -1,6 +1,6 @@
 //! The inventory: what carries a cluster's marks in a region, by unit. One bulk listing finds what no name leads to: leftovers of a process that was killed.
 
-use crate::error::Failure;
+use crate::error::{Class, Failure};
 use crate::read::filter;
 use crate::region::Region;
 use portico_aws::name::PREFIX;
@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What one cluster owns in a region, by unit as marks write it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inventory {
+    /// Why certificates could not be listed, where the operator may not.
+    certificates_denied: Option<Failure>,
     units: BTreeMap<String, Owned>,
 }
 
@@ -19,6 +21,10 @@ pub(crate) struct Inventory {
 pub(crate) struct Owned {
     pub load_balancers: BTreeSet<String>,
     pub target_groups: BTreeSet<TargetSetId>,
+    /// ARNs of imported certificates.
+    pub certificates: BTreeSet<String>,
+    /// Why nothing is known of certificates, if that is so.
+    pub certificates_denied: Option<Failure>,
     /// Whether it has a security group, which is found by its tags.
     pub security_group: bool,
 }
@@ -31,7 +37,9 @@ impl Region {
             let inventory = self.take_inventory(cluster).await?;
             inventories.insert(cluster.clone(), inventory);
         }
-        Ok(inventories.get(cluster).and_then(|inventory| inventory.units.get(&mark::value(&unit.to_string()))).cloned().unwrap_or_default())
+        let Some(inventory) = inventories.get(cluster) else { return Ok(Owned::default()) };
+        let owned = inventory.units.get(&mark::value(&unit.to_string())).cloned().unwrap_or_default();
+        Ok(Owned { certificates_denied: inventory.certificates_denied.clone(), ..owned })
     }
 
     /// All units that own something, from a new inventory.
@@ -72,6 +80,24 @@ impl Region {
             if let Some(owned) = inventory.of(cluster, Some(&crate::convert::read_ec2_tags(group.tags()))) {
                 owned.security_group = true;
             }
+        }
+        match self.certificates_of(&mark::value(&cluster.0)).await {
+            Ok(found) => {
+                for (arn, (_, unit)) in found {
+                    inventory.units.entry(unit).or_default().certificates.insert(arn);
+                }
+            }
+            // Who serves HTTP only need not permit it.
+            Err(failure) if failure.class() == Class::Denied => {
+                let error = &failure.message;
+                tracing::warn!(
+                    region = self.name,
+                    error,
+                    "certificates cannot be listed: HTTPS listeners need acm:ListCertificates and acm:ListTagsForCertificate"
+                );
+                inventory.certificates_denied = Some(failure);
+            }
+            Err(failure) => return Err(failure),
         }
         Ok(inventory)
     }

@@ -6,6 +6,7 @@
 mod budget;
 mod cache;
 mod calls;
+mod certificates;
 mod convert;
 mod error;
 mod execute;
@@ -21,9 +22,9 @@ pub use portico_aws::{Observed, Operation, Stack, supported};
 
 use metrics::Counters;
 use portico_crds::v1alpha1::EffectiveProfile;
-use portico_providers::{Plan, ProviderError};
+use portico_providers::{Plan, ProviderError, Secrets};
 use prometheus_client::registry::Registry;
-use region::Region;
+use region::{KeySource, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use targets::TargetSets;
@@ -55,6 +56,7 @@ struct Shared {
     regions: Mutex<BTreeMap<String, Arc<Region>>>,
     target_sets: TargetSets,
     counters: Arc<Counters>,
+    secrets: KeySource,
 }
 
 impl std::fmt::Debug for Aws {
@@ -85,9 +87,22 @@ impl Aws {
             let message = "no AWS region is set: use --aws-region, AWS_REGION or a profile of ~/.aws/config".to_owned();
             return Err(ProviderError::Settings { message });
         }
-        let shared =
-            Shared { config, vpc: options.vpc, regions: Mutex::default(), target_sets: TargetSets::default(), counters: Arc::default() };
+        let shared = Shared {
+            config,
+            vpc: options.vpc,
+            regions: Mutex::default(),
+            target_sets: TargetSets::default(),
+            counters: Arc::default(),
+            secrets: KeySource::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says where private keys come from, once, before anything is executed: without it no certificate is imported.
+    pub fn read_keys_from(&self, secrets: Arc<dyn Secrets>) {
+        if self.shared.secrets.set(secrets).is_err() {
+            tracing::warn!("the source of private keys was set before, and stays");
+        }
     }
 
     /// The region that the operator runs with, where a profile names none.
@@ -104,7 +119,15 @@ impl Aws {
     fn in_region(&self, name: Option<&str>) -> Arc<Region> {
         let name = name.unwrap_or_else(|| self.region());
         let mut regions = lock(&self.shared.regions);
-        let new = || Arc::new(Region::new(&self.shared.config, name, self.shared.vpc.clone(), self.shared.counters.clone()));
+        let new = || {
+            Arc::new(Region::new(
+                &self.shared.config,
+                name,
+                self.shared.vpc.clone(),
+                self.shared.counters.clone(),
+                self.shared.secrets.clone(),
+            ))
+        };
         regions.entry(name.to_owned()).or_insert_with(new).clone()
     }
 

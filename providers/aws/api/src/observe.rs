@@ -36,14 +36,23 @@ impl Region {
         // A name that is remembered is worth looking for, even where the rest is not believed.
         let mut balancers: BTreeSet<String> = BTreeSet::new();
         let mut groups: BTreeSet<_> = stack.target_groups.iter().map(|group| group.name.clone()).collect();
+        let mut certificates: BTreeSet<String> = BTreeSet::new();
+        let import_lost = remembered.as_ref().is_some_and(|state| state.import_lost);
         if let Some(state) = &remembered {
+            certificates.extend(state.observed.certificates.iter().filter(|(_, c)| !c.is_absent()).map(|(arn, _)| arn.clone()));
             balancers.extend(state.observed.load_balancers.iter().filter(|(_, b)| !b.is_absent()).map(|(name, _)| name.clone()));
             groups.extend(state.observed.target_groups.iter().filter(|(_, g)| !g.is_absent()).map(|(name, _)| name.clone()));
         }
         if fresh || remembered.is_none() {
             // What carries the unit's marks, whether or not a name leads to it; but for what is known to be gone since the inventory was taken.
             let owned = self.owned(&stack.cluster, &stack.unit).await?;
+            if let Some(denied) = owned.certificates_denied.filter(|_| !stack.certificates.is_empty()) {
+                return Err(denied.into());
+            }
             let before = remembered.as_ref().map(|state| &state.observed);
+            certificates.extend(
+                owned.certificates.into_iter().filter(|arn| before.and_then(|o| o.certificates.get(arn)).is_none_or(|c| !c.is_absent())),
+            );
             balancers.extend(
                 owned
                     .load_balancers
@@ -69,6 +78,16 @@ impl Region {
             }
             let there = self.load_balancer(&name).await?.map_or(Presence::Absent, Presence::Present);
             state.observed.load_balancers.insert(name, there);
+        }
+        if import_lost {
+            let found = self.marked_certificates(stack).await?;
+            state.observed.certificates.extend(found.into_iter().map(|(arn, there)| (arn, Presence::Present(there))));
+            state.import_lost = false;
+        }
+        certificates.retain(|arn| state.observed.certificates.get(arn).is_none_or(Presence::is_unknown));
+        for arn in certificates {
+            let there = self.certificate(&arn).await?;
+            state.observed.certificates.insert(arn, there);
         }
         groups.retain(|name| state.observed.target_groups.get(name).is_none_or(Presence::is_unknown));
         state.observed.target_groups.extend(self.target_groups(&groups).await?);

@@ -7,7 +7,7 @@ use crate::region::Region;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use ipnet::IpNet;
-use portico_aws::observed::{Limits, Listener, LoadBalancer, Rule, Subnet, TargetGroup};
+use portico_aws::observed::{Limits, Listener, ListenerTls, LoadBalancer, Rule, Subnet, TargetGroup};
 use portico_providers::{Presence, TagSet, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,9 +66,19 @@ impl Region {
                 let (Some(arn), Some(port)) = (found.listener_arn(), found.port().and_then(|port| u16::try_from(port).ok())) else {
                     continue;
                 };
+                let default = found.certificates().first().and_then(|certificate| certificate.certificate_arn());
+                let mut tls = default.map(|default_certificate| ListenerTls {
+                    policy: found.ssl_policy().unwrap_or_default().to_owned(),
+                    default_certificate: default_certificate.to_owned(),
+                    certificates: BTreeSet::new(),
+                });
+                if let Some(tls) = &mut tls {
+                    tls.certificates = self.listener_certificates(arn).await?;
+                }
                 let listener = Listener {
                     arn: arn.to_owned(),
                     protocol: convert::listener_protocol(found.protocol()),
+                    tls,
                     default_action: convert::read_action(found.default_actions()),
                     rules: Presence::Unknown,
                 };
@@ -272,6 +282,7 @@ impl Region {
                     match found.name().unwrap_or_default() {
                         "rules-per-application-load-balancer" => limits.rules_per_load_balancer = max,
                         "listeners-per-application-load-balancer" => limits.listeners_per_load_balancer = max,
+                        "certificates-per-application-load-balancer" => limits.certificates_per_load_balancer = max,
                         "target-groups-per-application-load-balancer" => limits.target_groups_per_load_balancer = max,
                         "targets-per-target-group" => limits.targets_per_target_group = max,
                         _ => {}

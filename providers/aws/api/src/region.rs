@@ -6,14 +6,15 @@ use crate::inventory::Inventory;
 use crate::metrics::Counters;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region as RegionName, SdkConfig};
+use aws_sdk_acm as acm;
 use aws_sdk_ec2 as ec2;
 use aws_sdk_elasticloadbalancingv2 as elb;
 use aws_smithy_types::retry::RetryConfig;
 use ipnet::IpNet;
 use portico_aws::observed::{Limits, Subnet};
-use portico_providers::ClusterId;
+use portico_providers::{ClusterId, Secrets};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// For how long subnets are believed: they change rarely, and every unit of the region shares one reading.
@@ -23,12 +24,19 @@ const LIMITS: Duration = Duration::from_secs(3600);
 /// For how long a VPC's address ranges are believed.
 const VPCS: Duration = Duration::from_secs(600);
 
+/// The source of private keys, which all regions share.
+pub(crate) type KeySource = Arc<OnceLock<Arc<dyn Secrets>>>;
+
 /// Clients and caches of one region.
 pub(crate) struct Region {
     /// Elastic Load Balancing v2. The SDK repeats nothing: an answer that was lost has to be looked into first, and every try is part of the budget.
     pub elb: elb::Client,
     /// EC2.
     pub ec2: ec2::Client,
+    /// Certificate Manager.
+    pub acm: acm::Client,
+    /// Where private keys come from; not set for a provider that only looks.
+    pub secrets: KeySource,
     /// The budget of calls.
     pub calls: Calls,
     pub name: String,
@@ -44,7 +52,7 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    pub fn new(config: &SdkConfig, name: &str, vpc: Option<String>, counters: Arc<Counters>) -> Self {
+    pub fn new(config: &SdkConfig, name: &str, vpc: Option<String>, counters: Arc<Counters>, secrets: KeySource) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
@@ -55,6 +63,8 @@ impl Region {
         Self {
             elb: elb::Client::new(&here),
             ec2: ec2::Client::new(&here),
+            acm: acm::Client::new(&here),
+            secrets,
             calls: Calls::new(counters),
             name: name.to_owned(),
             vpc,

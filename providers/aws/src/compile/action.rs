@@ -7,7 +7,7 @@ use super::redirect::{self, Share};
 use super::transform;
 use crate::limit;
 use crate::stack::{Forward, ForwardTarget, RuleAction, Transform};
-use portico_providers::{Backend, Filter, Hostname, PlanRule, TargetSetId, WeightedBackend};
+use portico_providers::{Backend, Filter, Hostname, PlanRule, PortProtocol, TargetSetId, WeightedBackend};
 use std::collections::BTreeMap;
 
 impl Compiler<'_> {
@@ -44,7 +44,8 @@ impl Compiler<'_> {
                     "Remove the backends, or the redirect.",
                 ));
             }
-            match redirect::compile(filter, &rule.matches, hostname, listener_port, &field) {
+            let https = self.plan.ports.iter().any(|port| port.port == listener_port && port.protocol == PortProtocol::Https);
+            match redirect::compile(filter, &rule.matches, hostname, listener_port, https, &field) {
                 Ok(shares) if issues.is_empty() => return Ok(shares),
                 Ok(_) => {}
                 Err(found) => issues.extend(found),

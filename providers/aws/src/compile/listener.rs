@@ -4,7 +4,7 @@ use super::Compiler;
 use super::issue::{Issue, Quota};
 use super::pattern;
 use crate::limit;
-use crate::stack::{Condition, Listener, ListenerProtocol, Patterns, Rule, RuleAction};
+use crate::stack::{Condition, Listener, ListenerProtocol, ListenerTls, Patterns, Rule, RuleAction};
 use portico_crds::{Kind, ObjectRef};
 use portico_providers::{
     Ingress, ListenerOwner, ListenerParent, PlanListener, PlanPort, PortProtocol, Residue, ResourceId, Source, Subject,
@@ -15,25 +15,30 @@ impl Compiler<'_> {
     pub(super) fn listeners(&mut self) -> Vec<Listener> {
         let mut listeners = Vec::new();
         let have = self.limits.listeners_per_load_balancer as usize;
+        let mut certificates = self.limits.certificates_per_load_balancer as usize;
         for port in &self.plan.ports {
             let served = listeners.len();
+            let mut tls = None;
             let refusal = match port.protocol {
                 PortProtocol::Http if served < have => None,
-                PortProtocol::Http => {
+                PortProtocol::Https if served < have => match self.tls(port, &mut certificates) {
+                    Ok(found) => {
+                        tls = Some(found);
+                        None
+                    }
+                    Err(refusal) => Some(refusal),
+                },
+                PortProtocol::Http | PortProtocol::Https => {
                     let quota = Quota { limit: "listeners", holder: "the ALB", need: self.plan.ports.len(), have };
                     Some(("port", Issue::quota("", quota, "Use fewer ports, or ask AWS for a higher quota of listeners.")))
                 }
-                PortProtocol::Https | PortProtocol::Tls => Some((
-                    "protocol",
-                    Issue::unsupported("", "Certificates are not built yet: Portico's ALBs serve HTTP only.", "Use an HTTP listener."),
-                )),
-                PortProtocol::Tcp | PortProtocol::Udp => {
+                PortProtocol::Tls | PortProtocol::Tcp | PortProtocol::Udp => {
                     let detail = format!("An ALB does not serve {}; network load balancers are not built yet.", port.protocol);
-                    Some(("protocol", Issue::unsupported("", detail, "Use an HTTP listener.")))
+                    Some(("protocol", Issue::unsupported("", detail, "Use an HTTP or HTTPS listener.")))
                 }
             };
             match refusal {
-                None => listeners.push(self.listener(port)),
+                None => listeners.push(self.listener(port, tls)),
                 Some((name, issue)) => {
                     for listener in &port.listeners {
                         let issue = Issue { field: field(&listener.owner, name), ..issue.clone() };
@@ -45,7 +50,7 @@ impl Compiler<'_> {
         listeners
     }
 
-    fn listener(&mut self, port: &PlanPort) -> Listener {
+    fn listener(&mut self, port: &PlanPort, tls: Option<ListenerTls>) -> Listener {
         let mut rules = Vec::new();
         for (index, listener) in port.listeners.iter().enumerate() {
             let issues = listener_issues(listener);
@@ -70,7 +75,8 @@ impl Compiler<'_> {
         Listener {
             id: ResourceId(format!("listener/{}", port.port)),
             port: port.port,
-            protocol: ListenerProtocol::Http,
+            protocol: if tls.is_some() { ListenerProtocol::Https } else { ListenerProtocol::Http },
+            tls,
             default_action: RuleAction::status(404),
             rules,
             sources: sources.into_iter().collect(),
@@ -141,7 +147,8 @@ pub(super) fn field(owner: &ListenerOwner, name: &str) -> String {
     format!("spec.listeners[{}].{name}", owner.section)
 }
 
-fn source(owner: &ListenerOwner) -> Source {
+/// The object that a listener belongs to.
+pub(super) fn source(owner: &ListenerOwner) -> Source {
     let kind = match owner.parent {
         ListenerParent::Gateway => Kind::Gateway,
         ListenerParent::ListenerSet => Kind::ListenerSet,

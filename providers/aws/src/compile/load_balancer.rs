@@ -85,10 +85,10 @@ impl Compiler<'_> {
         for gateway in &self.plan.gateways {
             tags.extend(gateway.infrastructure.labels.clone());
         }
-        for key in [mark::CLUSTER, mark::UNIT, mark::RESOURCE, mark::STACK] {
+        for key in [mark::CLUSTER, mark::UNIT, mark::RESOURCE, mark::STACK, mark::CERTIFICATE] {
             tags.remove(key);
         }
-        const OURS: usize = 3;
+        const OURS: usize = 4;
         let room = limit::TAGS_PER_RESOURCE - OURS;
         if let Some(gateway) = self.plan.gateways.first().filter(|_| tags.len() > room) {
             let quota = Quota { limit: "tags", holder: "a resource in AWS", need: tags.len() + OURS, have: limit::TAGS_PER_RESOURCE };

@@ -16,7 +16,7 @@ pub(super) struct Share {
 
 const KEEP_PATH: &str = "/#{path}";
 
-/// The rules of a RequestRedirect filter on an HTTP listener. `field` is the filter's path.
+/// The rules of a RequestRedirect filter on an HTTP listener, or with `https` on an HTTPS one. `field` is the filter's path.
 ///
 /// AWS: a redirect that changes none of protocol, host, port, path and query is refused, whatever a transform does. One that only replaces the prefix is
 /// therefore written in two rules: one for the prefix itself, with a literal path, and one for what is below.
@@ -25,6 +25,7 @@ pub(super) fn compile(
     matches: &RuleMatch,
     hostname: Option<&Hostname>,
     listener_port: u16,
+    https: bool,
     field: &str,
 ) -> Result<Vec<Share>, Vec<Issue>> {
     let mut issues = Vec::new();
@@ -35,6 +36,11 @@ pub(super) fn compile(
     }
     let protocol = match filter.scheme.as_deref() {
         None => "#{protocol}",
+        Some("http") if https => {
+            let detail = "An ALB does not redirect from HTTPS to HTTP.";
+            issues.push(Issue::unsupported(format!("{field}.scheme"), detail, "Use https, or leave the scheme out."));
+            "#{protocol}"
+        }
         Some("http") => "HTTP",
         Some("https") => "HTTPS",
         Some(other) => {
@@ -57,7 +63,7 @@ pub(super) fn compile(
         let detail = format!("An ALB redirects to hosts of at most {} characters.", limit::REDIRECT_PART_LENGTH);
         issues.push(Issue::unsupported(format!("{field}.hostname"), detail, "Use a shorter hostname."));
     }
-    let moves = protocol == "HTTPS" || filter.hostname.is_some() || (port != "#{port}" && port != listener_port.to_string());
+    let moves = (protocol == "HTTPS" && !https) || filter.hostname.is_some() || (port != "#{port}" && port != listener_port.to_string());
     let base =
         Redirect { protocol: protocol.to_owned(), host, port, path: KEEP_PATH.to_owned(), query: "#{query}".to_owned(), status_code };
     let shares = match &filter.path {

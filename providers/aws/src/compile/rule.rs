@@ -15,8 +15,8 @@ impl Compiler<'_> {
         let unsupported_kind = match rule.matches {
             RuleMatch::Http(_) => None,
             RuleMatch::Grpc(_) => {
-                let detail = "gRPC needs HTTP/2, which an ALB speaks on HTTPS listeners only.";
-                Some(Issue::unsupported("spec.parentRefs", detail, "Attach the route to an HTTPS listener, once Portico serves those."))
+                let detail = "Portico's ALBs do not serve GRPCRoutes yet.";
+                Some(Issue::unsupported("spec.parentRefs", detail, "Use an HTTPRoute, or another load balancer for gRPC."))
             }
             RuleMatch::Connection => Some(Issue::unsupported(
                 "spec.parentRefs",

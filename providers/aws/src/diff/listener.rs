@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::traffic::{Traffic, named_groups};
-use super::{all_tags, rule, unknown};
+use super::{all_tags, certificate, rule, unknown};
 use crate::observed::{self, Observed};
 use crate::operation::Operation;
 use crate::stack::{LoadBalancer, Stack};
@@ -44,29 +44,50 @@ pub(super) fn ensure(
     let mut traffic = Traffic::of(stack, existing);
     for listener in &stack.listeners {
         let found = there.get(&listener.port);
+        let served = found.and_then(|found| found.tls.as_ref());
+        if served.is_some() && listener.tls.is_some() {
+            // What was the default certificate and stays goes on being served while the default changes.
+            certificate::add(stack, &wanted.name, listener, served, observed, changes);
+        }
+        let mut needs = certificate::needs(listener);
         match found {
             None => {
                 let operation = Operation::CreateListener {
                     load_balancer: wanted.name.clone(),
                     port: listener.port,
                     protocol: listener.protocol.clone(),
+                    tls: listener.tls.clone(),
                     default_action: listener.default_action.clone(),
                     tags: all_tags(stack.marks(&listener.id), &wanted.tags),
                 };
-                changes.push(Action::Create, &listener.id, &[&wanted.id], operation, "not there yet", &listener.sources);
+                needs.push(&wanted.id);
+                changes.push(Action::Create, &listener.id, &needs, operation, "not there yet", &listener.sources);
             }
-            Some(there) if there.protocol.as_ref() != Some(&listener.protocol) || there.default_action != listener.default_action => {
+            Some(there)
+                if there.protocol.as_ref() != Some(&listener.protocol)
+                    || there.default_action != listener.default_action
+                    || certificate::differs(stack, observed, listener, served) =>
+            {
                 let operation = Operation::ModifyListener {
                     load_balancer: wanted.name.clone(),
                     port: listener.port,
                     protocol: listener.protocol.clone(),
+                    tls: listener.tls.clone(),
                     default_action: listener.default_action.clone(),
                 };
-                let reason = format!("{} → {}", there.default_action, listener.default_action);
-                changes.push(Action::Update, &listener.id, &[], operation, reason, &listener.sources);
+                let reason = if there.default_action == listener.default_action {
+                    "another protocol, policy or default certificate".to_owned()
+                } else {
+                    format!("{} → {}", there.default_action, listener.default_action)
+                };
+                changes.push(Action::Update, &listener.id, &needs, operation, reason, &listener.sources);
             }
             Some(_) => {}
         }
+        if served.is_none() {
+            certificate::add(stack, &wanted.name, listener, served, observed, changes);
+        }
+        certificate::remove(stack, &wanted.name, listener, served, observed, changes);
         let existing = found.and_then(|there| there.rules.present()).unwrap_or(&no_rules);
         let compared = rule::compare(listener, existing)?;
         rule::append(&wanted.name, listener, compared, existing, &mut traffic, &mut room, changes);

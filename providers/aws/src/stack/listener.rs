@@ -1,6 +1,6 @@
 //! Listeners.
 
-use super::{Rule, RuleAction};
+use super::{CertificateId, Rule, RuleAction};
 use portico_providers::{ResourceId, Source};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,6 +15,9 @@ pub struct Listener {
     pub port: u16,
     /// Protocol.
     pub protocol: ListenerProtocol,
+    /// Certificates and policy of an HTTPS listener; nothing for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
     /// What answers requests that no rule matches.
     pub default_action: RuleAction,
     /// Rules by rank.
@@ -23,6 +26,19 @@ pub struct Listener {
     /// The Gateways and ListenerSets that ask for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+}
+
+/// What an HTTPS listener has beyond an HTTP listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerTls {
+    /// Name of the security policy: TLS versions and ciphers.
+    pub policy: String,
+    /// For clients whose server name matches no certificate.
+    pub default_certificate: CertificateId,
+    /// The others, from which the ALB chooses by the client's server name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateId>,
 }
 
 /// Protocol of a listener.

@@ -2,16 +2,17 @@
 
 use super::effect::Effect;
 use crate::cache::UnitState;
+use crate::certificates::is_marked;
 use crate::convert;
 use crate::error::Failure;
 use crate::region::Region;
 use aws_sdk_ec2::types::{ResourceType, TagSpecification};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use portico_aws::Operation;
-use portico_aws::observed::{Listener, PortRange, SecurityGroup};
-use portico_aws::stack::{HealthCheck, ListenerProtocol, RuleAction, Scheme, TargetFamily};
-use portico_providers::{Presence, ProviderError, TargetSetId};
-use std::collections::BTreeMap;
+use portico_aws::observed::{Listener, ListenerTls, PortRange, SecurityGroup};
+use portico_aws::stack::{CertificateId, HealthCheck, ListenerProtocol, ListenerTls as WantedTls, RuleAction, Scheme, TargetFamily};
+use portico_providers::{Presence, ProviderError, TagSet, TargetSetId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a call did not succeed.
 pub(super) enum Stopped {
@@ -72,6 +73,22 @@ fn protocol(protocol: &ListenerProtocol) -> sdk::ProtocolEnum {
     }
 }
 
+fn certificate(arn: &str) -> sdk::Certificate {
+    sdk::Certificate::builder().certificate_arn(arn).build()
+}
+
+/// The ARN of a certificate as remembered: of several with the same mark the first.
+fn certificate_arn(state: &UnitState, id: &CertificateId) -> Result<String, Stopped> {
+    match id {
+        CertificateId::Arn(arn) => Ok(arn.clone()),
+        CertificateId::Imported(id) => {
+            let there = state.observed.certificates.iter();
+            let mut marked = there.filter(|(_, there)| there.present().is_some_and(|there| is_marked(&there.tags, &id.0)));
+            marked.next().map(|(arn, _)| arn.clone()).ok_or_else(|| missing(format_args!("{id}")))
+        }
+    }
+}
+
 fn number(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
@@ -107,6 +124,13 @@ impl Region {
             | Operation::ModifyRule { .. }
             | Operation::SetRulePriorities { .. }
             | Operation::DeleteRule { .. } => self.call_listener(operation, state).await,
+            Operation::ImportCertificate { .. }
+            | Operation::ReimportCertificate { .. }
+            | Operation::TagCertificate { .. }
+            | Operation::DeleteCertificate { .. } => self.call_certificate(operation).await,
+            Operation::AddListenerCertificate { .. } | Operation::RemoveListenerCertificate { .. } => {
+                self.call_listener_certificate(operation, state).await
+            }
             _ => self.call_load_balancer(operation, state).await,
         }
     }
@@ -302,10 +326,13 @@ impl Region {
     async fn call_listener(&self, operation: &Operation, state: &UnitState) -> Result<Effect, Stopped> {
         let name = operation.call();
         match operation {
-            Operation::CreateListener { load_balancer, port, protocol: speaks, default_action, tags } => {
+            Operation::CreateListener { load_balancer, port, protocol: speaks, tls, default_action, tags } => {
+                let tls = self.tls(tls.as_ref(), state)?;
                 let call = self
                     .elb
                     .create_listener()
+                    .set_ssl_policy(tls.as_ref().map(|tls| tls.policy.clone()))
+                    .set_certificates(tls.as_ref().map(|tls| vec![certificate(&tls.default_certificate)]))
                     .load_balancer_arn(load_balancer_arn(state, load_balancer)?)
                     .port(i32::from(*port))
                     .protocol(protocol(speaks))
@@ -314,12 +341,22 @@ impl Region {
                 let answer = self.change_elb(name, call.send()).await?;
                 let arn = answer.listeners().first().and_then(|made| made.listener_arn()).ok_or_else(|| no_answer(name))?.to_owned();
                 let rules = Presence::Present(BTreeMap::new());
-                let made = Listener { arn, protocol: Some(speaks.clone()), default_action: default_action.clone(), rules };
+                let made = Listener { arn, protocol: Some(speaks.clone()), tls, default_action: default_action.clone(), rules };
                 return Ok(Effect::Listener(Box::new(made)));
             }
-            Operation::ModifyListener { load_balancer, port, protocol: speaks, default_action } => {
+            Operation::ModifyListener { load_balancer, port, protocol: speaks, tls, default_action } => {
+                let mut tls = self.tls(tls.as_ref(), state)?;
                 let call = self.elb.modify_listener().listener_arn(listener_arn(state, load_balancer, *port)?);
+                let call = call
+                    .set_ssl_policy(tls.as_ref().map(|tls| tls.policy.clone()))
+                    .set_certificates(tls.as_ref().map(|tls| vec![certificate(&tls.default_certificate)]));
                 self.change_elb(name, call.protocol(protocol(speaks)).default_actions(action(state, default_action)?).send()).await?;
+                if let Some(tls) = &mut tls {
+                    // The others stay.
+                    let before = listener(state, load_balancer, *port).and_then(|there| there.tls.clone());
+                    tls.certificates = before.map(|before| before.certificates).unwrap_or_default();
+                }
+                return Ok(Effect::ListenerTls(tls));
             }
             Operation::DeleteListener { load_balancer, port } => {
                 self.change_elb(name, self.elb.delete_listener().listener_arn(listener_arn(state, load_balancer, *port)?).send()).await?;
@@ -355,6 +392,53 @@ impl Region {
                 self.change_elb(name, self.elb.set_rule_priorities().set_rule_priorities(Some(pairs.collect())).send()).await?;
             }
             Operation::DeleteRule { arn, .. } => drop(self.change_elb(name, self.elb.delete_rule().rule_arn(arn).send()).await?),
+            _ => {}
+        }
+        Ok(Effect::Done)
+    }
+
+    /// Policy and default certificate of a listener, as the call takes them.
+    fn tls(&self, wanted: Option<&WantedTls>, state: &UnitState) -> Result<Option<ListenerTls>, Stopped> {
+        let Some(wanted) = wanted else { return Ok(None) };
+        let default_certificate = certificate_arn(state, &wanted.default_certificate)?;
+        Ok(Some(ListenerTls { policy: wanted.policy.clone(), default_certificate, certificates: BTreeSet::new() }))
+    }
+
+    async fn call_certificate(&self, operation: &Operation) -> Result<Effect, Stopped> {
+        match operation {
+            Operation::ImportCertificate { secret, sha256, tags, .. } => {
+                let material = self.key_material(secret, sha256).await.map_err(Stopped::Missing)?;
+                let arn = self.import(&material, None, tags).await?.ok_or_else(|| no_answer(operation.call()))?;
+                return Ok(Effect::Certificate(arn, tags.clone()));
+            }
+            Operation::ReimportCertificate { arn, secret, sha256 } => {
+                let material = self.key_material(secret, sha256).await.map_err(Stopped::Missing)?;
+                self.import(&material, Some(arn), &TagSet::new()).await?;
+            }
+            Operation::TagCertificate { arn, tags } => self.tag_certificate(arn, tags).await?,
+            Operation::DeleteCertificate { arn } => self.delete_certificate(arn).await?,
+            _ => {}
+        }
+        Ok(Effect::Done)
+    }
+
+    async fn call_listener_certificate(&self, operation: &Operation, state: &UnitState) -> Result<Effect, Stopped> {
+        let name = operation.call();
+        match operation {
+            Operation::AddListenerCertificate { load_balancer, port, certificate: id } => {
+                let arn = certificate_arn(state, id)?;
+                let call = self.elb.add_listener_certificates().listener_arn(listener_arn(state, load_balancer, *port)?);
+                self.change_elb(name, call.certificates(certificate(&arn)).send()).await?;
+                let mut tls = listener(state, load_balancer, *port).and_then(|there| there.tls.clone());
+                if let Some(tls) = &mut tls {
+                    tls.certificates.insert(arn);
+                }
+                return Ok(Effect::ListenerTls(tls));
+            }
+            Operation::RemoveListenerCertificate { load_balancer, port, arn } => {
+                let call = self.elb.remove_listener_certificates().listener_arn(listener_arn(state, load_balancer, *port)?);
+                self.change_elb(name, call.certificates(certificate(arn)).send()).await?;
+            }
             _ => {}
         }
         Ok(Effect::Done)

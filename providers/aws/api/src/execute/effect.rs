@@ -2,7 +2,9 @@
 
 use crate::cache::UnitState;
 use portico_aws::Operation;
-use portico_aws::observed::{BackendGroup, Listener, LoadBalancer, Observed, PortRange, Rule, SecurityGroup, TargetGroup};
+use portico_aws::observed::{
+    BackendGroup, Certificate, Listener, ListenerTls, LoadBalancer, Observed, PortRange, Rule, SecurityGroup, TargetGroup,
+};
 use portico_providers::{Presence, ProviderError, TagSet};
 use std::collections::BTreeMap;
 
@@ -21,6 +23,10 @@ pub(super) enum Effect {
     Rule(String),
     /// A security group.
     SecurityGroup(Box<SecurityGroup>),
+    /// A certificate's ARN, with its tags.
+    Certificate(String, TagSet),
+    /// What a listener has of TLS now; nothing without.
+    ListenerTls(Option<ListenerTls>),
 }
 
 /// Writes an outcome through.
@@ -53,6 +59,18 @@ pub(super) fn apply(operation: &Operation, effect: Effect, state: &mut UnitState
                     group.load_balancers.push(arn);
                 }
             }
+        }
+        (Operation::ImportCertificate { .. }, Effect::Certificate(arn, tags)) => {
+            observed.certificates.insert(arn, Presence::Present(Certificate { tags }));
+        }
+        (
+            Operation::ModifyListener { load_balancer, port, .. } | Operation::AddListenerCertificate { load_balancer, port, .. },
+            Effect::ListenerTls(tls),
+        ) => {
+            if let Some(listener) = listeners(observed, load_balancer).and_then(|listeners| listeners.get_mut(port)) {
+                listener.tls = tls;
+            }
+            done(operation, observed);
         }
         (operation, Effect::Done) => done(operation, observed),
         (operation, effect) => {
@@ -150,7 +168,20 @@ fn done(operation: &Operation, observed: &mut Observed) {
             }
             observed.load_balancers.insert(load_balancer.clone(), Presence::Absent);
         }
-        Operation::ModifyListener { load_balancer, port, protocol, default_action } => {
+        Operation::ReimportCertificate { .. } | Operation::AddListenerCertificate { .. } | Operation::ImportCertificate { .. } => {}
+        Operation::TagCertificate { arn, tags } => {
+            if let Some(Presence::Present(there)) = observed.certificates.get_mut(arn) {
+                overlay(&mut there.tags, tags);
+            }
+        }
+        Operation::DeleteCertificate { arn } => drop(observed.certificates.insert(arn.clone(), Presence::Absent)),
+        Operation::RemoveListenerCertificate { load_balancer, port, arn } => {
+            let listener = listeners(observed, load_balancer).and_then(|listeners| listeners.get_mut(port));
+            if let Some(tls) = listener.and_then(|listener| listener.tls.as_mut()) {
+                tls.certificates.remove(arn);
+            }
+        }
+        Operation::ModifyListener { load_balancer, port, protocol, default_action, .. } => {
             if let Some(listener) = listeners(observed, load_balancer).and_then(|listeners| listeners.get_mut(port)) {
                 listener.protocol = Some(protocol.clone());
                 listener.default_action = default_action.clone();

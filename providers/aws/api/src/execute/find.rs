@@ -2,9 +2,10 @@
 
 use super::effect::Effect;
 use crate::cache::UnitState;
+use crate::certificates::is_marked;
 use crate::region::Region;
 use portico_aws::{Operation, Stack};
-use portico_providers::{Presence, ProviderError};
+use portico_providers::{Presence, ProviderError, mark};
 use std::collections::BTreeSet;
 
 impl Region {
@@ -32,6 +33,13 @@ impl Region {
                 Presence::Present(there) => Some(Effect::SecurityGroup(Box::new(there))),
                 _ => None,
             },
+            Operation::ImportCertificate { certificate, sha256, .. } => {
+                let found = self.marked_certificates(stack).await?;
+                let made = found
+                    .into_iter()
+                    .find(|(_, there)| is_marked(&there.tags, &certificate.0) && there.tags.get(mark::CERTIFICATE) == Some(sha256));
+                made.map(|(arn, there)| Effect::Certificate(arn, there.tags))
+            }
             Operation::CreateListener { load_balancer, port, .. } => {
                 let Some(there) = state.observed.load_balancers.get(load_balancer).and_then(Presence::present) else { return Ok(None) };
                 match self.listener_heads(&there.arn).await?.remove(port) {

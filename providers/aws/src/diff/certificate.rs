@@ -1,0 +1,159 @@
+//! Certificates in ACM, and which of them a listener serves.
+
+use super::changes::Changes;
+use super::{all_tags, describe, load_balancer, missing, unknown};
+use crate::observed::{self, Observed};
+use crate::operation::Operation;
+use crate::stack::{CertificateId, Listener, Stack};
+use portico_providers::{Action, Presence, ProviderError, ResourceId, mark};
+use std::collections::BTreeMap;
+
+/// Imports certificates, and imports those anew of which the Secret holds another by now.
+pub(super) fn ensure(stack: &Stack, observed: &Observed, changes: &mut Changes) -> Result<(), ProviderError> {
+    if !stack.certificates.is_empty() && observed.certificates.values().any(Presence::is_unknown) {
+        return Err(unknown("the certificates in ACM"));
+    }
+    for wanted in &stack.certificates {
+        let mut marks = stack.marks(&wanted.id);
+        marks.insert(mark::CERTIFICATE.to_owned(), wanted.sha256.clone());
+        let tags = all_tags(marks, &wanted.tags);
+        let Some((arn, there)) = imported(stack, observed, &wanted.id) else {
+            let operation = Operation::ImportCertificate {
+                certificate: wanted.id.clone(),
+                secret: wanted.secret.clone(),
+                sha256: wanted.sha256.clone(),
+                tags,
+            };
+            changes.push(Action::Create, &wanted.id, &[], operation, "not there yet", &wanted.sources);
+            continue;
+        };
+        if there.tags.get(mark::CERTIFICATE) != Some(&wanted.sha256) {
+            let operation =
+                Operation::ReimportCertificate { arn: arn.to_owned(), secret: wanted.secret.clone(), sha256: wanted.sha256.clone() };
+            changes.push(Action::Update, &wanted.id, &[], operation, "the Secret holds another certificate", &wanted.sources);
+        }
+        // The mark of what was imported comes after it: a run that ends in between imports once more.
+        let tags = missing(&tags, &there.tags);
+        if !tags.is_empty() {
+            let reason = describe(&tags, &there.tags);
+            let operation = Operation::TagCertificate { arn: arn.to_owned(), tags };
+            changes.push(Action::Update, &wanted.id, &[], operation, reason, &wanted.sources);
+        }
+    }
+    Ok(())
+}
+
+/// A certificate of the stack as it is there: of several the first, the others go.
+fn imported<'a>(stack: &Stack, observed: &'a Observed, id: &ResourceId) -> Option<(&'a str, &'a observed::Certificate)> {
+    let value = mark::value(&id.0);
+    let present = observed.certificates.iter().filter_map(|(arn, there)| Some((arn.as_str(), there.present()?)));
+    present.into_iter().find(|(_, there)| stack.owns(&there.tags) && there.tags.get(mark::RESOURCE) == Some(&value))
+}
+
+/// The ARN of a certificate, if it is there.
+fn arn_of<'a>(stack: &Stack, observed: &'a Observed, id: &'a CertificateId) -> Option<&'a str> {
+    match id {
+        CertificateId::Imported(id) => imported(stack, observed, id).map(|(arn, _)| arn),
+        CertificateId::Arn(arn) => Some(arn),
+    }
+}
+
+/// The resource that a listener's default certificate is. The others are added by calls of their own, so that one that cannot be had costs the listener nothing.
+pub(super) fn needs(listener: &Listener) -> Vec<&ResourceId> {
+    match &listener.tls {
+        Some(tls) => {
+            if let CertificateId::Imported(id) = &tls.default_certificate {
+                vec![id]
+            } else {
+                Vec::new()
+            }
+        }
+        None => Vec::new(),
+    }
+}
+
+fn named_by(listener: &Listener) -> impl Iterator<Item = &CertificateId> {
+    listener.tls.iter().flat_map(|tls| [&tls.default_certificate].into_iter().chain(&tls.certificates))
+}
+
+/// Whether policy or default certificate of a listener differ.
+pub(super) fn differs(stack: &Stack, observed: &Observed, listener: &Listener, there: Option<&observed::ListenerTls>) -> bool {
+    match (&listener.tls, there) {
+        (None, there) => there.is_some(),
+        (Some(_), None) => true,
+        (Some(wanted), Some(there)) => {
+            wanted.policy != there.policy
+                || arn_of(stack, observed, &wanted.default_certificate) != Some(there.default_certificate.as_str())
+        }
+    }
+}
+
+/// Adds certificates to a listener that it does not serve yet.
+pub(super) fn add(
+    stack: &Stack,
+    name: &str,
+    listener: &Listener,
+    there: Option<&observed::ListenerTls>,
+    observed: &Observed,
+    changes: &mut Changes,
+) {
+    for wanted in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+        let arn = arn_of(stack, observed, wanted);
+        if there.is_some_and(|there| arn.is_some_and(|arn| there.certificates.contains(arn))) {
+            continue;
+        }
+        let mut needs = vec![&listener.id];
+        if let CertificateId::Imported(id) = wanted {
+            needs.push(id);
+        }
+        let operation =
+            Operation::AddListenerCertificate { load_balancer: name.to_owned(), port: listener.port, certificate: wanted.clone() };
+        changes.push(Action::Update, &listener.id, &needs, operation, "not served yet", &listener.sources);
+    }
+}
+
+/// Takes certificates off a listener that it is not to serve any more. AWS: never the default one.
+pub(super) fn remove(
+    stack: &Stack,
+    name: &str,
+    listener: &Listener,
+    there: Option<&observed::ListenerTls>,
+    observed: &Observed,
+    changes: &mut Changes,
+) {
+    let wanted: Vec<_> = named_by(listener).filter_map(|id| arn_of(stack, observed, id)).collect();
+    for arn in
+        there.into_iter().flat_map(|there| &there.certificates).filter(|arn| listener.tls.is_some() && !wanted.contains(&arn.as_str()))
+    {
+        let operation = Operation::RemoveListenerCertificate { load_balancer: name.to_owned(), port: listener.port, arn: arn.clone() };
+        changes.push(Action::Update, &listener.id, &[], operation, "no Gateway listener refers to it any more", &listener.sources);
+    }
+}
+
+/// Deletes this unit's certificates that the stack does not want, once no listener serves them that stays for now.
+pub(super) fn delete_others(stack: &Stack, observed: &Observed, changes: &mut Changes) {
+    let staying: Vec<_> = load_balancer::staying(stack, observed)
+        .into_iter()
+        .flat_map(|balancer| balancer.listeners.present().into_iter().flat_map(BTreeMap::values))
+        .filter_map(|listener| listener.tls.as_ref())
+        .collect();
+    let kept: Vec<_> = stack.certificates.iter().filter_map(|wanted| imported(stack, observed, &wanted.id)).map(|(arn, _)| arn).collect();
+    let releasing = changes.made(|operation| {
+        matches!(
+            operation,
+            Operation::ModifyListener { .. }
+                | Operation::RemoveListenerCertificate { .. }
+                | Operation::DeleteListener { .. }
+                | Operation::DeleteLoadBalancer { .. }
+        )
+    });
+    for (arn, there) in &observed.certificates {
+        let Presence::Present(there) = there else { continue };
+        if !stack.owns(&there.tags) || kept.contains(&arn.as_str()) || staying.iter().any(|tls| tls.refers_to(arn)) {
+            continue;
+        }
+        let id = there.tags.get(mark::RESOURCE).cloned().unwrap_or_else(|| format!("certificate/{arn}"));
+        changes.delete(&ResourceId(id), Operation::DeleteCertificate { arn: arn.clone() }, "no listener refers to it any more");
+        changes.after(releasing.iter().copied());
+    }
+}
