@@ -177,7 +177,8 @@ impl Bench {
             let more = count - before.get(&name).copied().unwrap_or_default();
             let name = name.rsplit('.').next().unwrap().to_owned();
             if more > 0 {
-                if name.starts_with("Describe") { &mut cost.reads } else { &mut cost.mutations }.insert(name, more);
+                if name.starts_with("Describe") || name.starts_with("List") { &mut cost.reads } else { &mut cost.mutations }
+                    .insert(name, more);
             }
         }
         cost

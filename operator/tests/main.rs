@@ -23,6 +23,8 @@ mod engine;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod kill;

@@ -72,7 +72,7 @@ impl Line {
         }
         let mut state = self.state();
         let Some(cut) = state.cut else { return Way::Through };
-        if cut.mutations && action.starts_with("Describe") {
+        if cut.mutations && (action.starts_with("Describe") || action.starts_with("List")) {
             return Way::Through;
         }
         state.seen += 1;
@@ -95,7 +95,9 @@ impl Line {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let text = String::from_utf8_lossy(&body);
-        let action = text.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or("?").to_owned();
+        // The query protocol names the action in the body, ACM's JSON in a header.
+        let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.rsplit('.').next());
+        let action = text.split('&').find_map(|pair| pair.strip_prefix("Action=")).or(target).unwrap_or("?").to_owned();
         let way = self.way(&action);
         if matches!(way, Way::Nowhere) {
             std::future::pending::<()>().await;

@@ -10,6 +10,7 @@ use portico::keeper::{Keeper, SharedWorld};
 use portico::lease::Holder;
 use portico::metrics::Metrics;
 use portico::operator::{Limits, Operator, OperatorParts};
+use portico::secrets::ClusterSecrets;
 use portico::watch::{Seen, Sighting, WATCHED};
 use portico::witness::LogWitness;
 use portico_aws_api::{Aws, AwsOptions};
@@ -143,6 +144,7 @@ type Started = (Operator<Aws>, Arc<Metrics>, Arc<Holder>, Handle, Inbox);
 /// The life of an operator, put together as `portico run` does it.
 async fn live(endpoint: String, cluster: Arc<MemoryCluster>, gate: Gate, manner: Manner, ready: oneshot::Sender<Started>) {
     let provider = Arc::new(connect(endpoint).await);
+    provider.read_keys_from(Arc::new(ClusterSecrets::new(cluster.clone())));
     let (world, metrics, lease) = (SharedWorld::default(), Arc::new(Metrics::default()), Arc::new(Holder::unrivalled()));
     let operator = Operator::new(OperatorParts {
         provider,
