@@ -9,6 +9,7 @@ pub mod bench;
 mod cost;
 mod deletion;
 mod gateway;
+mod https;
 mod leadership;
 mod lifecycle;
 pub mod manifest;
@@ -86,6 +87,7 @@ const TESTS: &[Test] = tests![
     Pods lifecycle::completes_a_job,
     Operator gateway::becomes_a_load_balancer_that_serves,
     Operator gateway::answers_soon_after_apply,
+    Operator https::serves_a_renewed_certificate_without_a_failed_request,
     Operator routing::follows_paths_hostnames_and_headers,
     Operator routing::splits_by_weight,
     Operator routing::rewrites_prefixes,
