@@ -77,15 +77,16 @@ pub mod mark {
 
     /// A text as the value of a mark: as it is up to 255 characters, beyond that cut with a hash at the end, so that two long names never meet.
     ///
-    /// AWS: a tag's value has at most 256 characters. A Kubernetes namespace and name have up to 63 and 253.
+    /// AWS: a tag's value has at most 256 characters, of which ACM admits letters, digits, spaces and `_.:/=+-@`. A Kubernetes namespace and name have up to
+    /// 63 and 253, and no `@`.
     pub fn value(text: &str) -> String {
         const LONGEST: usize = 255;
-        if text.len() <= LONGEST && !text.contains('~') {
+        if text.len() <= LONGEST && !text.contains('@') {
             return text.to_owned();
         }
         let hash = stable_hash(&[text], 16);
         let kept: String = text.chars().take(LONGEST - hash.len() - 1).collect();
-        format!("{kept}~{hash}")
+        format!("{kept}@{hash}")
     }
 }
 
@@ -169,6 +170,7 @@ mod tests {
         let (a, b) = (format!("gateway/ns/{}a", "x".repeat(300)), format!("gateway/ns/{}b", "x".repeat(300)));
         assert!(mark::value(&a).len() <= 256);
         assert_ne!(mark::value(&a), mark::value(&b));
+        assert!(mark::value(&a).chars().all(|c| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c)), "AWS refuses {}", mark::value(&a));
         assert_eq!(mark::value("gateway/ns/web"), "gateway/ns/web");
     }
 }
