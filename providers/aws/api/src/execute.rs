@@ -67,7 +67,8 @@ impl Aws {
             lock(&region.units).insert(key.clone(), state.clone());
             progress.end(change, result.as_ref().err());
             let Err(error) = result else { continue };
-            if !concerns_one_change(&error) && !(concerns_certificate(&change.operation) && !matches!(error, ProviderError::NotLeader)) {
+            let alone = concerns_one_change(&error) || concerns_certificate(&change.operation);
+            if !alone || matches!(error, ProviderError::NotLeader) {
                 return Err(error);
             }
             undone.insert(id);

@@ -61,8 +61,8 @@ impl Compiler<'_> {
             }
         }
         certificates.sort();
-        let options = port.listeners.iter().rev().filter_map(|listener| listener.tls.as_ref()?.options.get(POLICY_OPTION));
-        let policy = options.last().map_or(POLICY, String::as_str).to_owned();
+        let chosen = port.listeners.iter().find_map(|listener| listener.tls.as_ref()?.options.get(POLICY_OPTION));
+        let policy = chosen.map_or(POLICY, String::as_str).to_owned();
         Ok(ListenerTls { policy, default_certificate, certificates })
     }
 
