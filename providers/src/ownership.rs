@@ -75,18 +75,26 @@ pub mod mark {
         ])
     }
 
+    /// Stands before the hash of a mark that was too long; no name in Kubernetes contains it.
+    const CUT: char = '@';
+
+    /// Whether a mark was too long to be written whole, so that it cannot be read back.
+    pub fn is_cut(value: &str) -> bool {
+        value.contains(CUT)
+    }
+
     /// A text as the value of a mark: as it is up to 255 characters, beyond that cut with a hash at the end, so that two long names never meet.
     ///
     /// AWS: a tag's value has at most 256 characters, of which ACM admits letters, digits, spaces and `_.:/=+-@`. A Kubernetes namespace and name have up to
     /// 63 and 253, and no `@`.
     pub fn value(text: &str) -> String {
         const LONGEST: usize = 255;
-        if text.len() <= LONGEST && !text.contains('@') {
+        if text.len() <= LONGEST && !is_cut(text) {
             return text.to_owned();
         }
         let hash = stable_hash(&[text], 16);
         let kept: String = text.chars().take(LONGEST - hash.len() - 1).collect();
-        format!("{kept}@{hash}")
+        format!("{kept}{CUT}{hash}")
     }
 }
 

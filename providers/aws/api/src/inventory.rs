@@ -112,7 +112,7 @@ impl Inventory {
 
 /// Reads a unit's mark back; nothing for one that was too long to be written whole.
 fn parse(text: &str) -> Option<UnitId> {
-    if text.contains('~') {
+    if mark::is_cut(text) {
         return None;
     }
     let mut parts = text.splitn(3, '/');
