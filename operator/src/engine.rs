@@ -256,7 +256,7 @@ impl<P: Provider> Engine<P> {
     ) -> Result<(), ProviderError> {
         let made = || self.targets.made(unit);
         let telling = Telling { unit, provider: self.provider.name(), witness: self.witness.as_ref(), metrics: &self.metrics, made: &made };
-        self.provider.execute(stack, changes, self.leadership.as_ref(), &telling).await
+        self.provider.execute(stack, changes, &self.leadership, &telling).await
     }
 
     /// Puts our finalizer on the Gateways of a plan, before anything exists that would outlive them.

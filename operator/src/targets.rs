@@ -297,7 +297,7 @@ impl<P: Provider> Targets<P> {
             (unit, binding, made)
         };
         let targets = portico_translate::endpoints(&self.world.read(), &binding);
-        let result = self.provider.sync_targets(&targets, self.leadership.as_ref()).await;
+        let result = self.provider.sync_targets(&targets, &self.leadership).await;
         let word = result.as_ref().map_or_else(ProviderError::class, |_| "ok");
         self.metrics.target_syncs.get_or_create(&ResultLabel { result: word.to_owned() }).inc();
         match result {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{Debug, Display};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A cloud, in Portico's seven words. `compile` and `diff` are pure; `observe`, `execute` and the target calls are the only ones that may touch
@@ -51,7 +52,7 @@ pub trait Provider: Send + Sync + 'static {
         &self,
         stack: &Self::Stack,
         changes: Vec<Change<Self::Operation>>,
-        leadership: &dyn Leadership,
+        leadership: &Arc<dyn Leadership>,
         progress: &dyn Progress<Self::Operation>,
     ) -> Result<(), ProviderError>;
 
@@ -60,7 +61,7 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Brings a target set to hold what it should: registers what is missing before it deregisters what is too much, in batches. A no-op makes no call.
     /// [`ProviderError::NotReady`] where the target set does not exist yet.
-    async fn sync_targets(&self, targets: &ServiceTargets, leadership: &dyn Leadership) -> Result<TargetsReport, ProviderError>;
+    async fn sync_targets(&self, targets: &ServiceTargets, leadership: &Arc<dyn Leadership>) -> Result<TargetsReport, ProviderError>;
 
     /// Health of a target set as the cloud sees it: one read.
     async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError>;
@@ -121,7 +122,7 @@ pub struct LoadBalancerAddress {
 /// A Gateway API feature name, as in `supportedFeatures[].name`.
 pub type Feature = &'static str;
 
-/// Whether this process may change the world. Asked before each mutation.
+/// Whether this process may change the world. Asked right before each call that changes something is sent.
 pub trait Leadership: Send + Sync {
     /// Whether the lease is held now.
     fn is_leader(&self) -> bool;

@@ -8,6 +8,7 @@ use portico_providers::{Change, ClusterId, Endpoint, Leadership, Plan, Progress,
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 struct Alone;
 
@@ -45,6 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let plan: Plan = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
     let cluster = ClusterId("apply-example".into());
+    let alone: Arc<dyn Leadership> = Arc::new(Alone);
     let aws = Aws::connect(AwsOptions::default()).await?;
     let compiled = aws.compile(&cluster, &plan);
     for refusal in &compiled.refusals {
@@ -54,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let observed = aws.observe(&stack, true).await?;
     let changes = aws.diff(&stack, &observed)?;
     println!("{} changes", changes.len());
-    aws.execute(&stack, changes, &Alone, &Print).await?;
+    aws.execute(&stack, changes, &alone, &Print).await?;
     for fresh in [false, true] {
         let left = aws.diff(&stack, &aws.observe(&stack, fresh).await?)?;
         println!("{} changes left, {}", left.len(), if fresh { "read afresh" } else { "as remembered" });
@@ -72,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             target_ref: None,
         };
         let endpoints: BTreeSet<_> = targets.iter().map(endpoint).collect();
-        let report = aws.sync_targets(&ServiceTargets { binding: binding.clone(), endpoints }, &Alone).await?;
+        let report = aws.sync_targets(&ServiceTargets { binding: binding.clone(), endpoints }, &alone).await?;
         println!("{}: {report:?}; {:?}", binding.sink, aws.target_health(&binding.sink).await?);
     }
     println!("{:?}", aws.outcome(&stack).await?);

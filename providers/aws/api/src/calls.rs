@@ -2,6 +2,7 @@
 
 use crate::budget::{Budget, Kind};
 use crate::error::{Class, Failure, Named};
+use crate::fence;
 use crate::metrics::Counters;
 use crate::region::Region;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -26,14 +27,14 @@ impl Calls {
         Self { budget: Budget::default(), counters }
     }
 
-    /// Waits until a call of this kind may be made. For calls that change something: ask who leads after this, and not before.
+    /// Waits until a call of this kind may be made.
     pub async fn admit(&self, kind: Kind) {
         let waited = self.budget.admit(kind).await;
         self.counters.waited(kind, waited);
     }
 
     /// Makes a call that was admitted, once.
-    pub async fn once<T, E>(
+    async fn once<T, E>(
         &self,
         kind: Kind,
         operation: &'static str,
@@ -78,66 +79,28 @@ impl Calls {
 }
 
 impl Region {
-    /// An ELB call that changes nothing.
-    pub async fn read_elb<T, E, F>(&self, operation: &'static str, call: impl Fn() -> F) -> Result<T, Failure>
+    /// A call that changes nothing.
+    pub async fn read<T, E, F>(&self, kind: Kind, operation: &'static str, call: impl Fn() -> F) -> Result<T, Failure>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        self.calls.read(Kind::ElbRead, operation, call).await
+        self.calls.read(kind, operation, call).await
     }
 
-    /// An EC2 call that changes nothing.
-    pub async fn read_ec2<T, E, F>(&self, operation: &'static str, call: impl Fn() -> F) -> Result<T, Failure>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        self.calls.read(Kind::Ec2Read, operation, call).await
-    }
-
-    /// An ACM call that changes nothing.
-    pub async fn read_acm<T, E, F>(&self, operation: &'static str, call: impl Fn() -> F) -> Result<T, Failure>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        self.calls.read(Kind::AcmRead, operation, call).await
-    }
-
-    /// An ELB call that changes something, already admitted.
-    pub async fn change_elb<T, E>(
+    /// A call that changes something, already admitted, behind the fence.
+    pub async fn change<T, E>(
         &self,
+        kind: Kind,
         operation: &'static str,
         call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, Failure>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.calls.once(Kind::ElbChange, operation, call).await
-    }
-
-    /// An EC2 call that changes something, already admitted.
-    pub async fn change_ec2<T, E>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Failure>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        self.calls.once(Kind::Ec2Change, operation, call).await
-    }
-
-    /// An ACM call that changes something, already admitted.
-    pub async fn change_acm<T, E>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Failure>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        self.calls.once(Kind::AcmChange, operation, call).await
+        if !fence::is_open() {
+            return Err(Failure::fenced(operation));
+        }
+        self.calls.once(kind, operation, call).await
     }
 }

@@ -1,5 +1,6 @@
 //! ACM: what is imported, and importing.
 
+use crate::budget::Kind;
 use crate::cache::UnitKey;
 use crate::convert;
 use crate::error::{Class, Failure};
@@ -27,7 +28,7 @@ impl Region {
         let mut token = None;
         for _ in 0..PAGES {
             let call = || self.acm.list_certificates().includes(includes.clone()).max_items(PAGE).set_next_token(token.clone()).send();
-            let answer = self.read_acm("ListCertificates", call).await?;
+            let answer = self.read(Kind::AcmRead, "ListCertificates", call).await?;
             let imported = |summary: &&sdk::CertificateSummary| summary.r#type().is_none_or(|kind| *kind == sdk::CertificateType::Imported);
             let found = answer.certificate_summary_list().iter().filter(imported);
             arns.extend(found.filter_map(|summary| summary.certificate_arn().map(str::to_owned)));
@@ -41,7 +42,8 @@ impl Region {
 
     /// Tags of a certificate; nothing if it is not there.
     pub async fn certificate_tags(&self, arn: &str) -> Result<Option<TagSet>, Failure> {
-        let answer = self.read_acm("ListTagsForCertificate", || self.acm.list_tags_for_certificate().certificate_arn(arn).send()).await;
+        let answer =
+            self.read(Kind::AcmRead, "ListTagsForCertificate", || self.acm.list_tags_for_certificate().certificate_arn(arn).send()).await;
         match answer {
             Ok(answer) => {
                 let pairs = answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned()));
@@ -105,19 +107,19 @@ impl Region {
             .set_certificate_arn(arn.map(str::to_owned))
             // AWS: no tags on a re-import.
             .set_tags(arn.is_none().then(|| convert::acm_tags(tags)));
-        let answer = self.change_acm("ImportCertificate", call.send()).await?;
+        let answer = self.change(Kind::AcmChange, "ImportCertificate", call.send()).await?;
         Ok(answer.certificate_arn().map(str::to_owned))
     }
 
     /// AddTagsToCertificate.
     pub async fn tag_certificate(&self, arn: &str, tags: &TagSet) -> Result<(), Failure> {
         let call = self.acm.add_tags_to_certificate().certificate_arn(arn).set_tags(Some(convert::acm_tags(tags)));
-        self.change_acm("AddTagsToCertificate", call.send()).await.map(drop)
+        self.change(Kind::AcmChange, "AddTagsToCertificate", call.send()).await.map(drop)
     }
 
     /// DeleteCertificate.
     pub async fn delete_certificate(&self, arn: &str) -> Result<(), Failure> {
-        self.change_acm("DeleteCertificate", self.acm.delete_certificate().certificate_arn(arn).send()).await.map(drop)
+        self.change(Kind::AcmChange, "DeleteCertificate", self.acm.delete_certificate().certificate_arn(arn).send()).await.map(drop)
     }
 
     /// ARNs of the certificates of a listener beyond its default one.
@@ -126,7 +128,7 @@ impl Region {
         let mut marker = None;
         for _ in 0..PAGES {
             let call = || self.elb.describe_listener_certificates().listener_arn(listener).set_marker(marker.clone()).send();
-            let answer = self.read_elb("DescribeListenerCertificates", call).await?;
+            let answer = self.read(Kind::ElbRead, "DescribeListenerCertificates", call).await?;
             let others = answer.certificates().iter().filter(|found| found.is_default() != Some(true));
             arns.extend(others.filter_map(|found| found.certificate_arn().map(str::to_owned)));
             marker = answer.next_marker().map(str::to_owned);

@@ -1,10 +1,12 @@
 //! Errors of AWS, told apart by their codes in this one place.
 
+use crate::fence::Fallen;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use portico_providers::ProviderError;
+use std::error::Error;
 
 /// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,15 +40,26 @@ pub(crate) enum Class {
     Limit,
     /// The request is wrong and stays wrong.
     Invalid,
+    /// It was not made: this process does not hold the lease.
+    Fenced,
 }
 
+/// Stands for AWS's code where a call was not made because the lease is not held.
+const FENCED: &str = "Fenced";
+
 impl Failure {
+    /// A call that was not made because the lease is not held.
+    pub fn fenced(operation: &'static str) -> Self {
+        Self { operation, code: FENCED.into(), message: Fallen.to_string(), status: None }
+    }
+
     /// Reads an SDK error.
     pub fn of<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         match &error {
+            _ if is_fenced(&error) => Self::fenced(operation),
             SdkError::ServiceError(context) => Self {
                 operation,
                 code: context.err().code().unwrap_or_default().to_owned(),
@@ -65,6 +78,7 @@ impl Failure {
         let code = self.code.trim_end_matches("Exception");
         match code {
             "" => Class::Unclear,
+            FENCED => Class::Fenced,
             "Throttling"
             | "ThrottledException"
             | "RequestLimitExceeded"
@@ -110,9 +124,22 @@ impl From<Failure> for ProviderError {
             Class::Denied => Self::Denied { operation, message },
             Class::Limit => Self::Limit { operation, message },
             Class::Duplicate => Self::Foreign { resource: format!("what {operation} was to make"), message },
+            Class::Fenced => Self::NotLeader,
             Class::Invalid => Self::Invalid { operation, code: failure.code, message: failure.message },
         }
     }
+}
+
+/// Whether the fence kept a call from being sent: it stands among the error's causes.
+fn is_fenced(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Fallen>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Names the call that failed.

@@ -6,11 +6,12 @@
 mod call;
 mod effect;
 mod find;
+mod subject;
 
 use crate::Aws;
-use crate::budget::Kind;
 use crate::cache::{UnitState, key};
 use crate::error::{Class, Failure};
+use crate::fence;
 use crate::lock;
 use crate::region::Region;
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -18,7 +19,9 @@ use effect::Effect;
 use portico_aws::{Operation, Stack};
 use portico_providers::{Change, Leadership, Presence, Progress, ProviderError};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
+use subject::Subject;
 
 /// Pauses between tries of one call, all of them together about 20 s: what takes AWS longer (network interfaces of a load balancer that is gone, for example) is
 /// for the unit's next pass.
@@ -37,7 +40,7 @@ impl Aws {
         &self,
         stack: &Stack,
         changes: Vec<Change<Operation>>,
-        leadership: &dyn Leadership,
+        leadership: &Arc<dyn Leadership>,
         progress: &dyn Progress<Operation>,
     ) -> Result<(), ProviderError> {
         let region = self.in_region(stack.region.as_deref());
@@ -67,7 +70,8 @@ impl Aws {
             lock(&region.units).insert(key.clone(), state.clone());
             progress.end(change, result.as_ref().err());
             let Err(error) = result else { continue };
-            let alone = concerns_one_change(&error) || concerns_certificate(&change.operation);
+            // Whatever becomes of a certificate, listeners that do not need it go on.
+            let alone = concerns_one_change(&error) || Subject::of(&change.operation) == Subject::Certificate;
             if !alone || matches!(error, ProviderError::NotLeader) {
                 return Err(error);
             }
@@ -97,17 +101,14 @@ impl Aws {
         stack: &Stack,
         operation: &Operation,
         state: &mut UnitState,
-        leadership: &dyn Leadership,
+        leadership: &Arc<dyn Leadership>,
     ) -> Result<(), ProviderError> {
         let mut pauses = pauses();
         // Whether an earlier try may have been carried out.
         let mut unclear = false;
         loop {
-            region.calls.admit(kind(operation)).await;
-            if !leadership.is_leader() {
-                return Err(ProviderError::NotLeader);
-            }
-            let failure = match region.call(operation, state).await {
+            region.calls.admit(Subject::of(operation).kind()).await;
+            let failure = match fence::behind(leadership, region.call(operation, state)).await {
                 Ok(effect) => return self.write_through(region, operation, effect, state),
                 Err(call::Stopped::Missing(error)) => return Err(error),
                 Err(call::Stopped::Failed(failure)) => failure,
@@ -164,32 +165,6 @@ fn concerns_one_change(error: &ProviderError) -> bool {
             | ProviderError::Denied { .. }
             | ProviderError::Settings { .. }
     )
-}
-
-/// Whether a change is about one certificate: whatever becomes of it, listeners that do not need it go on.
-fn concerns_certificate(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::ImportCertificate { .. }
-            | Operation::ReimportCertificate { .. }
-            | Operation::TagCertificate { .. }
-            | Operation::DeleteCertificate { .. }
-    )
-}
-
-/// The budget that a call takes from.
-fn kind(operation: &Operation) -> Kind {
-    match operation {
-        Operation::CreateSecurityGroup { .. }
-        | Operation::AuthorizeIngress { .. }
-        | Operation::RevokeIngress { .. }
-        | Operation::AuthorizeBackend { .. }
-        | Operation::RevokeBackend { .. }
-        | Operation::TagSecurityGroup { .. }
-        | Operation::DeleteSecurityGroup { .. } => Kind::Ec2Change,
-        operation if concerns_certificate(operation) => Kind::AcmChange,
-        _ => Kind::ElbChange,
-    }
 }
 
 /// Deletions of what is not there are done. EC2 takes back all rules of a call or none: that one of several is not there says nothing of the others, unless an

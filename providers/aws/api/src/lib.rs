@@ -10,6 +10,7 @@ mod certificates;
 mod convert;
 mod error;
 mod execute;
+mod fence;
 mod inventory;
 mod metrics;
 mod observe;

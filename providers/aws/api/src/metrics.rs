@@ -60,6 +60,7 @@ impl Counters {
             Some(Class::Denied) => "denied",
             Some(Class::Limit) => "limit",
             Some(Class::Invalid) => "invalid",
+            Some(Class::Fenced) => "fenced",
         };
         self.calls.get_or_create(&CallLabels { provider: PROVIDER, operation, result }).inc();
     }

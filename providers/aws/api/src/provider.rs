@@ -10,6 +10,7 @@ use portico_providers::{
     Progress, Provider, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetsReport, UnitId,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// AWS takes some minutes to build a load balancer.
@@ -57,7 +58,7 @@ impl Provider for Aws {
         &self,
         stack: &Stack,
         changes: Vec<Change<Operation>>,
-        leadership: &dyn Leadership,
+        leadership: &Arc<dyn Leadership>,
         progress: &dyn Progress<Operation>,
     ) -> Result<(), ProviderError> {
         self.execute_changes(stack, changes, leadership, progress).await
@@ -90,7 +91,7 @@ impl Provider for Aws {
         Ok(Outcome { state, addresses })
     }
 
-    async fn sync_targets(&self, targets: &ServiceTargets, leadership: &dyn Leadership) -> Result<TargetsReport, ProviderError> {
+    async fn sync_targets(&self, targets: &ServiceTargets, leadership: &Arc<dyn Leadership>) -> Result<TargetsReport, ProviderError> {
         self.sync(targets, leadership).await
     }
 

@@ -1,5 +1,6 @@
 //! Reading AWS: one function per thing that can be asked for, with pages and batches within.
 
+use crate::budget::Kind;
 use crate::convert;
 use crate::error::{Class, Failure};
 use crate::lock;
@@ -19,7 +20,7 @@ const PAGES: usize = 1000;
 impl Region {
     /// Whether a load balancer of this name exists, with its tags; without its attributes and listeners.
     pub async fn load_balancer_head(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
-        let answer = self.read_elb("DescribeLoadBalancers", || self.elb.describe_load_balancers().names(name).send()).await;
+        let answer = self.read(Kind::ElbRead, "DescribeLoadBalancers", || self.elb.describe_load_balancers().names(name).send()).await;
         let Some(found) = present(answer)? else { return Ok(None) };
         let Some(found) = found.load_balancers().first() else { return Ok(None) };
         let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
@@ -37,7 +38,9 @@ impl Region {
 
     async fn load_balancer_attributes(&self, arn: &str) -> Result<BTreeMap<String, String>, Failure> {
         let answer = self
-            .read_elb("DescribeLoadBalancerAttributes", || self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send())
+            .read(Kind::ElbRead, "DescribeLoadBalancerAttributes", || {
+                self.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send()
+            })
             .await?;
         Ok(answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect())
     }
@@ -58,7 +61,7 @@ impl Region {
         let mut marker = None;
         for _ in 0..PAGES {
             let answer = self
-                .read_elb("DescribeListeners", || {
+                .read(Kind::ElbRead, "DescribeListeners", || {
                     self.elb.describe_listeners().load_balancer_arn(load_balancer).set_marker(marker.clone()).send()
                 })
                 .await?;
@@ -98,7 +101,7 @@ impl Region {
         let mut marker = None;
         for _ in 0..PAGES {
             let answer = self
-                .read_elb("DescribeRules", || self.elb.describe_rules().listener_arn(listener).set_marker(marker.clone()).send())
+                .read(Kind::ElbRead, "DescribeRules", || self.elb.describe_rules().listener_arn(listener).set_marker(marker.clone()).send())
                 .await?;
             for found in answer.rules() {
                 let (Some(arn), Some(priority)) = (found.rule_arn(), found.priority().and_then(|priority| priority.parse().ok())) else {
@@ -125,13 +128,17 @@ impl Region {
         for batch in all.chunks(BATCH) {
             // AWS answers a batch only if it knows every name in it.
             match present(
-                self.read_elb("DescribeTargetGroups", || self.elb.describe_target_groups().set_names(Some(batch.to_vec())).send()).await,
+                self.read(Kind::ElbRead, "DescribeTargetGroups", || {
+                    self.elb.describe_target_groups().set_names(Some(batch.to_vec())).send()
+                })
+                .await,
             )? {
                 Some(answer) => found.extend(answer.target_groups().to_vec()),
                 None if batch.len() == 1 => {}
                 None => {
                     for name in batch {
-                        let answer = self.read_elb("DescribeTargetGroups", || self.elb.describe_target_groups().names(name).send()).await;
+                        let answer =
+                            self.read(Kind::ElbRead, "DescribeTargetGroups", || self.elb.describe_target_groups().names(name).send()).await;
                         found.extend(present(answer)?.map(|answer| answer.target_groups().to_vec()).unwrap_or_default());
                     }
                 }
@@ -144,7 +151,7 @@ impl Region {
             let tags = tags.remove(group.target_group_arn().unwrap_or_default()).unwrap_or_default();
             let Some((name, mut group)) = convert::target_group(group, tags) else { continue };
             let answer = self
-                .read_elb("DescribeTargetGroupAttributes", || {
+                .read(Kind::ElbRead, "DescribeTargetGroupAttributes", || {
                     self.elb.describe_target_group_attributes().target_group_arn(&group.arn).send()
                 })
                 .await?;
@@ -159,7 +166,9 @@ impl Region {
     pub async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, TagSet>, Failure> {
         let mut tags = BTreeMap::new();
         for batch in arns.chunks(BATCH) {
-            let answer = self.read_elb("DescribeTags", || self.elb.describe_tags().set_resource_arns(Some(batch.to_vec())).send()).await?;
+            let answer = self
+                .read(Kind::ElbRead, "DescribeTags", || self.elb.describe_tags().set_resource_arns(Some(batch.to_vec())).send())
+                .await?;
             for found in answer.tag_descriptions() {
                 tags.insert(found.resource_arn().unwrap_or_default().to_owned(), convert::read_elb_tags(found.tags()));
             }
@@ -172,8 +181,9 @@ impl Region {
         let mut names = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer =
-                self.read_elb("DescribeLoadBalancers", || self.elb.describe_load_balancers().set_marker(marker.clone()).send()).await?;
+            let answer = self
+                .read(Kind::ElbRead, "DescribeLoadBalancers", || self.elb.describe_load_balancers().set_marker(marker.clone()).send())
+                .await?;
             let found = answer
                 .load_balancers()
                 .iter()
@@ -192,8 +202,9 @@ impl Region {
         let mut names = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer =
-                self.read_elb("DescribeTargetGroups", || self.elb.describe_target_groups().set_marker(marker.clone()).send()).await?;
+            let answer = self
+                .read(Kind::ElbRead, "DescribeTargetGroups", || self.elb.describe_target_groups().set_marker(marker.clone()).send())
+                .await?;
             let found =
                 answer.target_groups().iter().filter_map(|g| Some((g.target_group_name()?.to_owned(), g.target_group_arn()?.to_owned())));
             names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
@@ -211,7 +222,7 @@ impl Region {
         let mut token = None;
         for _ in 0..PAGES {
             let call = || self.ec2.describe_security_groups().set_filters(Some(filters.clone())).set_next_token(token.clone()).send();
-            let answer = self.read_ec2("DescribeSecurityGroups", call).await?;
+            let answer = self.read(Kind::Ec2Read, "DescribeSecurityGroups", call).await?;
             groups.extend(answer.security_groups().to_vec());
             token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
             if token.is_none() {
@@ -231,7 +242,7 @@ impl Region {
         let mut token = None;
         for _ in 0..PAGES {
             let call = || self.ec2.describe_subnets().filters(filter("state", ["available"])).set_next_token(token.clone()).send();
-            let answer = self.read_ec2("DescribeSubnets", call).await?;
+            let answer = self.read(Kind::Ec2Read, "DescribeSubnets", call).await?;
             subnets.extend(answer.subnets().iter().filter_map(convert::subnet));
             token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
             if token.is_none() {
@@ -250,7 +261,7 @@ impl Region {
         if let Some(ranges) = memory.get() {
             return Ok(ranges);
         }
-        let answer = self.read_ec2("DescribeVpcs", || self.ec2.describe_vpcs().vpc_ids(vpc).send()).await?;
+        let answer = self.read(Kind::Ec2Read, "DescribeVpcs", || self.ec2.describe_vpcs().vpc_ids(vpc).send()).await?;
         let mut ranges: Vec<IpNet> = Vec::new();
         for found in answer.vpcs() {
             let ipv4 = found.cidr_block_association_set().iter().filter_map(|range| range.cidr_block());
@@ -273,7 +284,7 @@ impl Region {
         if read.get().is_some() {
             return Ok(());
         }
-        let answer = self.read_elb("DescribeAccountLimits", || self.elb.describe_account_limits().send()).await;
+        let answer = self.read(Kind::ElbRead, "DescribeAccountLimits", || self.elb.describe_account_limits().send()).await;
         match answer {
             Ok(answer) => {
                 let mut limits = Limits::default();
@@ -306,7 +317,8 @@ impl Region {
 
     /// Targets of a target group with their state.
     pub async fn targets(&self, arn: &str) -> Result<Vec<sdk::TargetHealthDescription>, Failure> {
-        let answer = self.read_elb("DescribeTargetHealth", || self.elb.describe_target_health().target_group_arn(arn).send()).await?;
+        let answer =
+            self.read(Kind::ElbRead, "DescribeTargetHealth", || self.elb.describe_target_health().target_group_arn(arn).send()).await?;
         Ok(answer.target_health_descriptions().to_vec())
     }
 }

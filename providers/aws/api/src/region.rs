@@ -2,6 +2,7 @@
 
 use crate::cache::{Fresh, UnitKey, UnitState};
 use crate::calls::Calls;
+use crate::fence::Fence;
 use crate::inventory::Inventory;
 use crate::metrics::Counters;
 use aws_config::timeout::TimeoutConfig;
@@ -61,9 +62,9 @@ impl Region {
         let here = config.to_builder().region(RegionName::new(name.to_owned())).timeout_config(timeouts);
         let here = here.retry_config(RetryConfig::disabled()).build();
         Self {
-            elb: elb::Client::new(&here),
-            ec2: ec2::Client::new(&here),
-            acm: acm::Client::new(&here),
+            elb: elb::Client::from_conf(elb::config::Builder::from(&here).interceptor(Fence).build()),
+            ec2: ec2::Client::from_conf(ec2::config::Builder::from(&here).interceptor(Fence).build()),
+            acm: acm::Client::from_conf(acm::config::Builder::from(&here).interceptor(Fence).build()),
             secrets,
             calls: Calls::new(counters),
             name: name.to_owned(),

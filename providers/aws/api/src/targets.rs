@@ -4,6 +4,7 @@
 
 use crate::budget::Kind;
 use crate::error::{Class, Failure};
+use crate::fence;
 use crate::region::Region;
 use crate::{Aws, lock};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
@@ -138,7 +139,7 @@ impl TargetSet {
 }
 
 impl Aws {
-    pub(crate) async fn sync(&self, targets: &ServiceTargets, leadership: &dyn Leadership) -> Result<TargetsReport, ProviderError> {
+    pub(crate) async fn sync(&self, targets: &ServiceTargets, leadership: &Arc<dyn Leadership>) -> Result<TargetsReport, ProviderError> {
         let name = &targets.binding.sink;
         let set = self.shared.target_sets.get(name)?;
         let region = self.in_region(Some(&set.region));
@@ -178,14 +179,14 @@ impl Aws {
         report.rejected.sort();
         match result {
             Ok(()) => Ok(report),
-            Err(error) => {
+            Err(failure) => {
                 // What the failed call left behind is read before the next one.
                 *memory = None;
-                if matches!(&error, Repeated::Failed(failure) if failure.class() == Class::NotFound) {
+                if failure.class() == Class::NotFound {
                     self.shared.target_sets.forget(name);
                     return Err(ProviderError::NotReady { message: format!("target group {name} is gone") });
                 }
-                Err(error.into())
+                Err(failure.into())
             }
         }
     }
@@ -237,13 +238,13 @@ struct TargetCalls<'a> {
     region: &'a Region,
     set: &'a TargetSet,
     ranges: &'a [IpNet],
-    leadership: &'a dyn Leadership,
+    leadership: &'a Arc<dyn Leadership>,
 }
 
 impl TargetCalls<'_> {
     /// Registers targets, batch by batch. AWS takes all of a batch or none: where it refuses one, the addresses that its words name are left out, or else the batch is
     /// halved, until only those are left out that AWS does not take.
-    async fn register(&self, targets: Vec<Target>, content: &mut Content, report: &mut TargetsReport) -> Result<usize, Repeated> {
+    async fn register(&self, targets: Vec<Target>, content: &mut Content, report: &mut TargetsReport) -> Result<usize, Failure> {
         let mut batches: Vec<Vec<Target>> = targets.chunks(BATCH).rev().map(<[Target]>::to_vec).collect();
         let mut registered = 0;
         while let Some(batch) = batches.pop() {
@@ -253,8 +254,8 @@ impl TargetCalls<'_> {
                     content.registered.extend(batch);
                     continue;
                 }
-                Err(Repeated::Failed(failure)) if matches!(failure.class(), Class::Invalid | Class::Limit) => failure,
-                Err(error) => return Err(error),
+                Err(failure) if matches!(failure.class(), Class::Invalid | Class::Limit) => failure,
+                Err(failure) => return Err(failure),
             };
             let (named, rest): (Vec<_>, Vec<_>) = batch.iter().copied().partition(|target| names(&failure.message, target));
             if named.is_empty() && batch.len() > 1 {
@@ -280,23 +281,22 @@ impl TargetCalls<'_> {
     }
 
     async fn once(&self, call: Call, batch: &[Target]) -> Result<(), Failure> {
-        let calls = &self.region.calls;
-        let arn = &self.set.arn;
+        let (region, arn) = (self.region, &self.set.arn);
         let targets = Some(batch.iter().map(|target| description(target, self.ranges)).collect());
         match call {
             Call::Register => {
-                let call = self.region.elb.register_targets().target_group_arn(arn).set_targets(targets);
-                calls.once(Kind::ElbTargets, "RegisterTargets", call.send()).await.map(drop)
+                let call = region.elb.register_targets().target_group_arn(arn).set_targets(targets);
+                region.change(Kind::ElbTargets, "RegisterTargets", call.send()).await.map(drop)
             }
             Call::Deregister => {
-                let call = self.region.elb.deregister_targets().target_group_arn(arn).set_targets(targets);
-                calls.once(Kind::ElbTargets, "DeregisterTargets", call.send()).await.map(drop)
+                let call = region.elb.deregister_targets().target_group_arn(arn).set_targets(targets);
+                region.change(Kind::ElbTargets, "DeregisterTargets", call.send()).await.map(drop)
             }
         }
     }
 
     /// Registration and deregistration may be repeated as they are: what is registered stays registered.
-    async fn repeat(&self, call: Call, batch: &[Target]) -> Result<(), Repeated> {
+    async fn repeat(&self, call: Call, batch: &[Target]) -> Result<(), Failure> {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(4))
@@ -305,17 +305,14 @@ impl TargetCalls<'_> {
             .build();
         loop {
             self.region.calls.admit(Kind::ElbTargets).await;
-            if !self.leadership.is_leader() {
-                return Err(Repeated::NotLeader);
-            }
-            let failure = match self.once(call, batch).await {
+            let failure = match fence::behind(self.leadership, self.once(call, batch)).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
             let again = matches!(failure.class(), Class::Throttled | Class::Unclear | Class::Soon);
             match pauses.next().filter(|_| again) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(Repeated::Failed(failure)),
+                None => return Err(failure),
             }
         }
     }
@@ -339,20 +336,6 @@ fn names(message: &str, (address, _): &Target) -> bool {
 fn is_draining(failure: &Failure) -> bool {
     let message = failure.message.to_ascii_lowercase();
     message.contains("deregist") || message.contains("draining")
-}
-
-enum Repeated {
-    NotLeader,
-    Failed(Failure),
-}
-
-impl From<Repeated> for ProviderError {
-    fn from(error: Repeated) -> Self {
-        match error {
-            Repeated::NotLeader => Self::NotLeader,
-            Repeated::Failed(failure) => failure.into(),
-        }
-    }
 }
 
 /// A target's state; nothing for one that is no IP target.

@@ -1,0 +1,27 @@
+//! Calls about certificates.
+
+use super::super::effect::Effect;
+use super::{Stopped, misplaced, no_answer};
+use crate::region::Region;
+use portico_aws::Operation;
+use portico_providers::TagSet;
+
+impl Region {
+    pub(super) async fn call_certificate(&self, operation: &Operation) -> Result<Effect, Stopped> {
+        match operation {
+            Operation::ImportCertificate { secret, sha256, tags, .. } => {
+                let material = self.key_material(secret, sha256).await.map_err(Stopped::Missing)?;
+                let arn = self.import(&material, None, tags).await?.ok_or_else(|| no_answer(operation.call()))?;
+                return Ok(Effect::Certificate(arn, tags.clone()));
+            }
+            Operation::ReimportCertificate { arn, secret, sha256 } => {
+                let material = self.key_material(secret, sha256).await.map_err(Stopped::Missing)?;
+                self.import(&material, Some(arn), &TagSet::new()).await?;
+            }
+            Operation::TagCertificate { arn, tags } => self.tag_certificate(arn, tags).await?,
+            Operation::DeleteCertificate { arn } => self.delete_certificate(arn).await?,
+            _ => return Err(misplaced(operation)),
+        }
+        Ok(Effect::Done)
+    }
+}
