@@ -60,6 +60,26 @@ fn is_due(state: &State) -> bool {
     size < 100 || state.revision.is_multiple_of(size as u64)
 }
 
+/// A call between its arrival and its end, which is also that of a caller who hangs up.
+struct InFlight<'a> {
+    log: &'a Mutex<CallLog>,
+    service: Service,
+    operation: &'a str,
+}
+
+impl<'a> InFlight<'a> {
+    fn begin(log: &'a Mutex<CallLog>, service: Service, operation: &'a str) -> Self {
+        lock(log).begin(service.signing_name(), operation);
+        Self { log, service, operation }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        lock(self.log).end(self.service.signing_name(), self.operation);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock was held is a defect, but must not take the whole cloud down: operations check before they change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,6 +107,7 @@ impl Control {
 
     /// Carries a call out: faults first, then the operation under the lock, then the data plane is brought in step.
     pub async fn call(&self, service: Service, name: &str, input: Input) -> Outcome {
+        let in_flight = InFlight::begin(&self.log, service, name);
         let request_id = self.request_id();
         let parameters = log::parameters(&input);
         let found = service.operation(name);
@@ -126,6 +147,7 @@ impl Control {
             message,
             request_id: request_id.clone(),
         });
+        drop(in_flight);
         Outcome { answer, request_id, loss }
     }
 

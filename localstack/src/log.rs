@@ -73,6 +73,8 @@ pub struct Counts {
     pub operations: BTreeMap<String, u64>,
     /// Those of them that got an error or lost their response, by `service.operation`.
     pub errors: BTreeMap<String, u64>,
+    /// Calls that have arrived and are not carried out yet, by `service.operation`; the figures above do not count them yet.
+    pub in_flight: BTreeMap<String, u64>,
 }
 
 /// Counts and the last calls.
@@ -88,6 +90,20 @@ impl CallLog {
     /// An empty log that keeps so many calls.
     pub fn new(capacity: usize) -> Self {
         Self { counts: Counts::default(), calls: VecDeque::new(), capacity, next: 1 }
+    }
+
+    /// A call has arrived.
+    pub fn begin(&mut self, service: &str, operation: &str) {
+        *self.counts.in_flight.entry(format!("{service}.{operation}")).or_default() += 1;
+    }
+
+    /// A call that had arrived is carried out, or its caller has gone.
+    pub fn end(&mut self, service: &str, operation: &str) {
+        let name = format!("{service}.{operation}");
+        let left = self.counts.in_flight.remove(&name).unwrap_or_default().saturating_sub(1);
+        if left > 0 {
+            self.counts.in_flight.insert(name, left);
+        }
     }
 
     /// Adds a call.
@@ -120,9 +136,9 @@ impl CallLog {
         self.calls.iter().skip(self.calls.len().saturating_sub(count))
     }
 
-    /// Forgets everything; numbers go on.
+    /// Forgets everything but the calls in flight; numbers go on.
     pub fn reset(&mut self) {
-        self.counts = Counts::default();
+        self.counts = Counts { in_flight: std::mem::take(&mut self.counts.in_flight), ..Counts::default() };
         self.calls.clear();
     }
 }

@@ -1,5 +1,7 @@
 //! The endpoint over real sockets: clouds start, answer, lose responses and stop.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +14,11 @@ async fn cloud() -> Cloud {
 
 /// Sends one request on a connection of its own; answers with all that came back.
 async fn send(cloud: &Cloud, head: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(cloud.address()).await.unwrap();
+    send_to(cloud.address(), head, body).await
+}
+
+async fn send_to(address: SocketAddr, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("{head} HTTP/1.1\r\nhost: cloud\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     let signature = "authorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/elasticloadbalancing/aws4_request\r\n";
     stream.write_all(format!("{request}{signature}\r\n{body}").as_bytes()).await.unwrap();
@@ -45,6 +51,37 @@ async fn a_lost_response_is_an_empty_answer_to_a_call_that_counted() {
     assert_eq!(send(&cloud, "POST /", "Action=DescribeAccountLimits").await, "");
     assert!(send(&cloud, "POST /", "Action=DescribeAccountLimits").await.starts_with("HTTP/1.1 200"));
     assert_eq!(calls(&cloud).await["total"], json!(2));
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_is_in_flight_until_it_is_carried_out_or_its_caller_has_gone() {
+    let cloud = cloud().await;
+    let delay = r#"[{"operation":"DescribeAccountLimits","kind":{"delay":{"ms":3600000}}}]"#;
+    assert!(send(&cloud, "POST /_cloud/faults", delay).await.starts_with("HTTP/1.1 200"));
+    let call = "Action=DescribeAccountLimits";
+    let waiting = tokio::spawn({
+        let address = cloud.address();
+        async move { send_to(address, "POST /", call).await }
+    });
+    let in_flight = async |wanted: Value| {
+        for _ in 0..1000 {
+            if calls(&cloud).await["in_flight"] == wanted {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("in flight are {}", calls(&cloud).await["in_flight"]);
+    };
+    in_flight(json!({"elasticloadbalancing.DescribeAccountLimits": 1})).await;
+    assert!(send(&cloud, "POST /_cloud/reset", "calls").await.starts_with("HTTP/1.1 200"));
+    in_flight(json!({"elasticloadbalancing.DescribeAccountLimits": 1})).await;
+    assert_eq!(calls(&cloud).await["total"], json!(0));
+    waiting.abort();
+    in_flight(json!({})).await;
+    assert!(send(&cloud, "DELETE /_cloud/faults", "").await.starts_with("HTTP/1.1 200"));
+    assert!(send(&cloud, "POST /", call).await.starts_with("HTTP/1.1 200"));
+    in_flight(json!({})).await;
     cloud.shutdown().await;
 }
 
