@@ -13,11 +13,12 @@ use crate::cluster::ClusterError;
 use crate::gate;
 use crate::keeper::SharedWorld;
 use crate::metrics::{Metrics, ResultLabel};
+use crate::news::News;
 use crate::objects::Objects;
 use crate::queue::Finish;
 use crate::status::StatusWriter;
 use crate::targets::Targets;
-use crate::witness::{News, Telling, Witness};
+use crate::witness::{Telling, Witness};
 
 /// Makes passes. Passes over different units may run at the same time, passes over one may not: the queue sees to that.
 pub struct Engine<P> {

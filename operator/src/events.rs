@@ -15,7 +15,8 @@ use portico_providers::{Action, ListenerParent, LoadBalancerState, ProviderError
 use serde_json::Value;
 
 use crate::keeper::SharedWorld;
-use crate::witness::{LogWitness, News, Step, Witness};
+use crate::news::News;
+use crate::witness::{LogWitness, Step, Witness};
 pub use recorder::{Note, Recorder, Severity};
 
 /// How long a failure that passes by itself (throttling, a server error) may last before anyone is told.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::clock::rfc3339;
 use crate::cluster::key_of;
 use crate::watch::{Seen, Sighting};
 
@@ -139,7 +140,7 @@ impl Keeper {
 
     /// Takes sightings in without a task: for commands that read files and end.
     pub fn take(&mut self, sightings: impl IntoIterator<Item = Sighting>) -> Impact {
-        let now = Event::Now(crate::status::rfc3339(jiff::Timestamp::now()));
+        let now = Event::Now(rfc3339(jiff::Timestamp::now()));
         let events =
             sightings.into_iter().flat_map(|sighting| self.stores.entry(sighting.kind).or_default().take(sighting.kind, sighting.seen));
         let events: Vec<Event> = std::iter::once(now).chain(events).collect();

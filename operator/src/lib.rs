@@ -9,6 +9,7 @@
 #[cfg(feature = "count-allocations")]
 pub mod allocations;
 pub mod cli;
+pub mod clock;
 #[cfg(feature = "embedded-cloud")]
 pub mod cloud;
 pub mod cluster;
@@ -25,6 +26,7 @@ pub mod lease;
 pub mod log;
 pub mod manifests;
 pub mod metrics;
+pub mod news;
 pub mod objects;
 pub mod operator;
 pub mod output;

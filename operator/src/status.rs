@@ -19,6 +19,7 @@ use portico_translate::status::{self, Desired};
 use serde_json::Value;
 use tracing::{debug, info, warn};
 
+use crate::clock::rfc3339;
 use crate::cluster::ClusterError;
 use crate::metrics::{Metrics, WriteLabels};
 use crate::objects::{Objects, Write};
@@ -164,11 +165,6 @@ fn merged(object: &Value, said: &Said, now: jiff::Timestamp) -> Option<Value> {
         }
     }
     if changed { object.get("status").cloned() } else { None }
-}
-
-/// As Kubernetes writes times: UTC, in whole seconds.
-pub(crate) fn rfc3339(time: jiff::Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Who is told of what passes do: the log for `run`, the terminal for `demo`.
 
-use portico_providers::{Action, Change, Outcome, Progress, ProviderError, Refusal, UnitId};
+use portico_providers::{Action, Change, Progress, ProviderError, UnitId};
 use tracing::{info, warn};
 
 use crate::metrics::{ChangeLabels, Metrics};
+use crate::news::News;
 
 /// One change, as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,28 +28,6 @@ pub trait Witness: Send + Sync + 'static {
 
     /// A pass has news of a unit. The log has it already.
     fn told(&self, _unit: &UnitId, _news: &News<'_>) {}
-}
-
-/// What a pass has to tell.
-#[derive(Clone, Copy, Debug)]
-pub enum News<'a> {
-    /// What the backend cannot serve, from each compile: most of it is known.
-    Refused(&'a [Refusal]),
-    /// The sweep found the load balancer changed from outside; the pass puts it right.
-    Drifted,
-    /// The pass ended well.
-    Passed(&'a Outcome),
-    /// The pass failed.
-    Failed {
-        /// Why, in words.
-        error: &'a str,
-        /// The class of the error.
-        class: &'static str,
-        /// Whether it comes back by itself.
-        again: bool,
-    },
-    /// Everything of the unit is gone.
-    Removed,
 }
 
 /// Tells the log.

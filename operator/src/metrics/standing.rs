@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::witness::News;
+use crate::news::News;
 
 /// One label: where a load balancer stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -122,6 +122,18 @@ spec:
     )
 }
 
+/// A route of two Gateways.
+fn admin(next_port: u16) -> String {
+    let rules = format!(
+        "  hostnames: [admin.inner.example.com]
+  rules:
+    - matches: [{{path: {{type: Exact, value: /metrics}}}}]
+      backendRefs: [{{name: api, port: 80}}]
+    - backendRefs: [{{name: next, port: {next_port}}}]"
+    );
+    route("admin", "{name: edge}, {name: inner}", &rules)
+}
+
 /// Two Gateways, three listeners, three routes, four Services: matches of all sorts, weights, a rewrite, a redirect, a route of two Gateways, a missing
 /// backend.
 pub fn created() -> String {
@@ -163,15 +175,7 @@ spec:
       backendRefs: [{name: api, port: 80}]
     - backendRefs: [{name: web, port: 80}]",
         ),
-        route(
-            "admin",
-            "{name: edge}, {name: inner}",
-            "  hostnames: [admin.inner.example.com]
-  rules:
-    - matches: [{path: {type: Exact, value: /metrics}}]
-      backendRefs: [{name: api, port: 80}]
-    - backendRefs: [{name: next, port: 80}]",
-        ),
+        admin(80),
         route("broken", "{name: inner, sectionName: admin}", "  rules: [{backendRefs: [{name: gone, port: 80}]}]"),
     ]
     .concat()
@@ -205,15 +209,7 @@ pub fn updated() -> String {
       backendRefs: [{name: api, port: 80}]
     - backendRefs: [{name: api, port: 80}]",
         ),
-        route(
-            "admin",
-            "{name: edge}, {name: inner}",
-            "  hostnames: [admin.inner.example.com]
-  rules:
-    - matches: [{path: {type: Exact, value: /metrics}}]
-      backendRefs: [{name: api, port: 80}]
-    - backendRefs: [{name: next, port: 81}]",
-        ),
+        admin(81),
     ]
     .concat()
 }
