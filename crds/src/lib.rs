@@ -6,6 +6,7 @@
 //! * [`v1alpha1`]: our own kinds, and [`crd_yaml`] prints their definitions.
 //! * [`manifest`] and [`defaulting`]: manifests that never saw an API server.
 //! * [`condition`]: the vocabulary of statuses.
+//! * [`tls_option`]: keys of a listener's `tls.options`.
 //!
 //! The crate is pure: no client, no async runtime, no clock.
 
@@ -18,6 +19,7 @@ pub mod kubernetes;
 pub mod manifest;
 mod name;
 pub mod normal;
+pub mod tls_option;
 pub mod v1alpha1;
 
 pub use decode::{CutIndexes, CutScope, Decoded, Defect, decode};

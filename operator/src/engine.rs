@@ -183,7 +183,7 @@ impl<P: Provider> Engine<P> {
             return Ok(Passed::Nothing);
         };
         let mut report = translation.report;
-        if let Err(error) = self.provider.prepare(&plan).await {
+        if let Err(error) = self.provider.prepare(&plan, doubt == Some(Doubt::Swept)).await {
             report.fail(&error);
             self.say(unit, &report);
             return Err(error.into());

@@ -161,7 +161,7 @@ async fn compare(
         (None, _) => None,
         (Some(plan), None) => Some(portico_aws::compile(cluster, plan)),
         (Some(plan), Some(cloud)) => {
-            cloud.prepare(plan).await?;
+            cloud.prepare(plan, true).await?;
             Some(cloud.compile(cluster, plan))
         }
     };

@@ -89,7 +89,10 @@ fn calls() -> BTreeSet<String> {
                 "import",
             ];
             if rest[method.len()..].starts_with("()") && verbs.contains(&verb) && method.contains('_') {
-                let name: String = method.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+                let name: String = method
+                    .split('_')
+                    .map(|word| if word == "ssl" { word.to_uppercase() } else { word[..1].to_uppercase() + &word[1..] })
+                    .collect();
                 calls.insert(format!("{service}:{name}"));
             }
         }

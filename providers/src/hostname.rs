@@ -61,6 +61,14 @@ impl Hostname {
         }
     }
 
+    /// Whether clients take a certificate with this DNS name for the hostname: a wildcard in a certificate stands for one label (RFC 9525). A wildcard
+    /// hostname needs the same name.
+    pub fn is_named_by(&self, name: &str) -> bool {
+        let parent = |text: &str| text.split_once('.').map(|(_, parent)| parent.to_owned());
+        name.eq_ignore_ascii_case(&self.0)
+            || (!self.is_wildcard() && name.strip_prefix("*.").is_some_and(|rest| parent(&self.0) == Some(rest.to_ascii_lowercase())))
+    }
+
     /// The names that both stand for: the narrower of the two, where one covers the other.
     pub fn intersect(&self, other: &Hostname) -> Option<Hostname> {
         if self.covers(other) {
@@ -127,6 +135,21 @@ mod tests {
             ("*.com", "*.example.com", true),
         ] {
             assert_eq!(host(wide).covers(&host(narrow)), covers, "{wide} covers {narrow}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_of_a_certificate_stands_for_one_label() {
+        for (hostname, name, fits) in [
+            ("a.example.com", "A.example.com", true),
+            ("a.example.com", "*.example.com", true),
+            ("a.b.example.com", "*.example.com", false),
+            ("example.com", "*.example.com", false),
+            ("*.example.com", "*.example.com", true),
+            ("*.example.com", "a.example.com", false),
+            ("*.example.com", "*.com", false),
+        ] {
+            assert_eq!(host(hostname).is_named_by(name), fits, "{hostname} by {name}");
         }
     }
 

@@ -225,7 +225,7 @@ impl Ingress {
 pub struct ListenerTls {
     /// Ended here or passed through.
     pub mode: TlsMode,
-    /// `certificateRefs` that resolved, in the order written.
+    /// `certificateRefs` that resolved, in the order written, then those that `options` ask for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
     /// `tls.options`: provider-specific settings.

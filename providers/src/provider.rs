@@ -25,9 +25,10 @@ pub trait Provider: Send + Sync + 'static {
     /// Features that may be claimed in `GatewayClass.status.supportedFeatures`, sorted by name.
     fn supported_features(&self) -> Vec<Feature>;
 
-    /// Reads what compile depends on besides the plan (the account's limits), unless it is remembered. To be called before compile by everyone who may call the cloud;
+    /// Reads what compile depends on besides the plan (the account's limits, certificates that the cloud holds), unless it is remembered; with `fresh`, what others may
+    /// have changed is looked at again. To be called before compile by everyone who may call the cloud;
     /// without it compile takes the cloud's documented defaults.
-    async fn prepare(&self, _plan: &Plan) -> Result<(), ProviderError> {
+    async fn prepare(&self, _plan: &Plan, _fresh: bool) -> Result<(), ProviderError> {
         Ok(())
     }
 
@@ -66,7 +67,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Health of a target set as the cloud sees it: one read.
     async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError>;
 
-    /// All units of this cluster that own something in the cloud: one bulk listing, at start and in the sweep.
+    /// All units of this cluster that own something in the cloud: one bulk listing, at start and in each round of the sweep. What is remembered of things that others make
+    /// is forgotten.
     async fn owned_units(&self, cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError>;
 }
 

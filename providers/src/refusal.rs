@@ -80,6 +80,8 @@ pub enum Residue {
     FallsThrough,
     /// There is no traffic: nothing listens, or the field shapes no requests.
     NoTraffic,
+    /// It is served as if the field were not there.
+    Served,
 }
 
 impl Refusal {
@@ -103,7 +105,7 @@ impl fmt::Display for Why<'_> {
         match self.0.residue {
             Residue::Answer500 => f.write_str("; its requests are answered 500")?,
             Residue::FallsThrough => f.write_str("; its requests FALL THROUGH to the next rule that matches")?,
-            Residue::NoTraffic => {}
+            Residue::NoTraffic | Residue::Served => {}
         }
         if !self.0.remedy.is_empty() {
             write!(f, ". {}", self.0.remedy)?;

@@ -51,6 +51,9 @@ pub struct AwsProfile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tags")]
     pub tags: Option<BTreeMap<String, String>>,
+    /// TLS of HTTPS listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Attributes of the load balancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<LoadBalancerAttributes>,
@@ -156,6 +159,16 @@ pub struct BackendSecurityGroups {
     /// Whether Portico keeps the rules in these groups that let the load balancer in. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage_rules: Option<bool>,
+}
+
+/// TLS of HTTPS listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// AWS's security policy (TLS versions and ciphers) for ports whose listeners name none under `portico.dev/ssl-policy` of their `tls.options`. Default: ELBSecurityPolicy-TLS13-1-2-2021-06.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100), regex(pattern = r"^ELBSecurityPolicy-[A-Za-z0-9-]+$"))]
+    pub ssl_policy: Option<String>,
 }
 
 /// Attributes of a load balancer.

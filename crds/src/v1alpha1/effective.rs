@@ -55,6 +55,9 @@ pub struct AwsSettings {
     /// Tags for everything that is made, besides Portico's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Security policy of HTTPS listeners that name none; absent is the provider's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssl_policy: Option<String>,
     /// Attributes of the load balancer.
     pub attributes: LoadBalancerSettings,
     /// Defaults for target groups.
@@ -217,6 +220,7 @@ impl Default for AwsSettings {
             backend_security_groups: BackendSecurityGroupSource::default(),
             manage_backend_rules: true,
             tags: BTreeMap::new(),
+            ssl_policy: None,
             attributes: LoadBalancerSettings::default(),
             target_group: TargetGroupSettings::default(),
         }
@@ -266,7 +270,7 @@ pub fn merge(class: &LoadBalancerProfileSpec, gateway: Option<&LoadBalancerProfi
         let field = serde_json::from_value::<OverridableField>(Value::String(name.clone())).ok();
         let mut candidate = merged.get(&name).cloned();
         match field {
-            Some(OverridableField::Tags | OverridableField::Attributes | OverridableField::TargetGroup) => {
+            Some(OverridableField::Tags | OverridableField::Tls | OverridableField::Attributes | OverridableField::TargetGroup) => {
                 overlay(candidate.get_or_insert(Value::Null), value);
             }
             _ => candidate = Some(value),
@@ -327,6 +331,7 @@ fn settle(profile: &AwsProfile) -> Result<AwsSettings, String> {
         manage_backend_rules: backend.manage_rules.unwrap_or(default.manage_backend_rules),
         backend_security_groups: backend_security_groups(backend)?,
         tags: profile.tags.clone().unwrap_or_default(),
+        ssl_policy: profile.tls.as_ref().and_then(|tls| tls.ssl_policy.clone()),
         attributes: LoadBalancerSettings {
             idle_timeout_seconds: attributes.idle_timeout_seconds.unwrap_or(default.attributes.idle_timeout_seconds),
             client_keep_alive_seconds: attributes.client_keep_alive_seconds.unwrap_or(default.attributes.client_keep_alive_seconds),

@@ -70,6 +70,8 @@ pub enum OverridableField {
     BackendSecurityGroups,
     /// `tags`: a Gateway may add and replace.
     Tags,
+    /// `tls`, field by field.
+    Tls,
     /// `attributes`, field by field.
     Attributes,
     /// `targetGroup`, field by field.

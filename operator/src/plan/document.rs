@@ -166,6 +166,8 @@ pub enum Traffic {
     FallsThrough,
     /// There are none.
     None,
+    /// They are served as if the field were not there.
+    Served,
 }
 
 /// A condition that is not good.
@@ -288,6 +290,7 @@ impl RefusalDocument {
             Residue::Answer500 => Traffic::Answer500,
             Residue::FallsThrough => Traffic::FallsThrough,
             Residue::NoTraffic => Traffic::None,
+            Residue::Served => Traffic::Served,
         };
         Self {
             subject,

@@ -12,8 +12,10 @@ mod redirect;
 mod rule;
 mod security_group;
 mod target_group;
+mod tls_option;
 mod transform;
 
+use crate::account::Account;
 use crate::name;
 use crate::observed::Limits;
 use crate::stack::{Certificate, IpAddressType, Listener, Scheme, Stack, TargetGroup};
@@ -21,21 +23,22 @@ use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
 use portico_providers::{Binding, ClusterId, Compiled, Plan, Refusal, ResourceId, TagSet, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The stack that serves a plan in an account with AWS's default limits: what can be said without looking.
+/// The stack that serves a plan in an account that nobody looked at: it has AWS's default limits, and any certificate that is asked for.
 pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
-    compile_within(cluster, plan, &Limits::default())
+    compile_within(cluster, plan, &Account::default())
 }
 
-/// The stack that serves a plan, what an ALB cannot serve of it, and which endpoints fill its target groups. `limits` are those of the account. Pure and total: equal
-/// arguments give equal stacks.
-pub fn compile_within(cluster: &ClusterId, plan: &Plan, limits: &Limits) -> Compiled<Stack> {
+/// The stack that serves a plan, what an ALB cannot serve of it, and which endpoints fill its target groups. Pure and total: equal arguments give equal
+/// stacks.
+pub fn compile_within(cluster: &ClusterId, plan: &Plan, account: &Account) -> Compiled<Stack> {
     let EffectiveProfile::Aws(settings) = &plan.profile;
     let scheme = Scheme::from(settings.scheme);
     let mut compiler = Compiler {
         cluster,
         plan,
         settings,
-        limits,
+        limits: &account.limits,
+        account,
         load_balancer: name::load_balancer(cluster, &plan.unit, scheme),
         ip_address_type: settings.ip_address_type.into(),
         tags: TagSet::new(),
@@ -84,6 +87,7 @@ struct Compiler<'a> {
     plan: &'a Plan,
     settings: &'a AwsSettings,
     limits: &'a Limits,
+    account: &'a Account,
     /// Name of the load balancer.
     load_balancer: String,
     ip_address_type: IpAddressType,

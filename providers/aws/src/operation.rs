@@ -371,9 +371,9 @@ impl fmt::Display for Operation {
             }
             Self::TagLoadBalancer { load_balancer, tags } => write!(f, "tag load balancer {load_balancer} with {}", pairs(tags)),
             Self::DeleteLoadBalancer { load_balancer } => write!(f, "delete load balancer {load_balancer} with its listeners and rules"),
-            Self::CreateListener { port, protocol, .. } => write!(f, "listen on port {port} ({protocol})"),
-            Self::ModifyListener { port, protocol, default_action, .. } => {
-                write!(f, "make the listener on port {port} speak {protocol}, otherwise {default_action}")
+            Self::CreateListener { port, protocol, tls, .. } => write!(f, "listen on port {port} ({protocol}){}", secured(tls.as_ref())),
+            Self::ModifyListener { port, protocol, default_action, tls, .. } => {
+                write!(f, "make the listener on port {port} speak {protocol}{}, otherwise {default_action}", secured(tls.as_ref()))
             }
             Self::AddListenerCertificate { port, certificate, .. } => write!(f, "on port {port}, serve {}", named(certificate)),
             Self::RemoveListenerCertificate { port, arn, .. } => write!(f, "on port {port}, no longer serve certificate {}", short(arn)),
@@ -402,7 +402,12 @@ fn named(certificate: &CertificateId) -> String {
     match certificate {
         CertificateId::Imported(id) => id.to_string(),
         CertificateId::Arn(arn) => format!("certificate {}", short(arn)),
+        CertificateId::Discovered(hostname) => format!("the certificate that ACM has for {hostname}"),
     }
+}
+
+fn secured(tls: Option<&ListenerTls>) -> String {
+    tls.map(|tls| format!(" with {} and {}", named(&tls.default_certificate), tls.policy)).unwrap_or_default()
 }
 
 fn pairs(pairs: &BTreeMap<String, String>) -> String {

@@ -16,7 +16,7 @@ fn plans_compile_to_their_goldens() {
     for input in inputs {
         let yaml = std::fs::read_to_string(&input).unwrap();
         let plan = plans::plan(&yaml);
-        let compiled = portico_aws::compile_within(&plans::cluster(), &plan, &plans::limits(&yaml));
+        let compiled = portico_aws::compile_within(&plans::cluster(), &plan, &plans::account(&yaml));
         let again: Stack = serde_json::from_value(serde_json::to_value(&compiled.stack).unwrap()).unwrap();
         assert_eq!(again, compiled.stack, "{}: the stack does not survive serialisation", input.display());
         let text = serde_saphyr::to_string(&shown(compiled, yaml.starts_with("# Whole"))).unwrap();

@@ -1,10 +1,12 @@
 //! Plans for tests: goldens write only what they are about.
 
+use portico_aws::Account;
 use portico_aws::observed::Limits;
 use portico_crds::NamespacedName;
 use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
 use portico_providers::{ClusterId, Plan, UnitId};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// The cluster of all tests.
 pub fn cluster() -> ClusterId {
@@ -22,6 +24,7 @@ pub fn plan(yaml: &str) -> Plan {
     let mut value: Value = serde_saphyr::from_str(yaml).unwrap();
     let plan = value.as_object_mut().unwrap();
     plan.remove("limits");
+    plan.remove("certificates");
     default(plan, "unit", serde_json::to_value(unit()).unwrap());
     default(plan, "gateways", json!([{ "key": "infra/web" }]));
     let mut settings = serde_json::to_value(AwsSettings::default()).unwrap();
@@ -52,14 +55,15 @@ pub fn plan(yaml: &str) -> Plan {
     serde_json::from_value(value).unwrap()
 }
 
-/// The account's limits that a golden writes: those of AWS but for what stands under `limits`.
-pub fn limits(yaml: &str) -> Limits {
+/// The account that a golden writes: limits are those of AWS but for what stands under `limits`, ACM holds what stands under `certificates`.
+pub fn account(yaml: &str) -> Account {
     let value: Value = serde_saphyr::from_str(yaml).unwrap();
     let mut limits = serde_json::to_value(Limits::default()).unwrap();
     if let Some(raised) = value.get("limits") {
         overlay(&mut limits, raised.clone());
     }
-    serde_json::from_value(limits).unwrap()
+    let certificates = value.get("certificates").map(|held| serde_json::from_value(held.clone()).unwrap());
+    Account { limits: serde_json::from_value(limits).unwrap(), certificates: certificates.map(Arc::new), ..Account::default() }
 }
 
 fn fill_rule(rule: &mut Map<String, Value>, rank: usize) {

@@ -8,7 +8,7 @@ use portico_providers::{Compiled, Refusal, Residue, Subject};
 
 fn within(rules: u32, groups: u32, yaml: &str) -> Compiled<Stack> {
     let limits = Limits { rules_per_load_balancer: rules, target_groups_per_load_balancer: groups, ..Limits::default() };
-    compile_within(&cluster(), &plan(yaml), &limits)
+    compile_within(&cluster(), &plan(yaml), &limits.into())
 }
 
 /// Routes `a`, `b`, … with a path and a Service of their own, and the years in which they were made.

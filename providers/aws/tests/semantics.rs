@@ -157,7 +157,7 @@ proptest! {
     fn the_stack_answers_as_the_plan_says(yaml in listeners(), requests in prop::collection::vec(request(), 40), room in prop_oneof![4 => Just(100_u32), 1 => 0..12_u32]) {
         let plan = plan(&yaml.to_string());
         let limits = Limits { rules_per_load_balancer: room, ..Limits::default() };
-        let compiled = compile_within(&cluster(), &plan, &limits);
+        let compiled = compile_within(&cluster(), &plan, &limits.into());
         prop_assert!(compiled.stack.rule_count() <= room as usize);
         // Without the rules that keep listeners apart requests go astray, and a refusal says so.
         let astray = compiled.refusals.iter().any(|refusal| matches!(refusal.subject, portico_providers::Subject::Listener(_)));

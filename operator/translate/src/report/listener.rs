@@ -23,9 +23,9 @@ pub struct ListenerReport {
     pub(crate) unresolved: Option<Fault<ListenerReason>>,
     /// Why it cannot be programmed although it is accepted.
     pub(crate) unprogrammable: Option<Fault<ListenerReason>>,
-    /// The listeners with whose hostnames its own overlap.
-    pub(crate) overlapping: Option<String>,
-    /// What its author should know although all references resolve.
+    /// What of its TLS overlaps with that of other listeners.
+    pub(crate) overlapping: Option<Fault<ListenerReason>>,
+    /// What its author should know although it is served.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -51,20 +51,21 @@ impl ListenerReport {
             },
             programmed,
             match &self.unresolved {
-                Some(fault) => Condition::no(Type::ResolvedRefs, fault.reason, fault.message.clone()),
-                None => {
-                    let message = std::iter::once("All references resolve".to_owned()).chain(self.warnings.iter().cloned());
-                    Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, join(message))
-                }
+                Some(fault) => Condition::no(Type::ResolvedRefs, fault.reason, self.with_warnings(&fault.message)),
+                None => Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, self.with_warnings("All references resolve")),
             },
         ];
         if let Some(fault) = self.rejected.as_ref().filter(|_| self.conflicted) {
             conditions.push(Condition::yes(Type::Conflicted, fault.reason, fault.message.clone()));
         }
-        if let Some(others) = &self.overlapping {
-            conditions.push(Condition::yes(Type::OverlappingTLSConfig, Reason::OverlappingHostnames, others.clone()));
+        if let Some(fault) = &self.overlapping {
+            conditions.push(Condition::yes(Type::OverlappingTLSConfig, fault.reason, fault.message.clone()));
         }
         conditions
+    }
+
+    fn with_warnings(&self, message: &str) -> String {
+        join(std::iter::once(message.to_owned()).chain(self.warnings.iter().cloned()))
     }
 
     /// Its entry in `status.listeners`.

@@ -1,7 +1,8 @@
 //! Refusals: what the provider cannot serve becomes conditions on the objects that asked for it.
 
-use super::{Drop, Fault, Report, Verdict};
+use super::{Drop, Fault, ListenerReport, Report, Verdict, join};
 use portico_crds::condition::{GatewayReason, ListenerReason, RouteReason};
+use portico_crds::tls_option::{CERTIFICATE_ARN, CERTIFICATE_DISCOVERY};
 use portico_providers::{Refusal, RefusalCause, Residue, RuleId, Subject};
 
 impl Report {
@@ -15,12 +16,7 @@ impl Report {
                         gateway.listeners.iter_mut().chain(gateway.listener_sets.values_mut().flat_map(|set| &mut set.listeners))
                     });
                     for listener in listeners.filter(|listener| listener.owner == *owner) {
-                        let message = refusal.to_string();
-                        if matches!(refusal.cause, RefusalCause::Quota { .. }) {
-                            listener.unprogrammable.get_or_insert(Fault::new(ListenerReason::Invalid, message));
-                        } else {
-                            listener.rejected.get_or_insert(Fault::new(listener_reason(&refusal.field), message));
-                        }
+                        listener.refuse(refusal);
                     }
                 }
                 Subject::Gateway(key) => {
@@ -41,12 +37,38 @@ impl Report {
             if parent.dropped.iter().any(|drop| drop.rule == Some(id.rule)) && !parent.serving.iter().any(|(rule, _)| *rule == id.rule) {
                 continue;
             }
-            if refusal.residue != Residue::NoTraffic {
+            if matches!(refusal.residue, Residue::Answer500 | Residue::FallsThrough) {
                 parent.serving.remove(&(id.rule, id.match_index));
             }
             parent.dropped.push(Drop { reason: RouteReason::UnsupportedValue, rule: None, message: refusal.to_string() });
         }
     }
+}
+
+impl ListenerReport {
+    fn refuse(&mut self, refusal: &Refusal) {
+        let message = refusal.to_string();
+        if matches!(refusal.cause, RefusalCause::Quota { .. }) {
+            self.unprogrammable.get_or_insert(Fault::new(ListenerReason::Invalid, message));
+        } else if names_certificate(&refusal.field) {
+            if refusal.residue != Residue::Served {
+                self.unprogrammable.get_or_insert(Fault::new(ListenerReason::Invalid, message.clone()));
+            }
+            self.unresolved = Some(match self.unresolved.take() {
+                Some(before) => Fault::new(before.reason, join([before.message, message])),
+                None => Fault::new(ListenerReason::InvalidCertificateRef, message),
+            });
+        } else if refusal.residue == Residue::Served {
+            self.warnings.push(message);
+        } else {
+            self.rejected.get_or_insert(Fault::new(listener_reason(&refusal.field), message));
+        }
+    }
+}
+
+/// Whether a listener's field refers to a certificate.
+fn names_certificate(field: &str) -> bool {
+    [".certificateRefs", CERTIFICATE_ARN, CERTIFICATE_DISCOVERY].iter().any(|name| field.contains(name))
 }
 
 /// Which reason a listener's field gives.

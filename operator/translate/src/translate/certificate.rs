@@ -5,8 +5,10 @@ use crate::World;
 use crate::report::Fault;
 use portico_crds::condition::ListenerReason;
 use portico_crds::normal::SecretRef;
+use portico_crds::tls_option::{self, CERTIFICATE_ARN, CERTIFICATE_DISCOVERY};
 use portico_crds::{Kind, NamespacedName, ObjectRef};
 use portico_providers::{Certificate, CertificateReference, Hostname};
+use std::collections::BTreeMap;
 
 /// Why a certificate cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,39 @@ pub(super) fn resolve(
     })
 }
 
+/// The certificates that `tls.options` at `path` ask for, which the cloud holds, and what is wrong with the options.
+pub(super) fn of_options(path: &str, options: &BTreeMap<String, String>, hostname: Option<&Hostname>) -> (Vec<Certificate>, Vec<String>) {
+    let (mut certificates, mut problems) = (Vec::new(), Vec::new());
+    let held = |reference| Certificate { reference, sha256: String::new(), names: Vec::new(), not_after: None, key_type: None };
+    if let Some(list) = options.get(CERTIFICATE_ARN) {
+        let ids: Vec<_> = list.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+        if ids.is_empty() {
+            problems.push(format!("{path}[{CERTIFICATE_ARN}]: it is empty; write ids of certificates, separated by commas"));
+        }
+        certificates.extend(ids.into_iter().map(|id| held(CertificateReference::Cloud(id.to_owned()))));
+    }
+    match (options.get(CERTIFICATE_DISCOVERY).map(String::as_str), hostname) {
+        (None | Some("false"), _) => {}
+        (Some("true"), Some(hostname)) => certificates.push(held(CertificateReference::Discover(hostname.clone()))),
+        (Some("true"), None) => problems.push(format!(
+            "{path}[{CERTIFICATE_DISCOVERY}]: a certificate is looked for by the listener's hostname, and it has none; \
+             give it one, or name certificates under {CERTIFICATE_ARN}"
+        )),
+        (Some(other), _) => problems.push(format!("{path}[{CERTIFICATE_DISCOVERY}]: {other:?} is neither \"true\" nor \"false\"")),
+    }
+    (certificates, problems)
+}
+
+/// What an HTTPS listener without any certificate lacks; options with unknown keys are likely meant to give one.
+pub(super) fn none_given(path: &str, options: &BTreeMap<String, String>) -> String {
+    let unknown: Vec<_> = tls_option::unknown(options).collect();
+    let unknown = if unknown.is_empty() { String::new() } else { format!(" ({} is not known to Portico)", unknown.join(", ")) };
+    format!(
+        "{path}.certificateRefs is empty: an HTTPS listener needs a certificate; refer to a Secret, \
+         or set {CERTIFICATE_ARN} or {CERTIFICATE_DISCOVERY} under {path}.options{unknown}"
+    )
+}
+
 /// Why clients will not take a certificate at this time. What is served with it goes on being served.
 pub(super) fn out_of_date(world: &World, path: &str, certificate: &Certificate) -> Option<String> {
     let CertificateReference::Secret(key) = &certificate.reference else { return None };
@@ -61,12 +96,10 @@ pub(super) fn out_of_date(world: &World, path: &str, certificate: &Certificate) 
     }
 }
 
-/// What clients of a listener will complain of if none of its certificates is for its hostname (RFC 9525: a wildcard stands for one label).
+/// What clients of a listener will complain of if none of its certificates is for its hostname. What only the cloud knows is for the provider to judge.
 pub(super) fn for_another_name(certificates: &[Certificate], hostname: &Hostname) -> Option<String> {
-    let hostname = hostname.as_str();
-    let parent = hostname.split_once('.').map(|(_, parent)| parent);
-    let fits = |name: &String| name == hostname || (name.strip_prefix("*.").is_some_and(|rest| Some(rest) == parent));
-    if certificates.is_empty() || certificates.iter().flat_map(|it| &it.names).any(fits) {
+    let held = certificates.iter().any(|it| !matches!(it.reference, CertificateReference::Secret(_)));
+    if held || certificates.is_empty() || certificates.iter().flat_map(|it| &it.names).any(|name| hostname.is_named_by(name)) {
         return None;
     }
     let names: Vec<_> = certificates.iter().flat_map(|it| &it.names).map(String::as_str).collect();

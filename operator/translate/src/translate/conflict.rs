@@ -4,9 +4,9 @@
 //! and by `namespace/name` (Gateway API): whoever comes later loses, and a loser stands in nobody else's way.
 
 use super::listener::Listener;
-use crate::report::Fault;
+use crate::report::{Fault, join};
 use portico_crds::condition::ListenerReason as Reason;
-use portico_providers::{ListenerParent, PortProtocol};
+use portico_providers::{Hostname, ListenerParent, PortProtocol};
 
 /// Protocols that share a port by hostname or server name.
 #[derive(PartialEq, Eq)]
@@ -41,7 +41,7 @@ fn conflict(a: &Listener<'_>, b: &Listener<'_>) -> Option<Reason> {
     }
 }
 
-/// Marks conflicts and overlapping hostnames of TLS. Listeners come in the order of their objects' precedence.
+/// Marks conflicts, and overlapping hostnames and certificates of TLS. Listeners come in the order of their objects' precedence.
 pub(super) fn mark(listeners: &mut [Listener<'_>]) {
     let mut conflicts: Vec<Option<Fault<Reason>>> = vec![None; listeners.len()];
     let mut at = 0;
@@ -73,19 +73,7 @@ pub(super) fn mark(listeners: &mut [Listener<'_>]) {
         }
         at = end;
     }
-    let overlaps: Vec<_> = listeners
-        .iter()
-        .map(|listener| {
-            let others = listeners.iter().filter(|other| other.report.owner != listener.report.owner && overlap(listener, other));
-            let names: Vec<_> = others.map(|other| named(listener, other)).collect();
-            (!names.is_empty()).then(|| {
-                format!(
-                    "Its hostname overlaps with those of {}: a client that reuses a connection may reach the wrong one",
-                    names.join(", ")
-                )
-            })
-        })
-        .collect();
+    let overlaps: Vec<_> = listeners.iter().map(|listener| overlapping(listener, listeners)).collect();
     for (listener, (conflict, overlap)) in listeners.iter_mut().zip(conflicts.into_iter().zip(overlaps)) {
         if let Some(fault) = conflict {
             listener.report.rejected = Some(fault);
@@ -122,11 +110,47 @@ fn fault(listener: &Listener<'_>, reason: Reason, others: &str, outcome: &str) -
     Fault::new(reason, format!("spec.listeners[{index}]: {others} also has {what}; {outcome}; {remedy}"))
 }
 
-fn overlap(a: &Listener<'_>, b: &Listener<'_>) -> bool {
+/// What of a listener's TLS overlaps with that of others on its port: such that a client may send requests for one of them on a connection to the other.
+/// Where hostnames and certificates both do, the reason is the certificates (Gateway API).
+fn overlapping(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault<Reason>> {
     let https = |listener: &Listener<'_>| listener.protocol == Some(PortProtocol::Https);
-    let hostnames = match (&a.hostname, &b.hostname) {
+    let port = |listener: &Listener<'_>| listener.spec.map(|spec| spec.port);
+    let among = |overlap: fn(&Listener<'_>, &Listener<'_>) -> bool| {
+        let others = all.iter().filter(|other| {
+            other.report.owner != listener.report.owner && https(other) && port(other) == port(listener) && overlap(listener, other)
+        });
+        others.map(|other| named(listener, other)).collect::<Vec<_>>().join(", ")
+    };
+    if !https(listener) {
+        return None;
+    }
+    let (hostnames, certificates) = (among(hostnames_overlap), among(certificates_overlap));
+    let reason = if certificates.is_empty() { Reason::OverlappingHostnames } else { Reason::OverlappingCertificates };
+    let mut parts = Vec::new();
+    if !hostnames.is_empty() {
+        parts.push(format!("Its hostname overlaps with those of {hostnames}: a client that reuses a connection may reach the wrong one"));
+    }
+    if !certificates.is_empty() {
+        parts.push(format!(
+            "A certificate of this listener or of {certificates} is for the other's hostname, too: a client may send requests for both on one connection"
+        ));
+    }
+    (!parts.is_empty()).then(|| Fault::new(reason, join(parts)))
+}
+
+fn hostnames_overlap(a: &Listener<'_>, b: &Listener<'_>) -> bool {
+    match (&a.hostname, &b.hostname) {
         (Some(a), Some(b)) => a.intersect(b).is_some(),
         _ => true,
+    }
+}
+
+/// Whether a certificate of either is for a hostname of the other.
+fn certificates_overlap(a: &Listener<'_>, b: &Listener<'_>) -> bool {
+    let serves = |one: &Listener<'_>, other: &Listener<'_>| {
+        let Some(hostname) = &other.hostname else { return false };
+        let within = |name: &str| Hostname::new(name).is_ok_and(|name| hostname.covers(&name));
+        one.certificates.iter().flat_map(|certificate| &certificate.names).any(|name| hostname.is_named_by(name) || within(name))
     };
-    https(a) && https(b) && a.spec.map(|it| it.port) == b.spec.map(|it| it.port) && hostnames
+    serves(a, b) || serves(b, a)
 }

@@ -228,6 +228,10 @@ fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: 
         certificate::out_of_date(world, &format!("{path}.tls.certificateRefs[{}]", index.unwrap_or_default()), certificate)
     });
     faults.extend(outdated.map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
+    let (held, problems) = certificate::of_options(&format!("{path}.tls.options"), &tls.options, found.hostname.as_ref());
+    found.certificates.extend(held);
+    faults.extend(problems.into_iter().map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
+    let asked = !faults.is_empty();
     // One condition has room for one reason: certificates come first, since without them nothing listens.
     faults.extend(found.report.unresolved.take());
     if let Some(first) = faults.first() {
@@ -238,8 +242,8 @@ fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: 
     }
     if found.certificates.is_empty() {
         let (reason, message) = match &found.report.unresolved {
-            Some(fault) if !tls.certificate_refs.is_empty() => (Reason::Invalid, fault.message.clone()),
-            _ => (Reason::InvalidTLSConfig, format!("{path}.tls.certificateRefs is empty: an HTTPS listener needs a certificate")),
+            Some(fault) if asked => (Reason::Invalid, fault.message.clone()),
+            _ => (Reason::InvalidTLSConfig, certificate::none_given(&format!("{path}.tls"), &tls.options)),
         };
         found.report.unprogrammable = Some(Fault::new(reason, message));
     }

@@ -19,25 +19,30 @@ const PAGES: usize = 1000;
 const PAGE: i32 = 1000;
 
 impl Region {
-    /// ARNs of all imported certificates of the account, whatever their keys.
-    pub async fn imported_certificates(&self) -> Result<Vec<String>, Failure> {
+    /// All certificates of the account, whatever their keys.
+    pub async fn certificate_summaries(&self) -> Result<Vec<sdk::CertificateSummary>, Failure> {
         // ACM shows only certificates with RSA keys of 1024 and 2048 bits unless it is told which others.
         let keys = sdk::KeyAlgorithm::values().iter().map(|name| sdk::KeyAlgorithm::from(*name)).collect();
         let includes = sdk::Filters::builder().set_key_types(Some(keys)).build();
-        let mut arns = Vec::new();
+        let mut all = Vec::new();
         let mut token = None;
         for _ in 0..PAGES {
             let call = || self.acm.list_certificates().includes(includes.clone()).max_items(PAGE).set_next_token(token.clone()).send();
             let answer = self.read(Kind::AcmRead, "ListCertificates", call).await?;
-            let imported = |summary: &&sdk::CertificateSummary| summary.r#type().is_none_or(|kind| *kind == sdk::CertificateType::Imported);
-            let found = answer.certificate_summary_list().iter().filter(imported);
-            arns.extend(found.filter_map(|summary| summary.certificate_arn().map(str::to_owned)));
             token = answer.next_token().map(str::to_owned);
+            all.extend(answer.certificate_summary_list.unwrap_or_default());
             if token.is_none() {
                 break;
             }
         }
-        Ok(arns)
+        Ok(all)
+    }
+
+    /// ARNs of all imported certificates of the account.
+    async fn imported_certificates(&self) -> Result<Vec<String>, Failure> {
+        let imported = |summary: &sdk::CertificateSummary| summary.r#type().is_none_or(|kind| *kind == sdk::CertificateType::Imported);
+        let all = self.certificate_summaries().await?.into_iter().filter(imported);
+        Ok(all.filter_map(|summary| summary.certificate_arn).collect())
     }
 
     /// Tags of a certificate; nothing if it is not there.

@@ -70,6 +70,13 @@ impl Aws {
             lock(&region.units).insert(key.clone(), state.clone());
             progress.end(change, result.as_ref().err());
             let Err(error) = result else { continue };
+            if matches!(
+                change.operation,
+                Operation::CreateListener { .. } | Operation::ModifyListener { .. } | Operation::AddListenerCertificate { .. }
+            ) {
+                // Perhaps the certificate is gone.
+                region.account.forget_certificates();
+            }
             // Whatever becomes of a certificate, listeners that do not need it go on.
             let alone = concerns_one_change(&error) || Subject::of(&change.operation) == Subject::Certificate;
             if !alone || matches!(error, ProviderError::NotLeader) {

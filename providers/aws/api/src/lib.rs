@@ -3,6 +3,7 @@
 //! [`Aws`] implements [`portico_providers::Provider`]. What to call is decided in [`portico_aws`]; here is how: reading and writing through a cache, telling
 //! errors apart, and finding out what became of a call whose answer was lost.
 
+mod account;
 mod budget;
 mod cache;
 mod calls;

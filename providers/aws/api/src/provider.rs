@@ -3,6 +3,7 @@
 use crate::cache::key;
 use crate::{Aws, Observed, Operation, Stack, lock};
 use async_trait::async_trait;
+use portico_aws::account::Wanted;
 use portico_aws::observed::State;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
@@ -30,12 +31,14 @@ impl Provider for Aws {
         portico_aws::supported::claimed()
     }
 
-    async fn prepare(&self, plan: &Plan) -> Result<(), ProviderError> {
-        Ok(self.region_of(plan).read_limits().await?)
+    async fn prepare(&self, plan: &Plan, fresh: bool) -> Result<(), ProviderError> {
+        let region = self.region_of(plan);
+        region.read_limits().await?;
+        Ok(region.read_account(&Wanted::by(plan), fresh).await?)
     }
 
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
-        portico_aws::compile_within(cluster, plan, &self.region_of(plan).limits())
+        portico_aws::compile_within(cluster, plan, &self.region_of(plan).account())
     }
 
     fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&Plan>) -> Stack {
@@ -102,6 +105,8 @@ impl Provider for Aws {
     async fn owned_units(&self, cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError> {
         let mut units = BTreeSet::new();
         for region in self.regions() {
+            // A new round: certificates are looked at again, too.
+            region.account.forget_certificates();
             units.extend(region.owned_units(cluster).await?);
         }
         Ok(units.into_iter().collect())

@@ -1,5 +1,6 @@
 //! One region: its clients, and what is remembered of it.
 
+use crate::account::AccountMemory;
 use crate::cache::{Fresh, UnitKey, UnitState};
 use crate::calls::Calls;
 use crate::fence::Fence;
@@ -43,6 +44,8 @@ pub(crate) struct Region {
     pub name: String,
     /// VPC that the operator was told to work in.
     pub vpc: Option<String>,
+    /// What compile needs to know of the account, limits apart.
+    pub account: AccountMemory,
     pub units: Mutex<BTreeMap<UnitKey, UnitState>>,
     pub inventories: tokio::sync::Mutex<BTreeMap<ClusterId, Inventory>>,
     pub subnets: tokio::sync::Mutex<Fresh<Vec<Subnet>>>,
@@ -69,6 +72,7 @@ impl Region {
             calls: Calls::new(counters),
             name: name.to_owned(),
             vpc,
+            account: AccountMemory::default(),
             units: Mutex::default(),
             inventories: tokio::sync::Mutex::default(),
             subnets: tokio::sync::Mutex::new(Fresh::for_at_most(SUBNETS)),

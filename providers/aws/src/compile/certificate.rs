@@ -3,22 +3,23 @@
 use super::Compiler;
 use super::issue::{Issue, Quota};
 use super::listener::{field, source};
+use crate::account::{HeldCertificate, HeldCertificates, for_hostname};
 use crate::stack::{Certificate, CertificateId, ListenerTls};
+use portico_crds::tls_option::{CERTIFICATE_ARN, CERTIFICATE_DISCOVERY};
 use portico_providers::{
-    Certificate as PlanCertificate, CertificateReference, PlanListener, PlanPort, Residue, ResourceId, Subject, TlsMode,
+    Certificate as PlanCertificate, CertificateReference, Hostname, PlanListener, PlanPort, Residue, ResourceId, Subject, TlsMode,
 };
 
-/// TLS 1.2 and 1.3 with forward secrecy: what AWS recommends.
-const POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
-/// The key of `tls.options` that names another policy of AWS.
-const POLICY_OPTION: &str = "portico.dev/ssl-policy";
+/// What a listener serves: certificates of the plan as the stack names them.
+type Served<'p> = Vec<(&'p PlanCertificate, CertificateId)>;
 
 impl Compiler<'_> {
-    /// TLS of an HTTPS port. `room` counts certificates beyond default ones that the load balancer may still have.
+    /// TLS of an HTTPS port, and the port without the listeners that have no certificate; nothing where none has, which is refused already. `room` counts certificates beyond
+    /// default ones that the load balancer may still have.
     ///
     /// # Errors
     /// Why nothing can listen on the port, with the name of the field.
-    pub(super) fn tls(&mut self, port: &PlanPort, room: &mut usize) -> Result<ListenerTls, (&'static str, Issue)> {
+    pub(super) fn tls(&mut self, port: &PlanPort, room: &mut usize) -> Result<Option<(ListenerTls, PlanPort)>, (&'static str, Issue)> {
         if port.client_validation.is_some() {
             let detail = "Portico's ALBs do not validate client certificates yet, and without that the port must not be served.";
             return Err(("tls", Issue::unsupported("", detail, "Remove spec.tls.frontend of the Gateway for this port.")));
@@ -26,54 +27,95 @@ impl Compiler<'_> {
         if port.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough)) {
             return Err(("tls.mode", Issue::unsupported("", "An ALB ends TLS itself.", "Use the mode Terminate.")));
         }
-        let default = port.default_certificate.as_ref().and_then(|it| Some((it, identity(it)?)));
-        let Some((certificate, default_certificate)) = default else {
+        if port.listeners.iter().all(|listener| listener.tls.as_ref().is_none_or(|tls| tls.certificates.is_empty())) {
             let detail = "An ALB needs a default certificate for each HTTPS port, and there is none.";
             return Err(("tls.certificateRefs", Issue::invalid("", detail, "Refer to a Secret of type kubernetes.io/tls.")));
+        }
+        let served: Vec<_> = port.listeners.iter().map(|listener| (listener, self.served_by(listener))).collect();
+        let served: Vec<_> = served.into_iter().filter(|(_, certificates)| !certificates.is_empty()).collect();
+        let mut all = served.iter().flat_map(|(_, certificates)| certificates);
+        let default = all.find(|(certificate, _)| port.default_certificate.as_ref() == Some(certificate));
+        // Where the widest listener's cannot be had, that of the next one is for clients without a matching name.
+        let Some((certificate, default_certificate)) =
+            default.or_else(|| served.last().and_then(|(_, certificates)| certificates.first())).cloned()
+        else {
+            return Ok(None);
         };
         self.import(certificate, &port.listeners);
         let mut certificates = Vec::new();
-        for listener in &port.listeners {
-            for (index, certificate) in listener.tls.iter().flat_map(|tls| &tls.certificates).enumerate() {
-                let Some(id) = identity(certificate) else {
-                    let detail = "Portico does not look for certificates in ACM by hostname yet.";
-                    self.refuse_certificate(listener, index, |at| Issue::unsupported(at, detail, "Refer to a Secret."));
-                    continue;
-                };
-                if id == default_certificate || certificates.contains(&id) {
+        for (listener, ids) in &served {
+            for (index, (certificate, id)) in ids.iter().enumerate() {
+                if *id == default_certificate || certificates.contains(id) {
                     continue;
                 }
                 if *room == 0 {
                     let have = self.limits.certificates_per_load_balancer as usize;
                     let quota = Quota { limit: "certificates beyond the default ones", holder: "the ALB", need: have + 1, have };
-                    self.refuse_certificate(listener, index, |at| {
-                        Issue::quota(
-                            at,
-                            quota,
-                            "Use certificates for several hostnames, or ask AWS for a higher quota of certificates per ALB.",
-                        )
-                    });
+                    let remedy = "Use certificates for several hostnames, or ask AWS for a higher quota of certificates per ALB.";
+                    let issue = Issue::quota(place(listener, index, certificate), quota, remedy);
+                    self.refuse_field(listener, issue, Residue::NoTraffic);
                     continue;
                 }
                 *room -= 1;
-                self.import(certificate, std::slice::from_ref(listener));
-                certificates.push(id);
+                self.import(certificate, std::slice::from_ref(*listener));
+                certificates.push(id.clone());
             }
         }
         certificates.sort();
-        let chosen = port.listeners.iter().find_map(|listener| listener.tls.as_ref()?.options.get(POLICY_OPTION));
-        let policy = chosen.map_or(POLICY, String::as_str).to_owned();
-        Ok(ListenerTls { policy, default_certificate, certificates })
+        let listeners: Vec<_> = served.into_iter().map(|(listener, _)| listener.clone()).collect();
+        let port = PlanPort { listeners, ..port.clone() };
+        let policy = self.ssl_policy(&port);
+        self.refuse_unknown_options(&port);
+        Ok(Some((ListenerTls { policy, default_certificate, certificates }, port)))
     }
 
-    fn refuse_certificate(&mut self, listener: &PlanListener, index: usize, issue: impl FnOnce(String) -> Issue) {
-        let issue = issue(field(&listener.owner, &format!("tls.certificateRefs[{index}]")));
-        self.refusals.insert(issue.refuse(Subject::Listener(listener.owner.clone()), Residue::NoTraffic));
+    /// The certificates of a listener that can be had; those that cannot are refused.
+    fn served_by<'p>(&mut self, listener: &'p PlanListener) -> Served<'p> {
+        let (mut served, mut issues) = (Served::new(), Vec::new());
+        let account = self.account;
+        let mut names = Vec::new();
+        for (index, certificate) in listener.tls.iter().flat_map(|tls| &tls.certificates).enumerate() {
+            let at = place(listener, index, certificate);
+            let held = account.certificates.as_deref();
+            let (id, issue) = match (&certificate.reference, held) {
+                (CertificateReference::Secret(_), _) => {
+                    names.extend(certificate.names.iter().cloned());
+                    (imported(certificate), None)
+                }
+                (CertificateReference::Cloud(arn), held) => named(at, arn, held),
+                (CertificateReference::Discover(hostname), None) => (Some(CertificateId::Discovered(hostname.clone())), None),
+                (CertificateReference::Discover(hostname), Some(held)) => discovered(at, hostname, held),
+            };
+            if let Some(CertificateId::Arn(arn)) = &id {
+                names.extend(held.and_then(|held| held.get(arn)).into_iter().flat_map(|it| it.names.iter().cloned()));
+            }
+            served.extend(id.map(|id| (certificate, id)));
+            issues.extend(issue);
+        }
+        let residue = if served.is_empty() { Residue::NoTraffic } else { Residue::Served };
+        for issue in issues {
+            self.refuse_field(listener, issue, residue);
+        }
+        let by_arn = served.iter().any(|(_, id)| matches!(id, CertificateId::Arn(_)));
+        if let Some(hostname) = &listener.hostname
+            && by_arn
+            && account.certificates.is_some()
+            && !names.iter().any(|name| hostname.is_named_by(name))
+        {
+            let detail = format!("No certificate is for hostname {hostname}, but for {}: clients will refuse it.", names.join(", "));
+            let issue = Issue::invalid(field(&listener.owner, "tls"), detail, "Name a certificate for the hostname.");
+            self.refuse_field(listener, issue, Residue::Served);
+        }
+        served
+    }
+
+    pub(super) fn refuse_field(&mut self, listener: &PlanListener, issue: Issue, residue: Residue) {
+        self.refusals.insert(issue.refuse(Subject::Listener(listener.owner.clone()), residue));
     }
 
     /// Notes that a certificate is to be imported, and for which listeners.
     fn import(&mut self, certificate: &PlanCertificate, users: &[PlanListener]) {
-        let (CertificateReference::Secret(secret), Some(CertificateId::Imported(id))) = (&certificate.reference, identity(certificate))
+        let (CertificateReference::Secret(secret), Some(CertificateId::Imported(id))) = (&certificate.reference, imported(certificate))
         else {
             return;
         };
@@ -91,14 +133,70 @@ impl Compiler<'_> {
     }
 }
 
-/// How a listener names a certificate; nothing for one that would have to be looked for.
-fn identity(certificate: &PlanCertificate) -> Option<CertificateId> {
-    match &certificate.reference {
-        CertificateReference::Secret(key) => {
-            let key_type = certificate.key_type.as_deref().unwrap_or("unknown");
-            Some(CertificateId::Imported(ResourceId(format!("certificate/{key}/{key_type}"))))
-        }
-        CertificateReference::Cloud(arn) => Some(CertificateId::Arn(arn.clone())),
-        CertificateReference::Discover(_) => None,
+/// The field that asks for a listener's certificate.
+fn place(listener: &PlanListener, index: usize, certificate: &PlanCertificate) -> String {
+    let name = match certificate.reference {
+        CertificateReference::Secret(_) => format!("tls.certificateRefs[{index}]"),
+        CertificateReference::Cloud(_) => format!("tls.options[{CERTIFICATE_ARN}]"),
+        CertificateReference::Discover(_) => format!("tls.options[{CERTIFICATE_DISCOVERY}]"),
+    };
+    field(&listener.owner, &name)
+}
+
+/// A certificate that is imported from a Secret.
+fn imported(certificate: &PlanCertificate) -> Option<CertificateId> {
+    let CertificateReference::Secret(key) = &certificate.reference else { return None };
+    let key_type = certificate.key_type.as_deref().unwrap_or("unknown");
+    Some(CertificateId::Imported(ResourceId(format!("certificate/{key}/{key_type}"))))
+}
+
+/// A certificate of ACM by its ARN, and what is wrong with it.
+fn named(at: String, arn: &str, held: Option<&HeldCertificates>) -> (Option<CertificateId>, Option<Issue>) {
+    let mut parts = arn.splitn(6, ':');
+    let begins = (parts.next(), parts.nth(1)) == (Some("arn"), Some("acm"));
+    if !begins || parts.nth(2).and_then(|rest| rest.strip_prefix("certificate/")).is_none_or(str::is_empty) {
+        let detail = format!("{arn:?} is not the ARN of a certificate in ACM.");
+        return (None, Some(Issue::invalid(at, detail, "It looks like arn:aws:acm:REGION:ACCOUNT:certificate/ID.")));
     }
+    let id = Some(CertificateId::Arn(arn.to_owned()));
+    let Some(held) = held else { return (id, None) };
+    let Some(it) = held.get(arn) else {
+        let detail = format!("ACM has no certificate {arn} in the account and region of the load balancer.");
+        return (None, Some(Issue::invalid(at, detail, "Name one that is there, or request or import one.")));
+    };
+    if it.imported_by_portico {
+        let detail = format!("{arn} was imported by Portico from a Secret, and goes with the Gateway that needs it.");
+        return (None, Some(Issue::invalid(at, detail, "Refer to the Secret under certificateRefs.")));
+    }
+    match it {
+        it if it.is_issued() => (id, None),
+        it if it.is_expired() && it.in_use => (id, Some(expired(at, arn, it))),
+        it => {
+            let remedy = "Finish its validation in ACM, or name a certificate that is issued.";
+            (None, Some(Issue::invalid(at, format!("Certificate {arn} is {} in ACM.", it.status), remedy)))
+        }
+    }
+}
+
+/// The certificate of ACM for a hostname, and what is wrong with it.
+fn discovered(at: String, hostname: &Hostname, held: &HeldCertificates) -> (Option<CertificateId>, Option<Issue>) {
+    if let Some((arn, it)) = for_hostname(held, hostname) {
+        let issue = it.is_expired().then(|| expired(at, arn, it));
+        return (Some(CertificateId::Arn(arn.to_owned())), issue);
+    }
+    let others: Vec<_> = held
+        .iter()
+        .filter(|(_, it)| !it.imported_by_portico && it.is_for(hostname))
+        .map(|(arn, it)| format!("{arn} is {}", it.status))
+        .collect();
+    let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+    let detail = format!("ACM has no issued certificate for hostname {hostname} in the account and region of the load balancer{others}.");
+    let remedy = format!("Request or import one, name one under {CERTIFICATE_ARN}, or refer to a Secret under certificateRefs.");
+    (None, Some(Issue::invalid(at, detail, remedy)))
+}
+
+fn expired(at: String, arn: &str, it: &HeldCertificate) -> Issue {
+    let when = it.not_after.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+    let detail = format!("Certificate {arn} expired{when}; it goes on being served until another takes its place.");
+    Issue::invalid(at, detail, "Renew it in ACM.")
 }

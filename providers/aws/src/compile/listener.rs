@@ -18,12 +18,14 @@ impl Compiler<'_> {
         let mut certificates = self.limits.certificates_per_load_balancer as usize;
         for port in &self.plan.ports {
             let served = listeners.len();
-            let mut tls = None;
             let refusal = match port.protocol {
-                PortProtocol::Http if served < have => None,
+                PortProtocol::Http if served < have => {
+                    listeners.push(self.listener(port, None));
+                    None
+                }
                 PortProtocol::Https if served < have => match self.tls(port, &mut certificates) {
-                    Ok(found) => {
-                        tls = Some(found);
+                    Ok(secured) => {
+                        listeners.extend(secured.map(|(tls, port)| self.listener(&port, Some(tls))));
                         None
                     }
                     Err(refusal) => Some(refusal),
@@ -37,14 +39,10 @@ impl Compiler<'_> {
                     Some(("protocol", Issue::unsupported("", detail, "Use an HTTP or HTTPS listener.")))
                 }
             };
-            match refusal {
-                None => listeners.push(self.listener(port, tls)),
-                Some((name, issue)) => {
-                    for listener in &port.listeners {
-                        let issue = Issue { field: field(&listener.owner, name), ..issue.clone() };
-                        self.refusals.insert(issue.refuse(Subject::Listener(listener.owner.clone()), Residue::NoTraffic));
-                    }
-                }
+            let Some((name, issue)) = refusal else { continue };
+            for listener in &port.listeners {
+                let issue = Issue { field: field(&listener.owner, name), ..issue.clone() };
+                self.refusals.insert(issue.refuse(Subject::Listener(listener.owner.clone()), Residue::NoTraffic));
             }
         }
         listeners

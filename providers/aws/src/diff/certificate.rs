@@ -55,6 +55,7 @@ fn arn_of<'a>(stack: &Stack, observed: &'a Observed, id: &'a CertificateId) -> O
     match id {
         CertificateId::Imported(id) => imported(stack, observed, id).map(|(arn, _)| arn),
         CertificateId::Arn(arn) => Some(arn),
+        CertificateId::Discovered(_) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Certificates.
 
 use portico_crds::NamespacedName;
-use portico_providers::{ResourceId, Source, TagSet};
+use portico_providers::{Hostname, ResourceId, Source, TagSet};
 use serde::{Deserialize, Serialize};
 
 /// A certificate that is imported to ACM from a Secret.
@@ -30,4 +30,6 @@ pub enum CertificateId {
     Imported(ResourceId),
     /// One that ACM holds for somebody else, by its ARN. Portico only refers to it.
     Arn(String),
+    /// One that ACM holds for this hostname, in the stack of an account that nobody looked at.
+    Discovered(Hostname),
 }
