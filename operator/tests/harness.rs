@@ -5,6 +5,7 @@ pub mod dump;
 pub mod fuse;
 pub mod process;
 pub mod scenario;
+pub mod secure;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

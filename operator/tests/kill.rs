@@ -7,7 +7,7 @@ use portico_crds::Kind;
 use serde_json::Value;
 
 use crate::harness::fuse::{Cut, Fate};
-use crate::harness::{Bench, dump, is_full, parse, scenario};
+use crate::harness::{Bench, dump, is_full, parse, scenario, secure};
 
 /// The parts of a life, each of which an operator may be killed in.
 #[derive(Clone, Copy, Debug)]
@@ -19,26 +19,47 @@ pub enum Part {
 
 pub const PARTS: [Part; 3] = [Part::Creation, Part::Update, Part::Deletion];
 
-impl Part {
-    pub fn begin(self, bench: &Bench) {
-        match self {
-            Self::Creation => bench.put(parse(&scenario::created())),
-            Self::Update => {
-                bench.put(parse(&scenario::updated()));
-                bench.remove(&[(Kind::HttpRoute, "shop/broken")]);
+/// What happens in a life.
+#[derive(Clone, Copy)]
+pub struct Story {
+    created: fn() -> String,
+    updated: fn() -> String,
+    /// Objects that go with the update.
+    gone: &'static [(Kind, &'static str)],
+    deleted: &'static [(Kind, &'static str)],
+}
+
+/// Two Gateways with HTTP listeners.
+pub const PLAIN: Story = Story {
+    created: scenario::created,
+    updated: scenario::updated,
+    gone: &[(Kind::HttpRoute, "shop/broken")],
+    deleted: &[(Kind::Gateway, "shop/edge"), (Kind::Gateway, "shop/inner")],
+};
+
+/// A Gateway with HTTPS listeners; certificates are renewed, come and go.
+const SECURE: Story = Story { created: secure::created, updated: secure::updated, gone: &[], deleted: &[(Kind::Gateway, "shop/edge")] };
+
+impl Story {
+    pub fn begin(self, part: Part, bench: &Bench) {
+        match part {
+            Part::Creation => bench.put(parse(&(self.created)())),
+            Part::Update => {
+                bench.put(parse(&(self.updated)()));
+                bench.remove(self.gone);
             }
-            Self::Deletion => bench.remove(&[(Kind::Gateway, "shop/edge"), (Kind::Gateway, "shop/inner")]),
+            Part::Deletion => bench.remove(self.deleted),
         }
     }
 }
 
 /// What there is after each part if nobody is killed.
-pub async fn undisturbed() -> Vec<Value> {
+pub async fn undisturbed(story: Story) -> Vec<Value> {
     let bench = Bench::start().await;
     let mut ends = vec![];
     let untouched = bench.dump().await["cloud"].clone();
     for part in PARTS {
-        part.begin(&bench);
+        story.begin(part, &bench);
         bench.settle().await;
         ends.push(bench.dump().await);
     }
@@ -48,12 +69,12 @@ pub async fn undisturbed() -> Vec<Value> {
 }
 
 /// A life with a kill at the n-th call of each part. Returns whether any part has so many calls.
-async fn life(cut: Cut, ends: &[Value]) -> bool {
+async fn life(story: Story, cut: Cut, ends: &[Value]) -> bool {
     let mut bench = Bench::start().await;
     let mut reached = false;
     for (part, end) in PARTS.into_iter().zip(ends) {
         bench.fuse.arm(cut);
-        part.begin(&bench);
+        story.begin(part, &bench);
         let blown = tokio::select! {
             at = bench.fuse.blown() => Some(at),
             () = bench.settle() => None,
@@ -78,8 +99,8 @@ async fn life(cut: Cut, ends: &[Value]) -> bool {
 }
 
 /// Lives with kills at `first`, `first + step` … of both fates, several at the same time, until no part has so many calls.
-async fn lives(mutations: bool, step: u64) -> u64 {
-    let ends = Arc::new(undisturbed().await);
+async fn lives(story: Story, mutations: bool, step: u64) -> u64 {
+    let ends = Arc::new(undisturbed(story).await);
     let next = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..3)
         .map(|_| {
@@ -92,7 +113,7 @@ async fn lives(mutations: bool, step: u64) -> u64 {
                     // The two fates take turns, so that a sample has both.
                     let nth = 1 + (number / 2) * step + (number % 2) * (step / 2);
                     assert!(nth < 2000, "the scenario has no end");
-                    if !life(Cut { nth, mutations, fate }, &ends).await {
+                    if !life(story, Cut { nth, mutations, fate }, &ends).await {
                         return last;
                     }
                     last = nth;
@@ -110,13 +131,27 @@ async fn lives(mutations: bool, step: u64) -> u64 {
 /// Every call that changes something is a place to die at, before it and after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_any_mutation_a_killed_operators_successor_comes_to_the_same_end() {
-    let last = lives(true, if is_full() { 1 } else { 6 }).await;
+    let last = lives(PLAIN, true, if is_full() { 1 } else { 6 }).await;
     assert!(last > 20, "the longest part has only {last} mutations");
 }
 
 /// Between mutations there are reads and writes of statuses and finalizers: with `--full`, every call of any kind is a place to die at.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_any_call_a_killed_operators_successor_comes_to_the_same_end() {
-    let last = lives(false, if is_full() { 1 } else { 24 }).await;
+    let last = lives(PLAIN, false, if is_full() { 1 } else { 24 }).await;
     assert!(last > 30, "the longest part has only {last} calls");
+}
+
+/// The same with HTTPS listeners and their certificates.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_any_mutation_about_certificates_a_killed_operators_successor_comes_to_the_same_end() {
+    let last = lives(SECURE, true, if is_full() { 1 } else { 5 }).await;
+    assert!(last > 10, "the longest part has only {last} mutations");
+}
+
+/// Between them listings of certificates and tags are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_any_call_about_certificates_a_killed_operators_successor_comes_to_the_same_end() {
+    let last = lives(SECURE, false, if is_full() { 1 } else { 16 }).await;
+    assert!(last > 20, "the longest part has only {last} calls");
 }

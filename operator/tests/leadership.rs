@@ -7,12 +7,12 @@ use portico_cloud::{CloudConfig, Times};
 
 use crate::harness::process::Manner;
 use crate::harness::{Bench, cloud, parse, scenario};
-use crate::kill::undisturbed;
+use crate::kill::{PLAIN, undisturbed};
 
 /// The lease is lost in the midst of a creation. Calls that are under way end; no other begins.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_loses_its_lease_changes_nothing_more_and_its_successor_goes_on() {
-    let ends = undisturbed().await;
+    let ends = undisturbed(PLAIN).await;
     for start in [1, 9, 17, 25] {
         // Slow enough to be interrupted; one pass and one target set at a time, so that at most two calls are under way.
         let times = Times { latency: Duration::from_millis(10), ..Times::default() };

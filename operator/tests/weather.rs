@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::wire::set_faults;
 use crate::harness::{Bench, calls, cloud, is_full, process::Manner};
-use crate::kill::{PARTS, undisturbed};
+use crate::kill::{PARTS, PLAIN, undisturbed};
 use portico_cloud::CloudConfig;
 
 /// Every fifth call fails, every twentieth takes effect and is not answered.
@@ -26,7 +26,7 @@ async fn life(name: &str, faults: Value, seed: u64, ends: &[Value]) {
     let bench = Bench::with(config, Manner::default()).await;
     set_faults(&bench.cloud, &faults).await;
     for (part, end) in PARTS.into_iter().zip(ends) {
-        part.begin(&bench);
+        PLAIN.begin(part, &bench);
         bench.reaches(end, &format!("{part:?} in {name}, seed {seed}")).await;
     }
     // Nothing that a look could find is left to do.
@@ -37,7 +37,7 @@ async fn life(name: &str, faults: Value, seed: u64, ends: &[Value]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_throttles_and_lost_answers_change_nothing_in_the_end() {
-    let ends = undisturbed().await;
+    let ends = undisturbed(PLAIN).await;
     let mut weathers = vec![("20 % errors and 5 % lost answers", storm()), ("20 % throttles", throttle(0.2))];
     let mut seeds = 1..=1;
     if is_full() {
@@ -57,7 +57,7 @@ async fn errors_throttles_and_lost_answers_change_nothing_in_the_end() {
 /// Each operation in turn fails more often than a pass tries it; then the weather clears. Whatever the pass left behind, at most two more make it good.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_passes_after_the_last_fault_all_is_well() {
-    let ends = undisturbed().await;
+    let ends = undisturbed(PLAIN).await;
     let operations =
         ["CreateTargetGroup", "CreateRule", "CreateLoadBalancer", "CreateListener", "AuthorizeSecurityGroupIngress", "CreateSecurityGroup"];
     let kinds = [json!("lost_response"), json!({"error": {"code": "InternalFailure", "status": 500}})];
@@ -71,7 +71,7 @@ async fn two_passes_after_the_last_fault_all_is_well() {
             let bench = Bench::start().await;
             // More than the tries of one call; those that are left hit the next pass.
             set_faults(&bench.cloud, &json!([{"operation": operation, "kind": kind, "remaining": 12}])).await;
-            PARTS[0].begin(&bench);
+            PLAIN.begin(PARTS[0], &bench);
             bench.reaches(end, &format!("{operation} fails by {kind}")).await;
             // Two load balancers: each may fail twice, and has two passes then.
             let passes = bench.process().passes();

@@ -7,17 +7,30 @@ use portico_crds::Kind;
 use serde_json::{Map, Value, json};
 
 /// What differs from run to run, and what is counted elsewhere.
-const PASSING: [&str; 12] =
-    ["arn", "id", "created", "active_at", "revision", "address", "dns_name", "default_rule", "owner", "released", "group", "priority"];
+const PASSING: [&str; 13] = [
+    "arn",
+    "provided",
+    "id",
+    "created",
+    "active_at",
+    "revision",
+    "address",
+    "dns_name",
+    "default_rule",
+    "owner",
+    "released",
+    "group",
+    "priority",
+];
 
 /// Everything in the cloud that somebody could have made.
 pub fn cloud(state: &Value) -> Value {
-    let kinds = ["load_balancers", "target_groups", "security_groups"];
+    let kinds = ["load_balancers", "target_groups", "security_groups", "certificates"];
     let mut names = BTreeMap::new();
     for kind in kinds {
         for object in state[kind].as_array().unwrap() {
             let id = object.get("arn").or_else(|| object.get("id")).and_then(Value::as_str).unwrap();
-            names.insert(id.to_owned(), format!("{kind}/{}", object["name"].as_str().unwrap()));
+            names.insert(id.to_owned(), format!("{kind}/{}", object.get("name").unwrap_or(&object["domain"]).as_str().unwrap()));
         }
     }
     // The account's own network has other ids in every account.

@@ -66,6 +66,31 @@ pub async fn call_ec2(cloud: &Cloud, action: &str, parameters: &[(&str, &str)]) 
     query(cloud, ("ec2", "2016-11-15"), action, parameters).await
 }
 
+/// One call of ACM's API.
+pub async fn call_acm(cloud: &Cloud, action: &str, parameters: &Value) -> Value {
+    let request = Request::post("/")
+        .header("host", cloud.address().to_string())
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=someone/20260101/us-east-1/acm/aws4_request, SignedHeaders=host, Signature=00",
+        )
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", format!("CertificateManager.{action}"))
+        .body(Full::new(Bytes::from(parameters.to_string())))
+        .unwrap();
+    let answer = exchange(cloud.address(), request).await.unwrap();
+    assert!(answer.status.is_success(), "{action}: {} {}", answer.status, answer.text());
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+/// Issues a certificate that was requested: its names count as validated.
+pub async fn issue(cloud: &Cloud, arn: &str) {
+    let body = Full::from(serde_json::json!({ "issue": arn }).to_string());
+    let request = Request::post("/_cloud/certificates").header("host", "cloud").body(body).unwrap();
+    let answer = exchange(cloud.address(), request).await.unwrap();
+    assert!(answer.status.is_success(), "{}", answer.text());
+}
+
 async fn query(cloud: &Cloud, (service, version): (&str, &str), action: &str, parameters: &[(&str, &str)]) -> String {
     let escape = |text: &str| {
         let safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
