@@ -48,12 +48,21 @@ enum Doubt {
 enum Passed {
     /// The load balancer is as it should be.
     Done,
-    /// The cloud is still at work.
+    /// The cloud is still at work: it is looked at afresh after the pause.
     LookAgain(Duration),
-    /// Changes wait for targets, at most that long; the target loop says when they are ready.
+    /// The load balancer is not active yet, or changes wait for targets, at most that long; the target loop says when they are ready.
     Waiting(Duration),
     /// There is nothing to do about this unit.
     Nothing,
+}
+
+/// What became of a load balancer that is served.
+struct Brought {
+    outcome: Outcome,
+    /// Changes wait for targets, at most that long.
+    waiting: Option<Duration>,
+    /// Why something is there still that nobody needs any more.
+    left_over: Option<ProviderError>,
 }
 
 /// Why a pass came to nothing.
@@ -192,10 +201,12 @@ impl<P: Provider> Engine<P> {
         self.tell(unit, &News::Refused(&compiled.refusals));
         report.refuse(&compiled.refusals);
         self.targets.bind(unit, compiled.bindings);
-        let outcome = self.bring_about(unit, &plan, &compiled.stack, doubt, &report).await;
-        match &outcome {
-            Ok((outcome, _)) => {
-                self.tell(unit, &News::Passed(outcome));
+        let brought = self.bring_about(unit, &plan, &compiled.stack, doubt, &report).await;
+        match &brought {
+            Ok(Brought { outcome, left_over, .. }) => {
+                if left_over.is_none() {
+                    self.tell(unit, &News::Passed(outcome));
+                }
                 report.finish(outcome);
             }
             Err(PassError::Provider(error)) => report.fail(error),
@@ -206,15 +217,19 @@ impl<P: Provider> Engine<P> {
         if doubt.is_some() {
             self.targets.recheck(unit);
         }
-        let (outcome, waiting) = outcome?;
+        let Brought { outcome, waiting, left_over } = brought?;
+        if let Some(busy) = left_over {
+            return Err(busy.into());
+        }
         match (outcome.state, waiting) {
-            (LoadBalancerState::Provisioning { look_again }, _) => Ok(Passed::LookAgain(look_again)),
+            // Only its state changes without us, and that is asked for by every pass.
+            (LoadBalancerState::Provisioning { look_again }, _) => Ok(Passed::Waiting(look_again)),
             (_, Some(pause)) => Ok(Passed::Waiting(pause)),
             _ => Ok(Passed::Done),
         }
     }
 
-    /// Observe, diff, execute. Changes whose gate is closed are left for a later pass; then a pause comes back, too.
+    /// Observe, diff, execute. Changes whose gate is closed are left for a later pass.
     async fn bring_about(
         &self,
         unit: &UnitId,
@@ -222,7 +237,7 @@ impl<P: Provider> Engine<P> {
         stack: &P::Stack,
         doubt: Option<Doubt>,
         report: &Report,
-    ) -> Result<(Outcome, Option<Duration>), PassError> {
+    ) -> Result<Brought, PassError> {
         let observed = self.provider.observe(stack, doubt.is_some()).await?;
         let changes = self.provider.diff(stack, &observed)?;
         let closed = self.targets.wait_for(unit, &gate::needed(&changes));
@@ -231,6 +246,7 @@ impl<P: Provider> Engine<P> {
             let target_sets = closed.sets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             info!(%unit, waiting, target_sets, "changes wait until their targets take requests");
         }
+        let mut left_over = None;
         if !changes.is_empty() {
             if doubt == Some(Doubt::Swept) {
                 self.metrics.drift.inc();
@@ -240,13 +256,16 @@ impl<P: Provider> Engine<P> {
             // What translation found out need not wait for the cloud.
             self.say(unit, report);
             self.hold(plan).await?;
-            self.execute(unit, stack, changes).await?;
+            match self.execute(unit, stack, changes).await {
+                Err(busy @ ProviderError::Busy { .. }) => left_over = Some(busy),
+                result => result?,
+            }
         }
         let outcome = self.provider.outcome(stack).await?;
         if outcome.state != LoadBalancerState::Absent {
             self.hold(plan).await?;
         }
-        Ok((outcome, (waiting > 0).then_some(closed.at_most)))
+        Ok(Brought { outcome, waiting: (waiting > 0).then_some(closed.at_most), left_over })
     }
 
     async fn execute(

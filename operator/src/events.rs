@@ -240,7 +240,7 @@ impl Witness for EventWitness {
 
 /// Whether failures of a class (see [`ProviderError::class`]) mostly pass without anybody doing anything.
 fn passes_by_itself(class: &str) -> bool {
-    matches!(class, "throttled" | "transient" | "not-ready" | "kubernetes")
+    matches!(class, "throttled" | "transient" | "busy" | "not-ready" | "kubernetes")
 }
 
 /// The event's reason for a class of errors (see [`ProviderError::class`]).
@@ -248,6 +248,7 @@ pub fn reason(class: &str) -> &'static str {
     match class {
         "throttled" => "Throttled",
         "transient" => "CloudUnavailable",
+        "busy" => "StillInUse",
         "not-ready" => "NotReady",
         "denied" => "PermissionDenied",
         "limit" => "QuotaExceeded",

@@ -75,13 +75,56 @@ async fn what_changes_no_plan_costs_no_call_and_no_write() {
     assert_eq!(relist, Cost::nothing(), "a relist");
 
     // A new operator on a cloud that is as it should be reads, and changes nothing.
-    let (calls_before, writes) = (bench.cloud.calls(), bench.cluster.status_writes());
-    bench.kill().await;
-    bench.launch().await;
-    bench.settle().await;
-    assert_eq!(bench.cloud.calls().mutations, calls_before.mutations, "a restart");
-    assert_eq!(bench.cluster.status_writes(), writes, "a restart");
+    let restart = bench.restart().await;
+    assert_eq!(restart, Cost { reads: restart.reads.clone(), ..Cost::nothing() }, "a restart");
     bench.end().await;
+}
+
+/// A Gateway with two Services and three routes.
+fn shop(gateway: &str) -> String {
+    let (web, api) = (format!("{gateway}-web"), format!("{gateway}-api"));
+    let routes = [("a", &web), ("b", &api), ("c", &web)];
+    let routes = routes.map(|(path, service)| prefix(&format!("{gateway}-{path}"), gateway, &format!("/{path}"), service)).concat();
+    [self::gateway(gateway), service(&web, 80), pods(&web, &[1, 2]), service(&api, 80), pods(&api, &[3]), routes].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_reads_what_changes_often_of_each_gateway_and_lists_the_rest() {
+    let mut totals = Vec::new();
+    for gateways in [1, 20] {
+        let mut bench = Bench::start().await;
+        let manifests: Vec<_> = (0..gateways).map(|n| shop(&format!("edge{n}"))).collect();
+        bench.apply(&[class(), manifests.concat()].concat()).await;
+        let restart = bench.restart().await;
+        assert_eq!(restart, Cost { reads: restart.reads.clone(), ..Cost::nothing() }, "a restart changes nothing");
+        // Of each Gateway: its listeners, the rules of its one listener, and who is in its two target groups.
+        let each = calls([("DescribeListeners", gateways), ("DescribeRules", gateways), ("DescribeTargetHealth", 2 * gateways)]);
+        let mut listings = restart.reads.clone();
+        listings.retain(|name, _| !each.contains_key(name));
+        let mut own = restart.reads.clone();
+        own.retain(|name, _| each.contains_key(name));
+        assert_eq!(own, each, "{gateways} Gateways");
+        // Tags are told of 20 resources a call.
+        let tags = gateways.div_ceil(20) + (2 * gateways).div_ceil(20);
+        let wanted = [
+            ("DescribeAccountLimits", 1),
+            ("DescribeLoadBalancers", 1),
+            ("DescribeSecurityGroups", 3),
+            ("DescribeSubnets", 1),
+            ("DescribeTags", tags),
+            ("DescribeTargetGroups", 1),
+            ("ListCertificates", 1),
+        ];
+        assert_eq!(listings, calls(wanted), "{gateways} Gateways");
+        totals.push(restart.reads.values().sum::<u64>());
+
+        // What it has not read, it knows nevertheless: a change costs what it always costs.
+        let cost = bench.apply(&prefix("more", "edge0", "/a-longer-path", "edge0-web")).await;
+        assert_eq!((cost.mutations, cost.reads), (calls([("CreateRule", 1)]), calls([])), "{gateways} Gateways");
+        bench.end().await;
+    }
+    let more = totals[1] - totals[0];
+    assert!(more * 100 <= 19 * 425, "19 Gateways more cost {more} reads more: {totals:?}");
 }
 
 #[tokio::test]

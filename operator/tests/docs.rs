@@ -143,6 +143,7 @@ fn every_reason_of_an_event_for_a_failure_is_explained() {
     let errors = [
         ProviderError::Throttled { operation: text(), message: text() },
         ProviderError::Transient { operation: text(), message: text() },
+        ProviderError::Busy { operation: text(), message: text() },
         ProviderError::NotReady { message: text() },
         ProviderError::Denied { operation: text(), message: text() },
         ProviderError::Limit { operation: text(), message: text() },

@@ -7,7 +7,8 @@ use portico_crds::Kind;
 use portico_providers::{ClusterId, Provider};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Cost, is_full, process, scenario, wire};
+use crate::harness::{Bench, Cost, calls, is_full, parse, process, scenario, wire};
+use crate::weather;
 
 /// What is in the cloud, by what the drifts below need.
 struct Handles {
@@ -178,5 +179,77 @@ async fn what_is_changed_by_hand_is_found_by_the_sweep_and_undone() {
     };
     let budget = looks * (look.reads.values().sum::<u64>() + listing + 2);
     assert!(reads <= budget, "{reads} reads in {looks} rounds, whose budget is {budget}");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_by_hand_while_no_operator_runs_is_found_by_the_sweep_of_the_next() {
+    let mut bench = Bench::start().await;
+    bench.apply(&scenario::created()).await;
+    bench.delete(&[(Kind::Gateway, "shop/inner")]).await;
+    let end = bench.dump().await;
+    bench.kill().await;
+    for drift in DRIFTS {
+        // Those that do not undo one another.
+        if !["the listener deleted", "a rule deleted", "two rules exchanged"].contains(&drift.0) {
+            interfere(&bench, drift).await;
+        }
+    }
+    bench.set_sweep(Duration::from_secs(1));
+    bench.launch().await;
+    bench.becomes(&end, "the sweep").await;
+    bench.end().await;
+}
+
+/// A call whose outcome nobody learned takes effect when nobody expects it any more: what it made carries our marks, and the sweep finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_group_that_comes_late_is_an_orphan_and_goes() {
+    let bench = Bench::start().await;
+    bench.apply(&scenario::shop("x", &["198.19.0.1"])).await;
+    let late = [scenario::service("late", 80), scenario::prefix("late", "edge", "/late", "late")].concat();
+    bench.apply(&late).await;
+    let state = wire::state(&bench.cloud).await;
+    let groups = state["target_groups"].as_array().unwrap();
+    let group = groups.iter().find(|group| group["name"].as_str().unwrap().contains("late")).expect("the group of the Service").clone();
+    let tags = group["tags"].as_object().unwrap().clone();
+    bench.delete(&[(Kind::HttpRoute, "shop/late")]).await;
+
+    // Wanted once more, and AWS says neither yes nor no; then wanted no more, and it is not there.
+    wire::set_faults(&bench.cloud, &json!([weather::error("CreateTargetGroup", 1.0)])).await;
+    let failed = bench.process().passes() + 1;
+    bench.put(parse(&late));
+    bench.waits_for("a pass that fails", |bench| bench.process().passes() >= failed).await;
+    bench.remove(&[(Kind::HttpRoute, "shop/late")]);
+    bench.settle().await;
+    wire::set_faults(&bench.cloud, &json!([])).await;
+    let end = bench.dump().await;
+
+    let come_late = async || {
+        let mut parameters = vec![
+            ("Name".to_owned(), group["name"].as_str().unwrap().to_owned()),
+            ("Protocol".to_owned(), "HTTP".to_owned()),
+            ("Port".to_owned(), "80".to_owned()),
+            ("TargetType".to_owned(), "ip".to_owned()),
+            ("VpcId".to_owned(), group["vpc"].as_str().unwrap().to_owned()),
+        ];
+        for (index, (key, value)) in tags.iter().enumerate() {
+            parameters.push((format!("Tags.member.{}.Key", index + 1), key.clone()));
+            parameters.push((format!("Tags.member.{}.Value", index + 1), value.as_str().unwrap().to_owned()));
+        }
+        let parameters: Vec<_> = parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        wire::call(&bench.cloud, "CreateTargetGroup", &parameters).await;
+    };
+    come_late().await;
+    bench.process().list_orphans().await;
+    let look = bench.look("shop/edge").await;
+    assert_eq!(look.mutations, calls([("DeleteTargetGroup", 1)]));
+    assert_eq!(bench.dump().await["cloud"], end["cloud"]);
+
+    // The same when its whole load balancer is gone.
+    bench.delete(&[(Kind::Gateway, "shop/edge")]).await;
+    let end = bench.dump().await;
+    come_late().await;
+    bench.process().list_orphans().await;
+    bench.reaches(&end, "an orphan of a Gateway that is gone").await;
     bench.end().await;
 }

@@ -163,10 +163,29 @@ impl Bench {
         self.process().settle().await;
     }
 
+    /// Waits until something is so.
+    pub async fn waits_for(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let come = async {
+            while !is_so(self) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, come).await.unwrap_or_else(|_| panic!("{what} does not come"));
+    }
+
     /// What an action costs until there is nothing left to do.
     pub async fn cost(&self, action: impl AsyncFnOnce(&Self)) -> Cost {
         let (calls, writes) = (self.cloud.calls().operations, self.cluster.status_writes());
         action(self).await;
+        self.settle().await;
+        Cost { status_writes: self.cluster.status_writes() - writes, ..self.calls_since(&calls) }
+    }
+
+    /// What a kill costs, and the start of a successor that knows nothing.
+    pub async fn restart(&mut self) -> Cost {
+        self.kill().await;
+        let (calls, writes) = (self.cloud.calls().operations, self.cluster.status_writes());
+        self.launch().await;
         self.settle().await;
         Cost { status_writes: self.cluster.status_writes() - writes, ..self.calls_since(&calls) }
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::StreamExt;
 use portico_crds::Kind;
 use serde_json::Value;
 
 use crate::harness::fuse::{Cut, Fate};
-use crate::harness::{Bench, dump, is_full, parse, scenario, secure};
+use crate::harness::{Bench, calls, dump, is_full, parse, scenario, secure};
 
 /// The parts of a life, each of which an operator may be killed in.
 #[derive(Clone, Copy, Debug)]
@@ -154,4 +155,31 @@ async fn at_any_mutation_about_certificates_a_killed_operators_successor_comes_t
 async fn at_any_call_about_certificates_a_killed_operators_successor_comes_to_the_same_end() {
     let last = lives(SECURE, false, if is_full() { 1 } else { 16 }).await;
     assert!(last > 20, "the longest part has only {last} calls");
+}
+
+/// Whoever is killed halfway through an update, and whose successor finds that nobody wants it any more, leaves nothing of it: no mark at the cloud says that what was
+/// there before is there still.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_taken_back_while_nobody_looks_leaves_nothing() {
+    let step = if is_full() { 1 } else { 5 };
+    let lives = (1..60).step_by(step).map(|nth| async move {
+        let mut bench = Bench::start().await;
+        bench.put(parse(&scenario::created()));
+        bench.settle().await;
+        bench.fuse.arm(Cut { nth, mutations: true, fate: Fate::AnswerLost });
+        PLAIN.begin(Part::Update, &bench);
+        let blown = tokio::select! {
+            at = bench.fuse.blown() => Some(at),
+            () = bench.settle() => None,
+        };
+        bench.kill().await;
+        bench.put(parse(&scenario::created()));
+        bench.launch().await;
+        bench.settle().await;
+        assert_eq!(bench.plan(&[], &[]).await, calls([]), "killed at call {nth} ({blown:?})");
+        bench.end().await;
+        blown.is_some()
+    });
+    let blown = futures::stream::iter(lives).buffered(3).collect::<Vec<_>>().await;
+    assert!(blown.contains(&true) && blown.contains(&false), "the update has fewer calls, or more: {blown:?}");
 }

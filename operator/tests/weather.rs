@@ -1,9 +1,13 @@
 //! Errors, throttles and lost answers: an operator comes to the same end as in fair weather, and soon after the last of them.
 
+use std::time::Duration;
+
+use portico::operator::Limits;
+use portico_crds::Kind;
 use serde_json::{Value, json};
 
 use crate::harness::wire::set_faults;
-use crate::harness::{Bench, calls, cloud, is_full, process::Manner};
+use crate::harness::{Bench, LIMIT, calls, cloud, is_full, parse, process::Manner, scenario};
 use crate::kill::{PARTS, PLAIN, undisturbed};
 use portico_cloud::CloudConfig;
 
@@ -12,7 +16,7 @@ fn storm() -> Value {
     json!([error("*", 0.2), {"operation": "*", "kind": "lost_response", "rate": 0.05}])
 }
 
-fn error(operation: &str, rate: f64) -> Value {
+pub fn error(operation: &str, rate: f64) -> Value {
     json!({"operation": operation, "kind": {"error": {"code": "InternalFailure", "status": 500}}, "rate": rate})
 }
 
@@ -80,4 +84,43 @@ async fn two_passes_after_the_last_fault_all_is_well() {
         }
     });
     futures::future::join_all(lives).await;
+}
+
+/// AWS takes up to minutes to let go of what a load balancer used. Whoever waits for that holds no worker meanwhile, and what serves traffic is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_in_use_holds_up_nobody() {
+    let limits = Limits { units: 1, ..Limits::default() };
+    let bench = Bench::with(cloud(), Manner { limits, ..Manner::default() }).await;
+    bench.apply(&scenario::created()).await;
+    let fault = |operation: &str, code: &str| json!({"operation": operation, "kind": {"error": {"code": code, "status": 400}}});
+    let in_use = json!([fault("DeleteSecurityGroup", "DependencyViolation"), fault("DeleteTargetGroup", "ResourceInUse")]);
+    set_faults(&bench.cloud, &in_use).await;
+    let passes = bench.process().passes();
+    let before = bench.cloud.calls().operations;
+    // A load balancer that goes, and one that stays and needs a target group no more.
+    bench.remove(&[(Kind::Gateway, "shop/inner")]);
+    bench.put(parse(&scenario::route("admin", "{name: edge}", "  rules: [{backendRefs: [{name: api, port: 80}]}]")));
+    bench.waits_for("a third try", |bench| bench.process().passes() >= passes + 6).await;
+    let programmed = || bench.condition(Kind::Gateway, "shop/edge", "/status/conditions", "Programmed");
+    assert_eq!(programmed(), "True Programmed");
+    // The one worker is free for what is new.
+    bench.put(parse(&scenario::prefix("more", "edge", "/more", "web")));
+    bench.waits_for("a new rule", |bench| bench.calls_since(&before).mutations.contains_key("CreateRule")).await;
+    let tries = bench.calls_since(&before).mutations;
+    // Once, and three times more in a pass; of target groups that go there are at most four.
+    let passes = bench.process().passes() - passes + 1;
+    assert!(tries["DeleteSecurityGroup"] > 1 && tries["DeleteSecurityGroup"] <= 4 * passes, "{tries:?} in {passes} passes");
+    assert!(tries["DeleteTargetGroup"] > 1 && tries["DeleteTargetGroup"] <= 16 * passes, "{tries:?} in {passes} passes");
+    assert_eq!(programmed(), "True Programmed");
+
+    set_faults(&bench.cloud, &json!([])).await;
+    let gone = |bench: &Bench| bench.cluster.read(Kind::Gateway, &"shop/inner".parse().unwrap()).is_none();
+    bench.waits_for("the end of the deletion", gone).await;
+    let clean = async {
+        while bench.plan(&[], &[]).await != calls([]) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, clean).await.expect("something is left");
+    bench.end().await;
 }

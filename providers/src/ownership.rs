@@ -60,8 +60,8 @@ pub mod mark {
     pub const UNIT: &str = "portico.dev/unit";
     /// The resource within the unit, as [`ResourceId`] displays it.
     pub const RESOURCE: &str = "portico.dev/resource";
-    /// SHA-256 of the stack that was last applied whole; on the load balancer only.
-    pub const STACK: &str = "portico.dev/stack";
+    /// Vouches for a resource's attributes, which listings do not show.
+    pub const ATTRIBUTES: &str = "portico.dev/attributes";
 
     /// SHA-256 of the certificate that was uploaded last; on certificates only.
     pub const CERTIFICATE: &str = "portico.dev/certificate-sha256";

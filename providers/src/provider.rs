@@ -157,6 +157,14 @@ pub enum ProviderError {
         /// The cloud's words.
         message: String,
     },
+    /// What is to be deleted is still used by something that is going, too; all else was done. Come back later.
+    #[error("{operation} has to wait: {message}")]
+    Busy {
+        /// The call.
+        operation: String,
+        /// The cloud's words.
+        message: String,
+    },
     /// Something needed does not exist yet, and will: come back after the unit's next pass.
     #[error("not ready: {message}")]
     NotReady {
@@ -215,6 +223,7 @@ impl ProviderError {
             self,
             Self::Throttled { .. }
                 | Self::Transient { .. }
+                | Self::Busy { .. }
                 | Self::NotReady { .. }
                 | Self::Foreign { .. }
                 | Self::Denied { .. }
@@ -227,6 +236,7 @@ impl ProviderError {
         match self {
             Self::Throttled { .. } => "throttled",
             Self::Transient { .. } => "transient",
+            Self::Busy { .. } => "busy",
             Self::NotReady { .. } => "not-ready",
             Self::Denied { .. } => "denied",
             Self::Limit { .. } => "limit",

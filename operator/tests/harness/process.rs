@@ -106,6 +106,12 @@ impl Process {
         self.inbox.events.try_send(Sighting { kind, seen }).expect("the operator is gone");
     }
 
+    /// Lets it list what the cloud has of this cluster, and look at what nobody asks for, as the sweep does once per round.
+    pub async fn list_orphans(&self) {
+        let operator = self.operator.clone();
+        self.handle.spawn(portico::sweep::run(operator, Duration::ZERO, CancellationToken::new())).await.unwrap();
+    }
+
     /// Passes that have ended so far.
     pub fn passes(&self) -> u64 {
         let text = self.metrics.render();

@@ -3,6 +3,7 @@
 //! Order: security groups, target groups, load balancer, certificates, listeners, rules, then what goes: rules, listeners, load balancers, target groups, access to
 //! pods, security group, certificates. What exists stays until what takes its place is there, and requests move to new target groups only when those take them.
 
+mod attributes;
 mod certificate;
 mod changes;
 mod listener;

@@ -8,6 +8,7 @@
 
 pub mod account;
 mod assumed;
+pub mod attributes;
 mod compile;
 mod diff;
 pub mod limit;

@@ -174,7 +174,22 @@ fn what_was_altered_by_hand_is_set_right() {
     extra.conditions.clear();
     rules.insert(7, extra);
     let changes = reach(&mut cloud, &wanted);
-    assert_eq!(calls(&changes), ["ModifyLoadBalancerAttributes", "ModifyRule", "DeleteRule"]);
+    // The mark that vouches for attributes is taken back and given again.
+    assert_eq!(calls(&changes), ["AddTags", "ModifyLoadBalancerAttributes", "AddTags", "ModifyRule", "DeleteRule"]);
+}
+
+#[test]
+fn attributes_change_between_two_marks() {
+    let mut cloud = Cloud::new();
+    let mut wanted = prefixes(&["a"]);
+    reach(&mut cloud, &wanted);
+    wanted.target_groups[0].attributes.insert("deregistration_delay.timeout_seconds".into(), "7".into());
+    wanted.target_groups[0].tags.insert("team".into(), "a".into());
+    let changes = reach(&mut cloud, &wanted);
+    assert_eq!(calls(&changes), ["AddTags", "ModifyTargetGroupAttributes", "AddTags"]);
+    assert!(changes[1].after.contains(&0) && changes[2].after.contains(&1), "{changes:?}");
+    let Operation::TagTargetGroup { tags, .. } = &changes[2].operation else { panic!() };
+    assert_eq!(tags.len(), 2, "the user's tag costs no call of its own: {tags:?}");
 }
 
 #[test]

@@ -197,7 +197,11 @@ impl GatewayReport {
 fn passes(error: &ProviderError) -> bool {
     matches!(
         error,
-        ProviderError::Throttled { .. } | ProviderError::Transient { .. } | ProviderError::NotReady { .. } | ProviderError::NotLeader
+        ProviderError::Throttled { .. }
+            | ProviderError::Transient { .. }
+            | ProviderError::Busy { .. }
+            | ProviderError::NotReady { .. }
+            | ProviderError::NotLeader
     )
 }
 

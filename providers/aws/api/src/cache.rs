@@ -22,6 +22,8 @@ pub(crate) struct UnitState {
     pub backend: Option<BackendGroups>,
     /// Whether an import may have been carried out of which no ARN is known: the account's certificates are looked through.
     pub import_lost: bool,
+    /// Number of the inventory in which was last looked for what belongs to it.
+    pub inventory: u64,
     /// Whether it must be read again before it is believed. Names in it are then worth looking for.
     pub stale: bool,
 }

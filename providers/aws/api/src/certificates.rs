@@ -1,7 +1,6 @@
 //! ACM: what is imported, and importing.
 
 use crate::budget::Kind;
-use crate::cache::UnitKey;
 use crate::convert;
 use crate::error::{Class, Failure};
 use crate::region::Region;
@@ -75,13 +74,13 @@ impl Region {
         Ok(found)
     }
 
-    /// ARNs of the certificates of a cluster, with the unit that each is marked for.
-    pub async fn certificates_of(&self, cluster: &str) -> Result<Vec<(String, UnitKey)>, Failure> {
+    /// ARNs of the certificates of a cluster, with their tags.
+    pub async fn certificates_of(&self, cluster: &str) -> Result<Vec<(String, TagSet)>, Failure> {
         let mut found = Vec::new();
         for arn in self.imported_certificates().await? {
             let tags = self.certificate_tags(&arn).await?.unwrap_or_default();
-            if let Some((owner, unit)) = portico_aws::stack::mark_of(&tags).filter(|(owner, _)| *owner == cluster) {
-                found.push((arn, (owner.to_owned(), unit.to_owned())));
+            if portico_aws::stack::mark_of(&tags).is_some_and(|(owner, _)| owner == cluster) {
+                found.push((arn, tags));
             }
         }
         Ok(found)

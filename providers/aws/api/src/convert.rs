@@ -4,7 +4,7 @@ mod group;
 mod resource;
 mod rule;
 
-pub(crate) use group::{backend_group, permission_from, permissions, security_group, subnet};
+pub(crate) use group::{admits, backend_group, permission_from, permissions, security_group, subnet};
 pub(crate) use resource::{health_check_port, listener_protocol, load_balancer, protocol, target_group};
 pub(crate) use rule::{action, condition, read_action, read_condition, read_transform, transform};
 

@@ -73,6 +73,11 @@ impl Failure {
         }
     }
 
+    /// As the failure of a deletion that has to wait.
+    pub fn busy(self) -> ProviderError {
+        ProviderError::Busy { operation: self.operation.to_owned(), message: format!("{}: {}", self.code, self.message) }
+    }
+
     /// What it means.
     pub fn class(&self) -> Class {
         let code = self.code.trim_end_matches("Exception");

@@ -23,17 +23,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use subject::Subject;
 
-/// Pauses between tries of one call, all of them together about 20 s: what takes AWS longer (network interfaces of a load balancer that is gone, for example) is
-/// for the unit's next pass.
-fn pauses() -> impl Iterator<Item = Duration> {
+/// Pauses between tries of one call.
+fn pauses(tries: usize) -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(4))
         .with_factor(2.0)
-        .with_max_times(9)
+        .with_max_times(tries)
         .with_jitter()
         .build()
 }
+
+/// Tries of a call that AWS throttles, whose outcome is unclear, or that refers to what is not visible yet: about 20 s.
+const TRIES: usize = 9;
+/// Tries of a deletion of what is still in use: about 1 s. AWS takes from seconds (a target group whose rule is gone) to minutes (network interfaces of a load balancer
+/// that is gone, certificates of a listener that is gone) to let go, and a worker that waits serves nobody: it is for the unit's next pass.
+const TRIES_IN_USE: usize = 3;
 
 impl Aws {
     pub(crate) async fn execute_changes(
@@ -66,7 +71,7 @@ impl Aws {
             state.import_lost |=
                 matches!((&result, &change.operation), (Err(ProviderError::Transient { .. }), Operation::ImportCertificate { .. }));
             // What is not known for sure is read again before the next pass.
-            state.stale |= matches!(&result, Err(error) if !matches!(error, ProviderError::NotLeader | ProviderError::Throttled { .. } | ProviderError::Denied { .. }));
+            state.stale |= result.as_ref().is_err_and(is_doubtful);
             lock(&region.units).insert(key.clone(), state.clone());
             progress.end(change, result.as_ref().err());
             let Err(error) = result else { continue };
@@ -86,7 +91,10 @@ impl Aws {
             if matches!(error, ProviderError::Denied { .. }) {
                 denied.insert(change.operation.call());
             }
-            failure.get_or_insert(error);
+            // What is only left over matters least.
+            if failure.as_ref().is_none_or(|first| matches!(first, ProviderError::Busy { .. })) {
+                failure = Some(error);
+            }
         }
         if let Some(error) = failure {
             return Err(error);
@@ -110,7 +118,7 @@ impl Aws {
         state: &mut UnitState,
         leadership: &Arc<dyn Leadership>,
     ) -> Result<(), ProviderError> {
-        let mut pauses = pauses();
+        let (mut pauses, mut pauses_in_use) = (pauses(TRIES), pauses(TRIES_IN_USE));
         // Whether an earlier try may have been carried out.
         let mut unclear = false;
         loop {
@@ -136,6 +144,11 @@ impl Aws {
                     if let Ok(Some(effect)) = region.find(stack, operation, state).await {
                         return self.write_through(region, operation, effect, state);
                     }
+                }
+                Class::Soon if deletes(operation) => {
+                    let Some(pause) = pauses_in_use.next() else { return Err(failure.busy()) };
+                    tokio::time::sleep(pause).await;
+                    continue;
                 }
                 Class::Throttled | Class::Soon => {}
                 Class::NotFound if may_appear(&failure) => {}
@@ -171,6 +184,25 @@ fn concerns_one_change(error: &ProviderError) -> bool {
             | ProviderError::Foreign { .. }
             | ProviderError::Denied { .. }
             | ProviderError::Settings { .. }
+            | ProviderError::Busy { .. }
+    )
+}
+
+/// Whether a failure leaves it open what there is now.
+fn is_doubtful(error: &ProviderError) -> bool {
+    !matches!(error, ProviderError::NotLeader | ProviderError::Throttled { .. } | ProviderError::Denied { .. } | ProviderError::Busy { .. })
+}
+
+/// Whether an operation deletes something as a whole.
+fn deletes(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::DeleteSecurityGroup { .. }
+            | Operation::DeleteTargetGroup { .. }
+            | Operation::DeleteCertificate { .. }
+            | Operation::DeleteLoadBalancer { .. }
+            | Operation::DeleteListener { .. }
+            | Operation::DeleteRule { .. }
     )
 }
 
@@ -180,13 +212,8 @@ fn gone_is_done(operation: &Operation, failure: &Failure, unclear: bool) -> bool
     let several = match operation {
         Operation::RevokeIngress { rules } => rules.len() > 1,
         Operation::RevokeBackend { ranges, .. } => ranges.len() > 1,
-        Operation::DeleteSecurityGroup { .. }
-        | Operation::DeleteTargetGroup { .. }
-        | Operation::DeleteCertificate { .. }
-        | Operation::RemoveListenerCertificate { .. }
-        | Operation::DeleteLoadBalancer { .. }
-        | Operation::DeleteListener { .. }
-        | Operation::DeleteRule { .. } => false,
+        Operation::RemoveListenerCertificate { .. } => false,
+        operation if deletes(operation) => false,
         _ => return false,
     };
     !several || unclear || failure.code != "InvalidPermission.NotFound"
@@ -238,8 +265,10 @@ mod tests {
 
     #[test]
     fn tries_are_bounded() {
-        let all: Vec<_> = pauses().collect();
-        assert_eq!(all.len(), 9);
-        assert!(all.iter().sum::<Duration>() < Duration::from_secs(60));
+        for (tries, longest) in [(TRIES, Duration::from_secs(60)), (TRIES_IN_USE, Duration::from_secs(2))] {
+            let all: Vec<_> = pauses(tries).collect();
+            assert_eq!(all.len(), tries);
+            assert!(all.iter().sum::<Duration>() < longest);
+        }
     }
 }

@@ -4,13 +4,15 @@ use crate::Aws;
 use crate::cache::{UnitState, key};
 use crate::convert;
 use crate::error::Failure;
+use crate::inventory::{Inventory, Owned};
 use crate::lock;
 use crate::read::filter;
 use crate::region::Region;
+use aws_sdk_ec2::types::{Filter, SecurityGroup as FoundGroup};
 use portico_aws::name;
-use portico_aws::observed::{BackendGroup, Observed};
+use portico_aws::observed::{BackendGroup, Certificate, Observed, TargetGroup};
 use portico_aws::stack::{BackendGroups, Stack};
-use portico_providers::{Presence, ProviderError, mark};
+use portico_providers::{Presence, ProviderError, TagSet, TargetSetId, mark};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Aws {
@@ -33,75 +35,96 @@ impl Aws {
 impl Region {
     async fn read_unit(&self, stack: &Stack, fresh: bool) -> Result<UnitState, ProviderError> {
         let remembered = lock(&self.units).get(&key(stack)).cloned();
-        // A name that is remembered is worth looking for, even where the rest is not believed.
-        let mut balancers: BTreeSet<String> = BTreeSet::new();
-        let mut groups: BTreeSet<_> = stack.target_groups.iter().map(|group| group.name.clone()).collect();
-        let mut certificates: BTreeSet<String> = BTreeSet::new();
         let import_lost = remembered.as_ref().is_some_and(|state| state.import_lost);
-        if let Some(state) = &remembered {
-            certificates.extend(state.observed.certificates.iter().filter(|(_, c)| !c.is_absent()).map(|(arn, _)| arn.clone()));
-            balancers.extend(state.observed.load_balancers.iter().filter(|(_, b)| !b.is_absent()).map(|(name, _)| name.clone()));
-            groups.extend(state.observed.target_groups.iter().filter(|(_, g)| !g.is_absent()).map(|(name, _)| name.clone()));
-        }
+        let mut number = remembered.as_ref().map_or(0, |state| state.inventory);
+        let mut sought = Sought::new(stack, remembered.as_ref());
+        // What a listing shows is enough for a first look.
+        let mut listing = None;
         if fresh || remembered.is_none() {
-            // What carries the unit's marks, whether or not a name leads to it; but for what is known to be gone since the inventory was taken.
-            let owned = self.owned(&stack.cluster, &stack.unit).await?;
-            if let Some(denied) = owned.certificates_denied.filter(|_| !stack.certificates.is_empty()) {
+            let inventory = self.inventory(&stack.cluster).await?;
+            if let Some(denied) = inventory.certificates_denied.clone().filter(|_| !stack.certificates.is_empty()) {
                 return Err(denied.into());
             }
-            let before = remembered.as_ref().map(|state| &state.observed);
-            certificates.extend(
-                owned.certificates.into_iter().filter(|arn| before.and_then(|o| o.certificates.get(arn)).is_none_or(|c| !c.is_absent())),
-            );
-            balancers.extend(
-                owned
-                    .load_balancers
-                    .into_iter()
-                    .filter(|name| before.and_then(|o| o.load_balancers.get(name)).is_none_or(|b| !b.is_absent())),
-            );
-            groups.extend(
-                owned
-                    .target_groups
-                    .into_iter()
-                    .filter(|name| before.and_then(|o| o.target_groups.get(name)).is_none_or(|g| !g.is_absent())),
-            );
+            // What was not there when it was last looked for may have come to be since: nobody knows when a call takes effect whose outcome is unclear.
+            let gone = remembered.as_ref().filter(|_| number >= inventory.number).map(|state| &state.observed);
+            sought.extend(inventory.owned(&stack.unit), gone);
+            number = inventory.number;
+            listing = (remembered.is_none() && !fresh && inventory.is_believed()).then_some(inventory);
         }
-        match &stack.load_balancer {
-            Some(balancer) => drop(balancers.insert(balancer.name.clone())),
-            None => balancers.extend(name::load_balancers(&stack.cluster, &stack.unit)),
-        }
+        let listing = listing.as_deref();
         let mut state = remembered.filter(|state| !fresh && !state.stale).unwrap_or_default();
         state.stale = false;
-        for name in balancers {
+        state.inventory = number;
+        for name in sought.load_balancers {
             if state.observed.load_balancers.get(&name).is_some_and(|there| !there.is_unknown()) {
                 continue;
             }
-            let there = self.load_balancer(&name).await?.map_or(Presence::Absent, Presence::Present);
-            state.observed.load_balancers.insert(name, there);
+            let there = match listing {
+                None => self.load_balancer(&name).await?,
+                Some(listing) => match listing.load_balancer(&name) {
+                    Some(head) => {
+                        let wanted = stack.load_balancer.as_ref().filter(|wanted| wanted.name == name).map(|wanted| &wanted.attributes);
+                        Some(self.complete(head.clone(), wanted).await?)
+                    }
+                    None => None,
+                },
+            };
+            state.observed.load_balancers.insert(name, there.map_or(Presence::Absent, Presence::Present));
         }
         if import_lost {
             let found = self.marked_certificates(stack).await?;
             state.observed.certificates.extend(found.into_iter().map(|(arn, there)| (arn, Presence::Present(there))));
             state.import_lost = false;
         }
-        certificates.retain(|arn| state.observed.certificates.get(arn).is_none_or(Presence::is_unknown));
-        for arn in certificates {
-            let there = self.certificate(&arn).await?;
+        sought.certificates.retain(|arn, _| state.observed.certificates.get(arn).is_none_or(Presence::is_unknown));
+        for (arn, tags) in sought.certificates {
+            let there = match tags.filter(|_| listing.is_some()) {
+                Some(tags) => Presence::Present(Certificate { tags }),
+                None => self.certificate(&arn).await?,
+            };
             state.observed.certificates.insert(arn, there);
         }
-        groups.retain(|name| state.observed.target_groups.get(name).is_none_or(Presence::is_unknown));
-        state.observed.target_groups.extend(self.target_groups(&groups).await?);
+        sought.target_groups.retain(|name| state.observed.target_groups.get(name).is_none_or(Presence::is_unknown));
+        let groups = match listing {
+            None => self.target_groups(&sought.target_groups).await?,
+            Some(listing) => self.listed_groups(stack, &sought.target_groups, listing).await?,
+        };
+        state.observed.target_groups.extend(groups);
         if state.observed.security_group.is_unknown() {
-            state.observed.security_group = self.own_group(stack).await?;
+            state.observed.security_group = match listing {
+                None => self.own_group(stack).await?,
+                Some(listing) => listing.owned(&stack.unit).security_group.map_or(Presence::Absent, Presence::Present),
+            };
         }
         let wanted = stack.backend_access.as_ref().map(|access| access.groups.clone());
         if state.observed.backend_groups.is_unknown() || (wanted.is_some() && state.backend != wanted) {
             let own = state.observed.security_group.present().map(|group| group.id.clone());
-            state.observed.backend_groups = Presence::Present(self.backend_groups(wanted.as_ref(), own.as_deref()).await?);
+            state.observed.backend_groups = Presence::Present(self.backend_groups(wanted.as_ref(), own.as_deref(), listing).await?);
             state.backend = wanted;
         }
         lock(&self.units).insert(key(stack), state.clone());
         Ok(state)
+    }
+
+    /// Target groups as a listing shows them. Those that it does not show are absent.
+    async fn listed_groups(
+        &self,
+        stack: &Stack,
+        names: &BTreeSet<TargetSetId>,
+        listing: &Inventory,
+    ) -> Result<BTreeMap<TargetSetId, Presence<TargetGroup>>, Failure> {
+        let mut groups = BTreeMap::new();
+        for name in names {
+            let there = match listing.target_group(name) {
+                Some(head) => {
+                    let wanted = stack.target_group(name).map(|wanted| &wanted.attributes);
+                    Presence::Present(self.complete_group(head.clone(), wanted).await?)
+                }
+                None => Presence::Absent,
+            };
+            groups.insert(name.clone(), there);
+        }
+        Ok(groups)
     }
 
     /// The unit's own security group, by its marks.
@@ -121,30 +144,95 @@ impl Region {
     }
 
     /// Groups of nodes and pods: those that are selected, and those that let our group in.
-    async fn backend_groups(&self, selection: Option<&BackendGroups>, own: Option<&str>) -> Result<Vec<BackendGroup>, Failure> {
-        let filters = match selection {
-            None => None,
-            Some(BackendGroups::Ids(ids)) => Some(vec![filter("group-id", ids.iter().map(String::as_str))]),
-            Some(BackendGroups::Tags(tags)) => Some(
-                tags.iter()
-                    .map(
-                        |(key, value)| {
-                            if value == "*" { filter("tag-key", [key.as_str()]) } else { filter(&format!("tag:{key}"), [value.as_str()]) }
-                        },
-                    )
-                    .collect(),
-            ),
-            Some(BackendGroups::Discover { cluster_name: Some(name) }) => {
-                Some(vec![filter("tag-key", [format!("kubernetes.io/cluster/{name}").as_str()])])
-            }
-            Some(BackendGroups::Discover { cluster_name: None }) => Some(vec![filter("tag-key", ["kubernetes.io/cluster/*"])]),
+    async fn backend_groups(
+        &self,
+        selection: Option<&BackendGroups>,
+        own: Option<&str>,
+        listing: Option<&Inventory>,
+    ) -> Result<Vec<BackendGroup>, Failure> {
+        let mut found = match (selection, listing) {
+            (None, _) => Vec::new(),
+            (Some(selection), Some(_)) => self.shared_selection(selection).await?,
+            (Some(selection), None) => self.security_groups(filters(selection)).await?,
         };
-        let mut groups = BTreeMap::new();
-        let by_source = own.map(|id| vec![filter("ip-permission.group-id", [id])]);
-        for filters in filters.into_iter().chain(by_source) {
-            let found = self.security_groups(filters).await?;
-            groups.extend(found.iter().filter_map(|group| convert::backend_group(group, own)).map(|group| (group.id.clone(), group)));
+        match (own, listing) {
+            (None, _) => {}
+            (Some(own), Some(listing)) => found.extend(listing.admitting.iter().filter(|group| convert::admits(group, own)).cloned()),
+            (Some(own), None) => found.extend(self.security_groups(vec![filter("ip-permission.group-id", [own])]).await?),
         }
-        Ok(groups.into_values().filter(|group| Some(group.id.as_str()) != own).collect())
+        let groups = found.iter().filter_map(|group| convert::backend_group(group, own)).map(|group| (group.id.clone(), group));
+        Ok(groups.collect::<BTreeMap<_, _>>().into_values().filter(|group| Some(group.id.as_str()) != own).collect())
     }
+
+    /// Groups that are selected, from memory if it is young: load balancers of one class select the same.
+    async fn shared_selection(&self, selection: &BackendGroups) -> Result<Vec<FoundGroup>, Failure> {
+        let mut memory = self.selected_groups.lock().await;
+        let memory = memory.entry(selection.clone()).or_insert_with(Self::no_groups);
+        if let Some(groups) = memory.get() {
+            return Ok(groups);
+        }
+        let groups = self.security_groups(filters(selection)).await?;
+        memory.set(groups.clone());
+        Ok(groups)
+    }
+}
+
+/// Filters that let the groups of a selection pass.
+fn filters(selection: &BackendGroups) -> Vec<Filter> {
+    match selection {
+        BackendGroups::Ids(ids) => vec![filter("group-id", ids.iter().map(String::as_str))],
+        BackendGroups::Tags(tags) => {
+            let one = |(key, value): (&String, &String)| {
+                if value == "*" { filter("tag-key", [key.as_str()]) } else { filter(&format!("tag:{key}"), [value.as_str()]) }
+            };
+            tags.iter().map(one).collect()
+        }
+        BackendGroups::Discover { cluster_name: Some(name) } => vec![filter("tag-key", [format!("kubernetes.io/cluster/{name}").as_str()])],
+        BackendGroups::Discover { cluster_name: None } => vec![filter("tag-key", ["kubernetes.io/cluster/*"])],
+    }
+}
+
+/// What is looked for.
+struct Sought {
+    load_balancers: BTreeSet<String>,
+    target_groups: BTreeSet<TargetSetId>,
+    /// By ARN, with their tags where a listing told them.
+    certificates: BTreeMap<String, Option<TagSet>>,
+}
+
+impl Sought {
+    /// What a stack names, and what is remembered: a name is worth looking for, even where the rest is not believed.
+    fn new(stack: &Stack, remembered: Option<&UnitState>) -> Self {
+        let mut sought = Self {
+            load_balancers: BTreeSet::new(),
+            target_groups: stack.target_groups.iter().map(|group| group.name.clone()).collect(),
+            certificates: BTreeMap::new(),
+        };
+        match &stack.load_balancer {
+            Some(balancer) => drop(sought.load_balancers.insert(balancer.name.clone())),
+            None => sought.load_balancers.extend(name::load_balancers(&stack.cluster, &stack.unit)),
+        }
+        if let Some(UnitState { observed, .. }) = remembered {
+            sought.load_balancers.extend(known(&observed.load_balancers));
+            sought.target_groups.extend(known(&observed.target_groups));
+            sought.certificates.extend(known(&observed.certificates).map(|arn| (arn, None)));
+        }
+        sought
+    }
+
+    /// What carries the unit's marks, whether or not a name leads to it; but for what is known to be gone.
+    fn extend(&mut self, owned: Owned, gone: Option<&Observed>) {
+        self.load_balancers.extend(owned.load_balancers.into_iter().filter(|it| !is_gone(gone.map(|gone| &gone.load_balancers), it)));
+        self.target_groups.extend(owned.target_groups.into_iter().filter(|it| !is_gone(gone.map(|gone| &gone.target_groups), it)));
+        let certificates = owned.certificates.into_iter().map(|(arn, tags)| (arn, Some(tags)));
+        self.certificates.extend(certificates.filter(|(arn, _)| !is_gone(gone.map(|gone| &gone.certificates), arn)));
+    }
+}
+
+fn known<K: Clone, T>(things: &BTreeMap<K, Presence<T>>) -> impl Iterator<Item = K> {
+    things.iter().filter(|(_, there)| !there.is_absent()).map(|(key, _)| key.clone())
+}
+
+fn is_gone<K: Ord, T>(things: Option<&BTreeMap<K, Presence<T>>>, key: &K) -> bool {
+    things.and_then(|things| things.get(key)).is_some_and(Presence::is_absent)
 }

@@ -77,8 +77,8 @@ impl Provider for Aws {
         let Some(mut there) = remembered else { return Ok(absent) };
         if there.state == State::Provisioning {
             // The one thing that changes without us.
-            let Some(now) = region.load_balancer_head(&wanted.name).await? else { return Ok(absent) };
-            there.state = now.state;
+            let Some(now) = region.load_balancer_state(&wanted.name).await? else { return Ok(absent) };
+            there.state = now;
             if let Some(state) = lock(&region.units).get_mut(&key)
                 && let Some(Presence::Present(balancer)) = state.observed.load_balancers.get_mut(&wanted.name)
             {

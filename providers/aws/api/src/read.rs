@@ -8,7 +8,8 @@ use crate::region::Region;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use ipnet::IpNet;
-use portico_aws::observed::{Limits, Listener, ListenerTls, LoadBalancer, Rule, Subnet, TargetGroup};
+use portico_aws::attributes;
+use portico_aws::observed::{Limits, Listener, ListenerTls, LoadBalancer, Rule, State, Subnet, TargetGroup};
 use portico_providers::{Presence, TagSet, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,22 +19,59 @@ const BATCH: usize = 20;
 const PAGES: usize = 1000;
 
 impl Region {
-    /// Whether a load balancer of this name exists, with its tags; without its attributes and listeners.
-    pub async fn load_balancer_head(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
+    async fn load_balancer_named(&self, name: &str) -> Result<Option<sdk::LoadBalancer>, Failure> {
         let answer = self.read(Kind::ElbRead, "DescribeLoadBalancers", || self.elb.describe_load_balancers().names(name).send()).await;
-        let Some(found) = present(answer)? else { return Ok(None) };
-        let Some(found) = found.load_balancers().first() else { return Ok(None) };
+        Ok(present(answer)?.and_then(|answer| answer.load_balancers().first().cloned()))
+    }
+
+    /// Where the load balancer of this name stands, if there is one.
+    pub async fn load_balancer_state(&self, name: &str) -> Result<Option<State>, Failure> {
+        Ok(self.load_balancer_named(name).await?.and_then(|found| convert::load_balancer(&found, TagSet::new())).map(|there| there.state))
+    }
+
+    /// Whether a load balancer of this name exists, with its tags; without its attributes and listeners.
+    async fn load_balancer_head(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
+        let Some(found) = self.load_balancer_named(name).await? else { return Ok(None) };
         let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
         let tags = self.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
-        Ok(convert::load_balancer(found, tags))
+        Ok(convert::load_balancer(&found, tags))
     }
 
     /// A load balancer with all that is known of it.
     pub async fn load_balancer(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
-        let Some(mut balancer) = self.load_balancer_head(name).await? else { return Ok(None) };
-        balancer.attributes = self.load_balancer_attributes(&balancer.arn).await?;
-        balancer.listeners = Presence::Present(self.listeners(&balancer.arn).await?);
-        Ok(Some(balancer))
+        match self.load_balancer_head(name).await? {
+            Some(head) => Ok(Some(self.complete(head, None).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A load balancer with its listeners and attributes; these are not read if its mark says that they are those that are wanted.
+    pub async fn complete(&self, mut balancer: LoadBalancer, wanted: Option<&BTreeMap<String, String>>) -> Result<LoadBalancer, Failure> {
+        let listeners = self.listeners(&balancer.arn).await?;
+        match wanted.filter(|wanted| attributes::are_vouched_for(wanted, &balancer.tags, !listeners.is_empty())) {
+            Some(wanted) => balancer.attributes.extend(wanted.clone()),
+            None => balancer.attributes = self.load_balancer_attributes(&balancer.arn).await?,
+        }
+        balancer.listeners = Presence::Present(listeners);
+        Ok(balancer)
+    }
+
+    /// A target group with its attributes; these are not read if its mark says that they are those that are wanted.
+    pub async fn complete_group(&self, mut group: TargetGroup, wanted: Option<&BTreeMap<String, String>>) -> Result<TargetGroup, Failure> {
+        match wanted.filter(|wanted| attributes::are_vouched_for(wanted, &group.tags, !group.load_balancers.is_empty())) {
+            Some(wanted) => group.attributes.extend(wanted.clone()),
+            None => group.attributes = self.target_group_attributes(&group.arn).await?,
+        }
+        Ok(group)
+    }
+
+    async fn target_group_attributes(&self, arn: &str) -> Result<BTreeMap<String, String>, Failure> {
+        let answer = self
+            .read(Kind::ElbRead, "DescribeTargetGroupAttributes", || {
+                self.elb.describe_target_group_attributes().target_group_arn(arn).send()
+            })
+            .await?;
+        Ok(answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect())
     }
 
     async fn load_balancer_attributes(&self, arn: &str) -> Result<BTreeMap<String, String>, Failure> {
@@ -149,15 +187,8 @@ impl Region {
         let mut groups: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Presence::Absent)).collect();
         for group in &found {
             let tags = tags.remove(group.target_group_arn().unwrap_or_default()).unwrap_or_default();
-            let Some((name, mut group)) = convert::target_group(group, tags) else { continue };
-            let answer = self
-                .read(Kind::ElbRead, "DescribeTargetGroupAttributes", || {
-                    self.elb.describe_target_group_attributes().target_group_arn(&group.arn).send()
-                })
-                .await?;
-            group.attributes =
-                answer.attributes().iter().filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or_default().to_owned()))).collect();
-            groups.insert(name, Presence::Present(group));
+            let Some((name, group)) = convert::target_group(group, tags) else { continue };
+            groups.insert(name, Presence::Present(self.complete_group(group, None).await?));
         }
         Ok(groups)
     }
@@ -176,44 +207,56 @@ impl Region {
         Ok(tags)
     }
 
-    /// Names and ARNs of all load balancers of the account whose name begins with a prefix.
-    pub async fn load_balancer_names(&self, prefix: &str) -> Result<BTreeMap<String, String>, Failure> {
-        let mut names = BTreeMap::new();
-        let mut marker = None;
-        for _ in 0..PAGES {
-            let answer = self
-                .read(Kind::ElbRead, "DescribeLoadBalancers", || self.elb.describe_load_balancers().set_marker(marker.clone()).send())
-                .await?;
-            let found = answer
-                .load_balancers()
-                .iter()
-                .filter_map(|b| Some((b.load_balancer_name()?.to_owned(), b.load_balancer_arn()?.to_owned())));
-            names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
-            marker = answer.next_marker().map(str::to_owned);
-            if marker.is_none() {
-                break;
+    /// Tags by ARN of those resources that are still there: of those that a listing showed some may be gone.
+    pub async fn tags_of_those_there<'a>(&self, arns: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, TagSet>, Failure> {
+        let arns: Vec<_> = arns.map(str::to_owned).collect();
+        let mut tags = BTreeMap::new();
+        for batch in arns.chunks(BATCH) {
+            // AWS answers a batch only if all of it is there.
+            match present(self.tags(batch).await)? {
+                Some(found) => tags.extend(found),
+                None => {
+                    for arn in batch {
+                        tags.extend(present(self.tags(std::slice::from_ref(arn)).await)?.unwrap_or_default());
+                    }
+                }
             }
         }
-        Ok(names)
+        Ok(tags)
     }
 
-    /// Names and ARNs of all target groups of the account whose name begins with a prefix.
-    pub async fn target_group_names(&self, prefix: &str) -> Result<BTreeMap<String, String>, Failure> {
-        let mut names = BTreeMap::new();
+    /// All load balancers of the account whose name begins with a prefix.
+    pub async fn load_balancers_named(&self, prefix: &str) -> Result<Vec<sdk::LoadBalancer>, Failure> {
+        let mut all = Vec::new();
         let mut marker = None;
         for _ in 0..PAGES {
-            let answer = self
-                .read(Kind::ElbRead, "DescribeTargetGroups", || self.elb.describe_target_groups().set_marker(marker.clone()).send())
-                .await?;
-            let found =
-                answer.target_groups().iter().filter_map(|g| Some((g.target_group_name()?.to_owned(), g.target_group_arn()?.to_owned())));
-            names.extend(found.filter(|(name, _)| name.starts_with(prefix)));
+            let call = || self.elb.describe_load_balancers().set_marker(marker.clone()).send();
+            let answer = self.read(Kind::ElbRead, "DescribeLoadBalancers", call).await?;
+            let found = answer.load_balancers().iter().filter(|found| found.load_balancer_name().is_some_and(|it| it.starts_with(prefix)));
+            all.extend(found.cloned());
             marker = answer.next_marker().map(str::to_owned);
             if marker.is_none() {
                 break;
             }
         }
-        Ok(names)
+        Ok(all)
+    }
+
+    /// All target groups of the account whose name begins with a prefix.
+    pub async fn target_groups_named(&self, prefix: &str) -> Result<Vec<sdk::TargetGroup>, Failure> {
+        let mut all = Vec::new();
+        let mut marker = None;
+        for _ in 0..PAGES {
+            let call = || self.elb.describe_target_groups().set_marker(marker.clone()).send();
+            let answer = self.read(Kind::ElbRead, "DescribeTargetGroups", call).await?;
+            let found = answer.target_groups().iter().filter(|found| found.target_group_name().is_some_and(|it| it.starts_with(prefix)));
+            all.extend(found.cloned());
+            marker = answer.next_marker().map(str::to_owned);
+            if marker.is_none() {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Security groups that pass all filters.

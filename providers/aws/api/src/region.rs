@@ -4,7 +4,7 @@ use crate::account::AccountMemory;
 use crate::cache::{Fresh, UnitKey, UnitState};
 use crate::calls::Calls;
 use crate::fence::Fence;
-use crate::inventory::Inventory;
+use crate::inventory::Inventories;
 use crate::metrics::Counters;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region as RegionName, SdkConfig};
@@ -14,13 +14,14 @@ use aws_sdk_elasticloadbalancingv2 as elb;
 use aws_smithy_types::retry::RetryConfig;
 use ipnet::IpNet;
 use portico_aws::observed::{Limits, Subnet};
-use portico_providers::{ClusterId, Secrets};
+use portico_aws::stack::BackendGroups;
+use portico_providers::Secrets;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// For how long subnets are believed: they change rarely, and every unit of the region shares one reading.
-const SUBNETS: Duration = Duration::from_secs(60);
+/// For how long subnets, and groups of nodes and pods, are believed: they change rarely, and every unit of the region shares one reading.
+const NETWORK: Duration = Duration::from_secs(60);
 /// For how long the account's limits are believed.
 const LIMITS: Duration = Duration::from_secs(3600);
 /// For how long a VPC's address ranges are believed.
@@ -47,7 +48,9 @@ pub(crate) struct Region {
     /// What compile needs to know of the account, limits apart.
     pub account: AccountMemory,
     pub units: Mutex<BTreeMap<UnitKey, UnitState>>,
-    pub inventories: tokio::sync::Mutex<BTreeMap<ClusterId, Inventory>>,
+    pub inventories: tokio::sync::Mutex<Inventories>,
+    /// Groups of nodes and pods, by how they are selected.
+    pub selected_groups: tokio::sync::Mutex<BTreeMap<BackendGroups, Fresh<Vec<ec2::types::SecurityGroup>>>>,
     pub subnets: tokio::sync::Mutex<Fresh<Vec<Subnet>>>,
     /// The account's limits as last read, and when that must be done again.
     pub limits: Mutex<Option<Limits>>,
@@ -75,11 +78,17 @@ impl Region {
             account: AccountMemory::default(),
             units: Mutex::default(),
             inventories: tokio::sync::Mutex::default(),
-            subnets: tokio::sync::Mutex::new(Fresh::for_at_most(SUBNETS)),
+            selected_groups: tokio::sync::Mutex::default(),
+            subnets: tokio::sync::Mutex::new(Fresh::for_at_most(NETWORK)),
             limits: Mutex::default(),
             limits_read: tokio::sync::Mutex::new(Fresh::for_at_most(LIMITS)),
             vpc_ranges: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// An empty memory of groups.
+    pub fn no_groups() -> Fresh<Vec<ec2::types::SecurityGroup>> {
+        Fresh::for_at_most(NETWORK)
     }
 
     /// An empty memory of a VPC's ranges.

@@ -85,7 +85,7 @@ impl Compiler<'_> {
         for gateway in &self.plan.gateways {
             tags.extend(gateway.infrastructure.labels.clone());
         }
-        for key in [mark::CLUSTER, mark::UNIT, mark::RESOURCE, mark::STACK, mark::CERTIFICATE] {
+        for key in [mark::CLUSTER, mark::UNIT, mark::RESOURCE, mark::ATTRIBUTES, mark::CERTIFICATE] {
             tags.remove(key);
         }
         const OURS: usize = 4;

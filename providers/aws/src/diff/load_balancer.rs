@@ -1,8 +1,10 @@
 //! The load balancer.
 
+use super::attributes::Resource;
 use super::changes::Changes;
 use super::traffic;
-use super::{Place, all_tags, beyond_defaults, describe, foreign, missing, unknown};
+use super::{Place, all_tags, beyond_defaults, foreign, unknown};
+use crate::attributes;
 use crate::observed::{self, LOAD_BALANCER_DEFAULTS, Observed, State};
 use crate::operation::Operation;
 use crate::stack::{LoadBalancer, SecurityGroups, Stack};
@@ -22,7 +24,8 @@ pub(super) fn ensure<'a>(
         SecurityGroups::Managed => Vec::new(),
         SecurityGroups::Ids(ids) => ids.clone(),
     };
-    let tags = all_tags(stack.marks(&wanted.id), &wanted.tags);
+    let mut tags = all_tags(stack.marks(&wanted.id), &wanted.tags);
+    tags.extend(attributes::mark(&wanted.attributes));
     let there = match observed.load_balancers.get(&wanted.name) {
         None | Some(Presence::Unknown) => return Err(unknown("the load balancer")),
         Some(Presence::Absent) => {
@@ -36,16 +39,25 @@ pub(super) fn ensure<'a>(
             };
             changes.push(Action::Create, &wanted.id, &[&own], operation, "not there yet", &[]);
             let attributes = beyond_defaults(&wanted.attributes, LOAD_BALANCER_DEFAULTS);
-            set_attributes(wanted, attributes, "not AWS's defaults".into(), changes);
+            if !attributes.is_empty() {
+                let operation = Operation::ModifyLoadBalancerAttributes { load_balancer: wanted.name.clone(), attributes };
+                changes.push(Action::Update, &wanted.id, &[&wanted.id], operation, "not AWS's defaults", &[]);
+            }
             return Ok(None);
         }
         Some(Presence::Present(there)) if !stack.owns(&there.tags) => return Err(foreign("load balancer", &wanted.name, &there.tags)),
         Some(Presence::Present(there)) => there,
     };
     let name = || wanted.name.clone();
-    let attributes = missing(&wanted.attributes, &there.attributes);
-    let reason = describe(&attributes, &there.attributes);
-    set_attributes(wanted, attributes, reason, changes);
+    let resource = Resource {
+        id: &wanted.id,
+        sources: &[],
+        attributes: [&wanted.attributes, &there.attributes],
+        tags: [&tags, &there.tags],
+        in_use: there.listeners.present().is_some_and(|listeners| !listeners.is_empty()),
+    };
+    let tag = |tags| Operation::TagLoadBalancer { load_balancer: name(), tags };
+    resource.ensure(|attributes| Operation::ModifyLoadBalancerAttributes { load_balancer: name(), attributes }, tag, changes);
     if there.ip_address_type != wanted.ip_address_type {
         let reason = format!("{} → {}", there.ip_address_type, wanted.ip_address_type);
         let operation = Operation::SetIpAddressType { load_balancer: name(), ip_address_type: wanted.ip_address_type };
@@ -73,20 +85,7 @@ pub(super) fn ensure<'a>(
             &[],
         );
     }
-    let tags = missing(&tags, &there.tags);
-    if !tags.is_empty() {
-        let reason = describe(&tags, &there.tags);
-        changes.push(Action::Update, &wanted.id, &[], Operation::TagLoadBalancer { load_balancer: name(), tags }, reason, &[]);
-    }
     Ok(Some(there))
-}
-
-fn set_attributes(wanted: &LoadBalancer, attributes: BTreeMap<String, String>, reason: String, changes: &mut Changes) {
-    if attributes.is_empty() {
-        return;
-    }
-    let operation = Operation::ModifyLoadBalancerAttributes { load_balancer: wanted.name.clone(), attributes };
-    changes.push(Action::Update, &wanted.id, &[&wanted.id], operation, reason, &[]);
 }
 
 /// Deletes this unit's load balancers that the stack does not want. Beside a new one, the old one stays until the new one takes traffic; a later pass deletes it.

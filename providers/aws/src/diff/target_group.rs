@@ -1,17 +1,20 @@
 //! Target groups.
 
+use super::attributes::Resource;
 use super::changes::Changes;
-use super::{all_tags, beyond_defaults, describe, foreign, load_balancer, missing, unknown};
+use super::{all_tags, beyond_defaults, foreign, load_balancer, unknown};
+use crate::attributes;
 use crate::observed::{self, Observed, TARGET_GROUP_DEFAULTS};
 use crate::operation::Operation;
-use crate::stack::{Stack, TargetGroup};
+use crate::stack::Stack;
 use portico_providers::{Action, Presence, ProviderError, ResourceId, TargetSetId};
 use std::collections::BTreeMap;
 
 /// Creates target groups and brings them to where they should be.
 pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mut Changes) -> Result<(), ProviderError> {
     for group in &stack.target_groups {
-        let tags = all_tags(stack.marks(&group.id), &group.tags);
+        let mut tags = all_tags(stack.marks(&group.id), &group.tags);
+        tags.extend(attributes::mark(&group.attributes));
         let there = match observed.target_groups.get(&group.name) {
             None | Some(Presence::Unknown) => return Err(unknown(&format!("target group {}", group.name))),
             Some(Presence::Absent) => {
@@ -19,7 +22,10 @@ pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mu
                 changes.push(Action::Create, &group.id, &[], operation, "not there yet", &group.sources);
                 changes.alias(by_name(&group.name));
                 let attributes = beyond_defaults(&group.attributes, TARGET_GROUP_DEFAULTS);
-                set_attributes(group, attributes, "not AWS's defaults".into(), changes);
+                if !attributes.is_empty() {
+                    let operation = Operation::ModifyTargetGroupAttributes { target_group: group.name.clone(), attributes };
+                    changes.push(Action::Update, &group.id, &[&group.id], operation, "not AWS's defaults", &group.sources);
+                }
                 continue;
             }
             Some(Presence::Present(there)) if !stack.owns(&there.tags) => return Err(foreign("target group", &group.name.0, &there.tags)),
@@ -29,21 +35,16 @@ pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mu
             let operation = Operation::ModifyTargetGroup { target_group: group.name.clone(), health_check: group.health_check.clone() };
             changes.push(Action::Update, &group.id, &[], operation, "another health check", &group.sources);
         }
-        let attributes = missing(&group.attributes, &there.attributes);
-        let reason = describe(&attributes, &there.attributes);
-        set_attributes(group, attributes, reason, changes);
-        let tags = missing(&tags, &there.tags);
-        if !tags.is_empty() {
-            let reason = describe(&tags, &there.tags);
-            changes.push(
-                Action::Update,
-                &group.id,
-                &[],
-                Operation::TagTargetGroup { target_group: group.name.clone(), tags },
-                reason,
-                &group.sources,
-            );
-        }
+        let name = || group.name.clone();
+        let resource = Resource {
+            id: &group.id,
+            sources: &group.sources,
+            attributes: [&group.attributes, &there.attributes],
+            tags: [&tags, &there.tags],
+            in_use: !there.load_balancers.is_empty(),
+        };
+        let tag = |tags| Operation::TagTargetGroup { target_group: name(), tags };
+        resource.ensure(|attributes| Operation::ModifyTargetGroupAttributes { target_group: name(), attributes }, tag, changes);
     }
     Ok(())
 }
@@ -51,14 +52,6 @@ pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mu
 /// How rules know a target group.
 pub(super) fn by_name(name: &TargetSetId) -> ResourceId {
     ResourceId(format!("target-group/name/{name}"))
-}
-
-fn set_attributes(group: &TargetGroup, attributes: BTreeMap<String, String>, reason: String, changes: &mut Changes) {
-    if attributes.is_empty() {
-        return;
-    }
-    let operation = Operation::ModifyTargetGroupAttributes { target_group: group.name.clone(), attributes };
-    changes.push(Action::Update, &group.id, &[&group.id], operation, reason, &group.sources);
 }
 
 /// Deletes this unit's target groups that the stack does not want and that no load balancer still uses that stays for now.

@@ -47,7 +47,7 @@ pub struct BackendAccess {
 }
 
 /// Which groups guard the pods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum BackendGroups {
     /// These, by id.

@@ -50,6 +50,12 @@ pub(crate) fn security_group(found: &sdk::SecurityGroup) -> Option<SecurityGroup
     })
 }
 
+/// Whether a rule of a group lets another one in.
+pub(crate) fn admits(found: &sdk::SecurityGroup, other: &str) -> bool {
+    let mut pairs = found.ip_permissions().iter().flat_map(sdk::IpPermission::user_id_group_pairs);
+    pairs.any(|pair| pair.group_id() == Some(other))
+}
+
 /// A group of nodes or pods; `own` is the id of the load balancer's group.
 pub(crate) fn backend_group(found: &sdk::SecurityGroup, own: Option<&str>) -> Option<BackendGroup> {
     let from_us =
