@@ -88,6 +88,7 @@ const TESTS: &[Test] = tests![
     Operator gateway::becomes_a_load_balancer_that_serves,
     Operator gateway::answers_soon_after_apply,
     Operator https::serves_a_renewed_certificate_without_a_failed_request,
+    Operator https::redirects_to_a_certificate_that_acm_issued,
     Operator routing::follows_paths_hostnames_and_headers,
     Operator routing::splits_by_weight,
     Operator routing::rewrites_prefixes,

@@ -1,4 +1,4 @@
-//! HTTPS with certificates from Secrets.
+//! HTTPS with certificates from Secrets and of ACM.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,6 +84,92 @@ pub async fn serves_a_renewed_certificate_without_a_failed_request(case: &Case<'
     let (first, second, outcome) = tokio::join!(client(), client(), renew());
     outcome?;
     Ok(format!("{} requests on new connections", first? + second?))
+}
+
+/// What ACM issues for a hostname: its ARN, and its certificate authority in PEM.
+const ISSUE: &str = "
+import os, urllib.request
+acm = boto3.client('acm')
+arn = acm.request_certificate(DomainName='*.example.net', ValidationMethod='DNS')['CertificateArn']
+url = os.environ['AWS_ENDPOINT_URL'] + '/_cloud/certificates'
+urllib.request.urlopen(urllib.request.Request(url, json.dumps({'issue': arn}).encode(), method='POST'))
+result = {'arn': arn, 'authority': acm.get_certificate(CertificateArn=arn)['CertificateChain']}
+";
+
+const REDIRECTING: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: edge
+spec:
+  gatewayClassName: portico-alb
+  listeners:
+  - name: http
+    protocol: HTTP
+    port: 80
+    hostname: www.example.net
+  - name: https
+    protocol: HTTPS
+    port: 443
+    hostname: www.example.net
+    tls:
+      options:
+        portico.dev/certificate-discovery: 'true'
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: secure
+spec:
+  parentRefs:
+  - name: edge
+    sectionName: http
+  rules:
+  - filters:
+    - type: RequestRedirect
+      requestRedirect:
+        scheme: https
+        statusCode: 301
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: shop
+spec:
+  parentRefs:
+  - name: edge
+    sectionName: https
+  rules:
+  - backendRefs:
+    - name: shop
+      port: 8080
+---
+";
+
+/// A client that comes in clear text is sent on, and served with the certificate that ACM has for the hostname, which stays when the Gateway goes.
+pub async fn redirects_to_a_certificate_that_acm_issued(case: &Case<'_>) -> Result<String> {
+    let issued = case.boto3(ISSUE).await?;
+    let text = |field: &str| issued.get(field).and_then(serde_json::Value::as_str).map(str::to_owned).context("boto3 gave no certificate");
+    let (arn, authority) = (text("arn")?, text("authority")?);
+    let folder = tempfile::tempdir()?;
+    let trusted = folder.path().join("authority.pem");
+    std::fs::write(&trusted, authority)?;
+    case.apply(&[backend("shop", 1), REDIRECTING.to_owned()].concat()).await?;
+    case.deployments_ready(&["shop"]).await?;
+    let address = addresses(&case.programmed("edge").await?).await?;
+    let trusted = trusted.display().to_string();
+    let (http, https) = (format!("www.example.net:80:{address}"), format!("www.example.net:443:{address}"));
+    let first = ["--resolve", &http, "http://www.example.net/cart?n=1"];
+    case.curl_until(301, &first).await?;
+    let reply = case.curl_until(200, &[&["--location", "--cacert", &trusted, "--resolve", &https], first.as_slice()].concat()).await?;
+    ensure!(reply.echo("/path")? == "/cart?n=1", "the redirect changed what is asked for: {}", reply.body);
+    case.kubectl(&["delete", "gateway", "edge"]).await?;
+    case.boto3(&format!(
+        "acm = boto3.client('acm')\nacm.describe_certificate(CertificateArn='{arn}')\nacm.delete_certificate(CertificateArn='{arn}')"
+    ))
+    .await
+    .context("ACM's certificate did not outlive the Gateway")?;
+    Ok(String::new())
 }
 
 /// An address of a load balancer's name.
