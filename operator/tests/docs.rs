@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use expect_test::expect_file;
+use portico::keeper::{Keeper, SharedWorld};
 use portico::metrics::Metrics;
+use portico::plan;
+use portico::watch::{Seen, Sighting};
 use portico_aws_api::supported::{FEATURES, Support};
 use portico_aws_api::{Aws, AwsOptions};
-use portico_providers::ProviderError;
+use portico_providers::{ClusterId, ProviderError};
+
+use crate::harness::{parse, secure};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../providers/aws/api/src");
@@ -155,6 +160,33 @@ fn every_reason_of_an_event_for_a_failure_is_explained() {
         let reason = portico::events::reason(class);
         assert!(reason != "Failed" && operations.contains(reason), "{class}: {reason}");
     }
+}
+
+/// What readers copy from the pages, one after the other, is served without a complaint.
+#[tokio::test]
+async fn manifests_of_pages_are_served_as_they_stand() {
+    let secret = secure::new_secret("shop", "shop.example.com").replace(r#""namespace":"shop""#, r#""namespace":"default""#);
+    let mut sightings = Vec::new();
+    for name in ["../README.md", "install.md", "tls.md"] {
+        let text = page(name);
+        for block in text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block) {
+            sightings.push(parse(block));
+        }
+    }
+    assert!(sightings.len() >= 5, "{} manifests", sightings.len());
+    sightings.push(parse(&secret));
+    let world = SharedWorld::default();
+    let seen = sightings.into_iter().flatten().map(|(kind, object)| Sighting { kind, seen: Seen::Applied(object) });
+    Keeper::new(world.clone(), BTreeSet::new()).take(seen);
+    let units = world.read().units().collect();
+    let document = plan::make(&world, &ClusterId("docs".into()), units, BTreeSet::new(), None).await;
+    let shown = document.text(None);
+    let summary = serde_json::to_value(&document).unwrap()["summary"].clone();
+    for bad in ["refusals", "problems", "errors"] {
+        assert_eq!(summary[bad], 0, "{shown}");
+    }
+    // TLS: what nobody has looked for yet is shown by its hostname.
+    assert!(shown.contains("the certificate that ACM has for news.example.com"), "{shown}");
 }
 
 #[test]

@@ -57,6 +57,19 @@ fn a_gateway_overrides_what_the_class_lists_and_nothing_else() {
 }
 
 #[test]
+fn the_security_policy_is_the_classs_unless_a_gateway_may_choose() {
+    let policy = |name: &str| json!({ "aws": { "tls": { "sslPolicy": name } } });
+    let mut class = policy("ELBSecurityPolicy-TLS13-1-2-2021-06");
+    let refused = aws(class.clone(), policy("ELBSecurityPolicy-2016-08"));
+    assert_eq!(refused, Err(MergeError::NotOverridable { field: "spec.aws.tls".into() }));
+    class["overridable"] = json!(["tls"]);
+    let settings = aws(class.clone(), policy("ELBSecurityPolicy-2016-08")).unwrap();
+    assert_eq!(settings.ssl_policy.as_deref(), Some("ELBSecurityPolicy-2016-08"));
+    let settings = aws(class, json!({ "aws": {} })).unwrap();
+    assert_eq!(settings.ssl_policy.as_deref(), Some("ELBSecurityPolicy-TLS13-1-2-2021-06"));
+}
+
+#[test]
 fn without_a_list_attributes_and_tags_cannot_be_touched_either() {
     for gateway in [json!({ "attributes": { "http2": true } }), json!({ "tags": { "a": "b" } }), json!({ "loadBalancer": "application" })] {
         let merged = aws(json!({ "aws": { "attributes": { "http2": false } } }), json!({ "aws": gateway }));

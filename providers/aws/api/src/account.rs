@@ -31,16 +31,27 @@ pub(crate) struct AccountMemory {
 
 #[derive(Debug, Default)]
 struct Known {
-    certificates: Option<(Instant, Arc<HeldCertificates>)>,
+    certificates: Option<Listing>,
     /// Whether an imported certificate carries marks of Portico, by ARN: it has them from its import on.
     marked: BTreeMap<String, bool>,
     ssl_policies: Option<(Instant, Arc<BTreeSet<String>>)>,
 }
 
+/// The certificates of an account, as they were listed.
+#[derive(Clone, Debug)]
+struct Listing {
+    read: Instant,
+    /// Whether they must be listed again before they are believed. Whoever compiles in between goes by what was there.
+    doubted: bool,
+    certificates: Arc<HeldCertificates>,
+}
+
 impl AccountMemory {
     /// Certificates are listed again before they are believed.
-    pub fn forget_certificates(&self) {
-        lock(&self.known).certificates = None;
+    pub fn doubt_certificates(&self) {
+        if let Some(listing) = &mut lock(&self.known).certificates {
+            listing.doubted = true;
+        }
     }
 }
 
@@ -50,7 +61,7 @@ impl Region {
         let known = lock(&self.account.known);
         Account {
             limits: self.limits(),
-            certificates: known.certificates.as_ref().map(|(_, all)| all.clone()),
+            certificates: known.certificates.as_ref().map(|listing| listing.certificates.clone()),
             ssl_policies: known.ssl_policies.as_ref().map(|(_, all)| all.clone()).unwrap_or_default(),
         }
     }
@@ -70,50 +81,44 @@ impl Region {
     async fn read_certificates(&self, wanted: &Wanted<'_>, fresh: bool) -> Result<(), Failure> {
         let _one = self.account.reading.lock().await;
         let remembered = lock(&self.account.known).certificates.clone();
-        let met = remembered.as_ref().is_some_and(|(_, all)| wanted.is_met_by(all));
-        let believed = remembered.as_ref().is_some_and(|(read, _)| match (met, fresh) {
-            (true, _) => true,
-            (false, false) => read.elapsed() < INCOMPLETE,
-            (false, true) => false,
-        });
-        if !believed {
-            match self.held_certificates().await {
-                Ok(all) => lock(&self.account.known).certificates = Some((Instant::now(), Arc::new(all))),
-                Err(failure) if met => {
+        let listing = match remembered {
+            Some(listing) if is_believed(&listing, wanted, fresh) => listing,
+            remembered => match (self.held_certificates().await, remembered) {
+                (Ok(certificates), _) => Listing { read: Instant::now(), doubted: false, certificates: Arc::new(certificates) },
+                (Err(failure), Some(listing)) if wanted.is_met_by(&listing.certificates) => {
                     let error = failure.message;
                     tracing::warn!(region = self.name, error, "certificates cannot be listed: those that were there count");
+                    listing
                 }
-                Err(failure) => return Err(failure),
-            }
-        }
-        self.tell_own(wanted).await
+                (Err(failure), _) => return Err(failure),
+            },
+        };
+        let listing = self.tell_own(listing, wanted).await?;
+        lock(&self.account.known).certificates = Some(listing);
+        Ok(())
     }
 
     /// Finds out which of the certificates that matter Portico has imported.
-    async fn tell_own(&self, wanted: &Wanted<'_>) -> Result<(), Failure> {
+    async fn tell_own(&self, mut listing: Listing, wanted: &Wanted<'_>) -> Result<Listing, Failure> {
         let unknown: Vec<String> = {
             let known = lock(&self.account.known);
-            let all = known.certificates.iter().flat_map(|(_, all)| all.iter());
-            let matters = all.filter(|(arn, it)| it.imported && wanted.concerns(arn, it) && !known.marked.contains_key(*arn));
-            matters.map(|(arn, _)| arn.clone()).collect()
+            let matter = listing.certificates.iter().filter(|(arn, it)| it.imported && wanted.concerns(arn, it));
+            matter.filter(|(arn, _)| !known.marked.contains_key(*arn)).map(|(arn, _)| arn.clone()).collect()
         };
         for arn in unknown {
             let tags = self.certificate_tags(&arn).await?.unwrap_or_default();
             lock(&self.account.known).marked.insert(arn, mark_of(&tags).is_some());
         }
-        let mut known = lock(&self.account.known);
-        let Known { certificates, marked, .. } = &mut *known;
-        if let Some((_, all)) = certificates {
-            let differs = |arn: &String, it: &HeldCertificate| marked.get(arn).is_some_and(|own| *own != it.imported_by_portico);
-            let wrong: Vec<String> = all.iter().filter(|(arn, it)| differs(arn, it)).map(|(arn, _)| arn.clone()).collect();
-            if !wrong.is_empty() {
-                let all = Arc::make_mut(all);
-                for it in wrong.iter().filter_map(|arn| Some((arn, all.get(arn)?.clone()))).collect::<Vec<_>>() {
-                    all.insert(it.0.clone(), HeldCertificate { imported_by_portico: !it.1.imported_by_portico, ..it.1 });
-                }
+        let known = lock(&self.account.known);
+        let wrong = |(arn, it): &(&String, &HeldCertificate)| known.marked.get(*arn).is_some_and(|own| *own != it.imported_by_portico);
+        let wrong: Vec<String> = listing.certificates.iter().filter(wrong).map(|(arn, _)| arn.clone()).collect();
+        if !wrong.is_empty() {
+            let certificates = Arc::make_mut(&mut listing.certificates);
+            for arn in wrong {
+                certificates.entry(arn).and_modify(|it| it.imported_by_portico = !it.imported_by_portico);
             }
         }
-        Ok(())
+        Ok(listing)
     }
 
     /// All certificates in ACM.
@@ -173,16 +178,23 @@ impl Region {
     }
 }
 
+/// Until the next round of the sweep begins; where something is missing, for a moment, and not at all by whoever looks afresh.
+fn is_believed(listing: &Listing, wanted: &Wanted<'_>, fresh: bool) -> bool {
+    !listing.doubted && (wanted.is_met_by(&listing.certificates) || (!fresh && listing.read.elapsed() < INCOMPLETE))
+}
+
 fn held(summary: &CertificateSummary, mut names: Vec<String>) -> HeldCertificate {
     if names.is_empty() {
         names.extend(summary.domain_name().map(str::to_owned));
     }
+    let imported = summary.r#type().is_none_or(|kind| *kind == CertificateType::Imported);
     HeldCertificate {
         status: summary.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
         names,
         not_after: summary.not_after().and_then(|at| at.fmt(Format::DateTime).ok()),
         in_use: summary.in_use().unwrap_or_default(),
-        imported: summary.r#type().is_none_or(|kind| *kind == CertificateType::Imported),
-        imported_by_portico: false,
+        imported,
+        // Until its tags are known: nobody may come to depend on it.
+        imported_by_portico: imported,
     }
 }

@@ -80,7 +80,7 @@ impl Aws {
                 Operation::CreateListener { .. } | Operation::ModifyListener { .. } | Operation::AddListenerCertificate { .. }
             ) {
                 // Perhaps the certificate is gone.
-                region.account.forget_certificates();
+                region.account.doubt_certificates();
             }
             // Whatever becomes of a certificate, listeners that do not need it go on.
             let alone = concerns_one_change(&error) || Subject::of(&change.operation) == Subject::Certificate;

@@ -106,7 +106,7 @@ impl Provider for Aws {
         let mut units = BTreeSet::new();
         for region in self.regions() {
             // A new round: certificates are looked at again, too.
-            region.account.forget_certificates();
+            region.account.doubt_certificates();
             units.extend(region.owned_units(cluster).await?);
         }
         Ok(units.into_iter().collect())
