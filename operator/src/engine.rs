@@ -373,6 +373,14 @@ impl<P: Provider> Engine<P> {
         }
     }
 
+    /// Takes entries of ours off a BackendTLSPolicy whose ancestors are not ours any more.
+    pub fn clean_policy(&self, key: &NamespacedName) {
+        let world = self.world.read();
+        if let Some(desired) = portico_translate::policy_cleanup(&world, key) {
+            self.status.say(&None, [((Kind::BackendTlsPolicy, key.clone()), desired)]);
+        }
+    }
+
     /// Takes entries of ours off a route whose parents are not ours any more.
     pub fn clean_route(&self, route: &portico_providers::RouteId) {
         let world = self.world.read();

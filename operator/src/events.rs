@@ -178,8 +178,9 @@ impl EventWitness {
                     ListenerParent::ListenerSet => (Kind::ListenerSet, &owner.key),
                 },
                 Subject::Gateway(key) => (Kind::Gateway, key),
+                Subject::BackendTlsPolicy(key) => (Kind::BackendTlsPolicy, key),
             };
-            if before.is_none() && self.says_already(kind, key, &refusal.to_string()) {
+            if before.is_none() && self.says_already(kind, key, refusal) {
                 continue;
             }
             match &refusal.subject {
@@ -195,15 +196,17 @@ impl EventWitness {
         }
     }
 
-    /// Whether a condition of the object's status contains this text.
-    fn says_already(&self, kind: Kind, key: &NamespacedName, text: &str) -> bool {
+    /// Whether a condition of the object's status tells of a refusal.
+    fn says_already(&self, kind: Kind, key: &NamespacedName, refusal: &Refusal) -> bool {
         let world = self.world.read();
         let Some(status) = world.raw(kind, key).and_then(|object| object.get("status")) else { return false };
-        let parents = status.get("parents").and_then(Value::as_array).into_iter().flatten();
-        let listeners = status.get("listeners").and_then(Value::as_array).into_iter().flatten();
-        let holders = std::iter::once(status).chain(parents).chain(listeners);
+        let entries = ["parents", "ancestors", "listeners"].into_iter().filter_map(|list| status.get(list)?.as_array()).flatten();
+        let holders = std::iter::once(status).chain(entries);
+        let why = refusal.why();
+        // Without its full stop, which it loses where another one follows.
+        let tells = |message: &str| message.contains(&refusal.field) && message.contains(why.trim_end_matches('.'));
         let mut conditions = holders.filter_map(|holder| holder.get("conditions").and_then(Value::as_array)).flatten();
-        conditions.any(|condition| condition.get("message").and_then(Value::as_str).is_some_and(|message| message.contains(text)))
+        conditions.any(|condition| condition.get("message").and_then(Value::as_str).is_some_and(tells))
     }
 }
 

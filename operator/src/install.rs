@@ -122,7 +122,7 @@ fn deployment(arguments: &ManifestsArguments, image: &str) -> Vec<Value> {
 }
 
 /// Kinds whose `status` we write.
-pub const REPORTED: [Kind; 8] = [
+pub const REPORTED: [Kind; 9] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::ListenerSet,
@@ -131,6 +131,7 @@ pub const REPORTED: [Kind; 8] = [
     Kind::TlsRoute,
     Kind::TcpRoute,
     Kind::UdpRoute,
+    Kind::BackendTlsPolicy,
 ];
 
 /// Kinds whose finalizers we write.

@@ -156,6 +156,7 @@ fn everything(world: &World, stores: &BTreeMap<Kind, Store>) -> Impact {
         let keys = stores.get(&kind).into_iter().flat_map(|store| &store.known);
         impact.routes.extend(keys.map(|key| RouteId { kind: route, key: key.clone() }));
     }
+    impact.policies = stores.get(&Kind::BackendTlsPolicy).map(|store| store.known.clone()).unwrap_or_default();
     impact
 }
 

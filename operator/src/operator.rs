@@ -131,6 +131,9 @@ impl<P: Provider> Operator<P> {
         for route in &impact.routes {
             self.engine.clean_route(route);
         }
+        for policy in &impact.policies {
+            self.engine.clean_policy(policy);
+        }
         for place in &impact.statuses {
             self.status.look(place);
         }

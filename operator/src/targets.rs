@@ -398,6 +398,7 @@ mod tests {
     fn binding(service: &str, sink: &str) -> Binding {
         Binding {
             source: ServiceBackend {
+                tls_policy: None,
                 service: NamespacedName::new("a", service),
                 port: 80,
                 port_name: String::new(),

@@ -23,7 +23,7 @@ pub use discovery::{Discovery, Installed};
 use crate::metrics::{KindLabel, Metrics};
 
 /// The kinds that are watched where they are installed, in the order in which they are started.
-pub const WATCHED: [Kind; 16] = [
+pub const WATCHED: [Kind; 17] = [
     Kind::CustomResourceDefinition,
     Kind::GatewayClass,
     Kind::LoadBalancerProfile,
@@ -36,6 +36,7 @@ pub const WATCHED: [Kind; 16] = [
     Kind::TcpRoute,
     Kind::UdpRoute,
     Kind::ReferenceGrant,
+    Kind::BackendTlsPolicy,
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Secret,

@@ -31,6 +31,10 @@ mod kill;
 #[cfg(test)]
 mod leadership;
 #[cfg(test)]
+mod mistakes;
+#[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod targets;

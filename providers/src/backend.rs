@@ -55,6 +55,9 @@ pub struct ServiceBackend {
     pub protocol: AppProtocol,
     /// Address families of the Service, in its order of preference.
     pub families: Vec<AddressFamily>,
+    /// The BackendTLSPolicy that asks for TLS and says how the backend's certificate is checked: no request may go there without that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_policy: Option<NamespacedName>,
 }
 
 /// How to talk to a backend, from `spec.ports[].appProtocol`.

@@ -14,7 +14,7 @@ pub struct Hostname(String);
 /// Why a text is not a hostname.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a hostname: a DNS name of at most 253 characters is needed, with at most one wildcard, which must be the whole first label"
+    "{0:?} is not a hostname; use labels of letters, digits and hyphens with dots between them, at most 253 characters, with `*` as the whole first label or nowhere"
 )]
 pub struct HostnameError(pub String);
 

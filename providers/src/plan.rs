@@ -23,6 +23,9 @@ pub struct Plan {
     /// What to listen on, ordered by port and protocol. Clouds merge listeners by port, so the plan does too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PlanPort>,
+    /// BackendTLSPolicies for Services that routes of these Gateways refer to, ordered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backend_tls_policies: Vec<NamespacedName>,
 }
 
 impl Plan {

@@ -32,6 +32,8 @@ pub enum Subject {
     Listener(ListenerOwner),
     /// A field of a Gateway that concerns no single listener.
     Gateway(NamespacedName),
+    /// A BackendTLSPolicy, by namespace and name.
+    BackendTlsPolicy(NamespacedName),
 }
 
 /// Why something is refused.

@@ -2,12 +2,14 @@
 package conformance
 
 import (
+	_ "embed"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"sort"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/gateway-api/conformance"
 	"sigs.k8s.io/gateway-api/conformance/tests"
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
+	"sigs.k8s.io/gateway-api/pkg/features"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -35,6 +38,11 @@ const (
 
 var notAwaited = flag.String("lab-not-awaited", "",
 	"comma-separated names of base Gateways that the suite does not wait for, because their class cannot serve them")
+
+// The names of all features, one a line, by which Portico's own table is tested.
+//
+//go:embed features.txt
+var featureNames string
 
 // outcome says how a test went.
 type outcome struct {
@@ -58,6 +66,7 @@ var profiles = []suite.ConformanceProfile{
 }
 
 func TestConformance(t *testing.T) {
+	require.Equal(t, allFeatures(), featureNames, "features.txt does not hold the suite's features")
 	opts := conformance.DefaultOptions(t)
 	began := recordBeginnings()
 	opts.Hook = func(t *testing.T, test suite.ConformanceTest, s *suite.ConformanceTestSuite) {
@@ -73,6 +82,16 @@ func TestConformance(t *testing.T) {
 		opts.BaseManifests = changedManifests
 	}
 	conformance.RunConformanceWithOptions(t, opts)
+}
+
+// allFeatures is what features.txt has to hold.
+func allFeatures() string {
+	var names []string
+	for feature := range features.AllFeatures {
+		names = append(names, string(feature.Name)+"\n")
+	}
+	sort.Strings(names)
+	return strings.Join(names, "")
 }
 
 // recordBeginnings has every test note when it begins: a parallel one begins long after it was started.

@@ -152,8 +152,10 @@ async fn start(name: &str, setup: &Setup, ends: &Ends) -> Result<Lab> {
 
 /// Installs the CRDs, and what the operator needs of a platform team: its rights, a class and the class's profile.
 async fn install(setup: &Setup, kubectl: &Kubectl) -> Result<()> {
-    let crds = setup.assets.gateway_crds.display().to_string();
-    kubectl.run(&["apply", "--server-side", "-f", &crds]).await.context("cannot install the Gateway API's CRDs")?;
+    let crds = files_of_crds(&setup.assets.gateway_crds)?;
+    let mut arguments = vec!["apply", "--server-side"];
+    arguments.extend(crds.iter().flat_map(|file| ["-f", file]));
+    kubectl.run(&arguments).await.context("cannot install the Gateway API's CRDs")?;
     if let Some(portico) = &setup.portico {
         let crds = operator::print(portico, &["manifests", "--only", "crds"]).await?;
         kubectl.run_with(&["apply", "--server-side", "-f", "-"], &crds).await.context("cannot install our CRDs")?;
@@ -165,6 +167,20 @@ async fn install(setup: &Setup, kubectl: &Kubectl) -> Result<()> {
         operator::grant(portico, kubectl).await?;
     }
     Ok(())
+}
+
+/// The files of a channel: each is named after its API group, and beside them may stand a kustomization, which is no object.
+fn files_of_crds(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
+        if entry.file_name().to_string_lossy().starts_with("gateway.networking.") {
+            files.push(entry.path().display().to_string());
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn session(name: &str, setup: &Setup, plane: &ControlPlane) -> Session {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
+use portico_crds::Kind;
 use portico_providers::{Action, Change, Gate, Refusal, RefusalCause, Residue, Source, Subject, TargetSetId, UnitId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -280,6 +281,7 @@ impl RefusalDocument {
             Subject::Rule(rule) => rule.to_string(),
             Subject::Listener(owner) => owner.to_string(),
             Subject::Gateway(key) => format!("Gateway {key}"),
+            Subject::BackendTlsPolicy(key) => format!("{} {key}", Kind::BackendTlsPolicy),
         };
         let cause = match refusal.cause.clone() {
             RefusalCause::Unsupported { detail } => Cause::Unsupported { detail },

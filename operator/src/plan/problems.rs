@@ -28,8 +28,12 @@ pub fn of_report(report: &Report) -> BTreeSet<Problem> {
     let mut problems = BTreeSet::new();
     for (key, gateway) in &report.gateways {
         problems.extend(gateway.conditions().iter().filter_map(|condition| problem(format!("Gateway {key}"), condition)));
-        for listener in &gateway.listeners {
-            let conditions = gateway.listener_conditions(&listener.owner.section);
+        for (key, set) in &gateway.listener_sets {
+            let conditions = set.conditions(gateway);
+            problems.extend(conditions.iter().filter_map(|condition| problem(format!("{} {key}", Kind::ListenerSet), condition)));
+        }
+        for listener in gateway.all_listeners() {
+            let conditions = listener.conditions(gateway);
             problems.extend(conditions.iter().filter_map(|condition| problem(listener.owner.to_string(), condition)));
         }
     }
@@ -37,6 +41,10 @@ pub fn of_report(report: &Report) -> BTreeSet<Problem> {
         for parent in &route.parents {
             problems.extend(parent.conditions().iter().filter_map(|condition| problem(id.to_string(), condition)));
         }
+    }
+    for (key, policy) in &report.policies {
+        let object = format!("{} {key}", Kind::BackendTlsPolicy);
+        problems.extend(policy.conditions().iter().filter_map(|condition| problem(object.clone(), condition)));
     }
     problems
 }

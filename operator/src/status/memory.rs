@@ -31,7 +31,7 @@ struct Repairs {
 }
 
 impl Memory {
-    /// Remembers what a speaker said. What a unit says is all that it has to say. What nobody in particular says about a route is about entries that are to
+    /// Remembers what a speaker said. What a unit says is all that it has to say. What nobody in particular says about a route or a policy is about entries that are to
     /// go, and holds for that moment only.
     pub fn remember(&mut self, speaker: &Speaker, statuses: &[(Place, Arc<Desired>)]) {
         let before = if speaker.is_some() { self.places.remove(speaker).unwrap_or_default() } else { BTreeSet::new() };

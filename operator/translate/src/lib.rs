@@ -20,8 +20,8 @@ mod world;
 
 pub use endpoints::endpoints;
 pub use report::{
-    ClassReport, Condition, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, Report, RouteReport, Truth, renew,
-    route_cleanup,
+    ClassReport, Condition, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, PolicyReport, Report, RouteReport, Truth,
+    policy_cleanup, renew, route_cleanup,
 };
 pub use translate::{Translation, translate, translate_class};
 pub use world::{Event, Impact, UnitState, World, key_material, strip_private_key};

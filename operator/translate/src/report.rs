@@ -8,6 +8,7 @@ mod condition;
 mod gateway;
 mod listener;
 mod listener_set;
+mod policy;
 mod refuse;
 mod renew;
 mod route;
@@ -25,6 +26,7 @@ pub use gateway::GatewayReport;
 pub(crate) use gateway::{Fault, Progress};
 pub use listener::ListenerReport;
 pub use listener_set::ListenerSetReport;
+pub use policy::{PolicyReport, policy_cleanup};
 pub use renew::renew;
 pub(crate) use route::{Drop, Verdict};
 pub use route::{ParentReport, RouteReport, route_cleanup};
@@ -36,6 +38,8 @@ pub struct Report {
     pub gateways: BTreeMap<NamespacedName, GatewayReport>,
     /// The routes that name one of the Gateways or ListenerSets as a parent, with the entries for these parents only.
     pub routes: BTreeMap<RouteId, RouteReport>,
+    /// The BackendTLSPolicies for Services that these routes refer to.
+    pub policies: BTreeMap<NamespacedName, PolicyReport>,
 }
 
 impl Report {
@@ -61,7 +65,8 @@ impl Report {
         let routes = self.routes.iter().map(|(id, route)| ((kind_of_route(id.kind), id.key.clone()), route.desired(world, id)));
         let sets = self.gateways.values().flat_map(|gateway| gateway.listener_sets.iter().map(move |(key, set)| (gateway, key, set)));
         let sets = sets.map(|(gateway, key, set)| ((Kind::ListenerSet, key.clone()), set.desired(gateway, &attached)));
-        gateways.chain(sets).chain(routes).collect()
+        let policies = self.policies.iter().map(|(key, policy)| ((Kind::BackendTlsPolicy, key.clone()), policy.desired(world, key)));
+        gateways.chain(sets).chain(routes).chain(policies).collect()
     }
 
     /// How many accepted routes each listener has.

@@ -1,6 +1,6 @@
 //! The whole new `status` of an object: what is ours replaced, everything foreign kept verbatim and in its place.
 //!
-//! Route status lists are atomic in the API, so that whoever writes them writes the entries of others too. Therefore the status is made from the
+//! The lists in the statuses of routes and policies are atomic in the API, so that whoever writes them writes the entries of others too. Therefore the status is made from the
 //! raw object as it was last read, and must be written with its resourceVersion.
 
 use crate::report::{Condition, Truth};
@@ -12,8 +12,20 @@ use std::collections::BTreeSet;
 
 /// Gateway API: at most 8 conditions on anything.
 const CONDITIONS: usize = 8;
-/// Gateway API: at most 32 entries in a route's `status.parents`.
-const PARENTS: usize = 32;
+/// A list of entries per parent and controller.
+struct EntryList {
+    /// Its field in `status`.
+    field: &'static str,
+    /// The field of an entry that names the parent.
+    reference: &'static str,
+    /// How many entries there may be.
+    most: usize,
+}
+
+/// Gateway API: at most 32 parents of a route.
+const PARENTS: EntryList = EntryList { field: "parents", reference: "parentRef", most: 32 };
+/// Gateway API: at most 16 ancestors of a policy.
+const ANCESTORS: EntryList = EntryList { field: "ancestors", reference: "ancestorRef", most: 16 };
 
 /// What the status of an object should hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +33,9 @@ pub enum Desired {
     /// Of a GatewayClass, Gateway or ListenerSet: an object with one controller.
     Object(ObjectStatus),
     /// Of a route, which has entries per parent and controller.
-    Route(RouteStatus),
+    Route(EntriesStatus),
+    /// Of a policy, which has entries per ancestor and controller.
+    Policy(EntriesStatus),
 }
 
 /// What the status of an object with one controller should hold.
@@ -50,12 +64,12 @@ pub struct ListenerStatus {
     pub fields: Vec<(&'static str, Value)>,
 }
 
-/// What the status of a route should hold.
+/// What a status with entries per parent (of a route) or ancestor (of a policy) should hold.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RouteStatus {
+pub struct EntriesStatus {
     /// The generation that was looked at.
     pub generation: i64,
-    /// The route's namespace, which parent references without one mean.
+    /// The object's namespace, which parent references without one mean.
     pub namespace: String,
     /// The types of conditions that are ours.
     pub owned: &'static [&'static str],
@@ -65,10 +79,10 @@ pub struct RouteStatus {
     pub kept: BTreeSet<ParentRef>,
 }
 
-/// What an entry of `status.parents` should hold.
+/// What an entry of `status.parents` or `status.ancestors` should hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParentStatus {
-    /// The reference as the route's spec has it, with group and kind set.
+    /// The reference as a route's spec has it, or to a policy's Gateway, with group and kind set.
     pub parent: ParentRef,
     /// The conditions.
     pub conditions: Vec<Condition>,
@@ -83,13 +97,8 @@ pub fn merge(raw: &Value, desired: &Desired, now: &str) -> Option<Value> {
     let mut new = old.as_object().cloned().unwrap_or_default();
     match desired {
         Desired::Object(desired) => object(&mut new, desired, now),
-        Desired::Route(desired) => {
-            let entries = route(array(&old, "parents"), desired, now);
-            // A status that was never written stays so while there is nothing to say.
-            if !entries.is_empty() || new.contains_key("parents") {
-                new.insert("parents".to_owned(), Value::Array(entries));
-            }
-        }
+        Desired::Route(desired) => entries(&mut new, &PARENTS, desired, now),
+        Desired::Policy(desired) => entries(&mut new, &ANCESTORS, desired, now),
     }
     let new = Value::Object(new);
     (new != old).then_some(new)
@@ -127,7 +136,8 @@ fn object(status: &mut Map<String, Value>, desired: &ObjectStatus, now: &str) {
     }
 }
 
-fn route(old: &[Value], desired: &RouteStatus, now: &str) -> Vec<Value> {
+fn entries(status: &mut Map<String, Value>, list: &EntryList, desired: &EntriesStatus, now: &str) {
+    let old = status.get(list.field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let writer = Writer { generation: desired.generation, owned: desired.owned, now };
     let target = |parent: &ParentRef| Target::of(parent, &desired.namespace);
     let kept: BTreeSet<_> = desired.kept.iter().map(target).collect();
@@ -144,11 +154,11 @@ fn route(old: &[Value], desired: &RouteStatus, now: &str) -> Vec<Value> {
             entries.push(entry.clone());
             continue;
         }
-        let parent = entry.get("parentRef").and_then(|it| serde_json::from_value::<ParentReference>(it.clone()).ok());
+        let parent = entry.get(list.reference).and_then(|it| serde_json::from_value::<ParentReference>(it.clone()).ok());
         let Some(parent) = parent.and_then(|it| ParentRef::try_from(&it).ok()).map(|it| target(&it)) else { continue };
         if let Some(at) = waiting.iter().position(|it| target(&it.parent) == parent) {
             let desired = waiting.remove(at);
-            entries.push(writer.entry(entry.as_object().cloned().unwrap_or_default(), desired));
+            entries.push(writer.entry(entry.as_object().cloned().unwrap_or_default(), list, desired));
             continue;
         }
         let of_another_unit = kept.contains(&parent) && !seen.contains(&parent);
@@ -157,9 +167,12 @@ fn route(old: &[Value], desired: &RouteStatus, now: &str) -> Vec<Value> {
             entries.push(entry.clone());
         }
     }
-    let room = PARENTS.saturating_sub(entries.len());
-    entries.extend(waiting.into_iter().take(room).map(|parent| writer.entry(Map::new(), parent)));
-    entries
+    let room = list.most.saturating_sub(entries.len());
+    entries.extend(waiting.into_iter().take(room).map(|parent| writer.entry(Map::new(), list, parent)));
+    // A status that was never written stays so while there is nothing to say.
+    if !entries.is_empty() || status.contains_key(list.field) {
+        status.insert(list.field.to_owned(), Value::Array(entries));
+    }
 }
 
 /// What a parent reference means, whether it spells out the route's own namespace or not.
@@ -193,12 +206,12 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn entry(&self, mut entry: Map<String, Value>, desired: &ParentStatus) -> Value {
+    fn entry(&self, mut entry: Map<String, Value>, list: &EntryList, desired: &ParentStatus) -> Value {
         if newest_generation(entry.get("conditions"), self.owned) > self.generation {
             return Value::Object(entry);
         }
         let reference = ParentReference::from(&desired.parent);
-        entry.insert("parentRef".to_owned(), json!(reference));
+        entry.insert(list.reference.to_owned(), json!(reference));
         entry.insert("controllerName".to_owned(), json!(CONTROLLER_NAME));
         self.conditions(&mut entry, &desired.conditions);
         Value::Object(entry)
@@ -251,10 +264,6 @@ fn newest_generation(conditions: Option<&Value>, owned: &[&str]) -> i64 {
     let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
     let ours = conditions.filter(|it| it.get("type").and_then(Value::as_str).is_some_and(|name| owned.contains(&name)));
     ours.filter_map(|it| it.get("observedGeneration").and_then(Value::as_i64)).max().unwrap_or_default()
-}
-
-fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@ mod grant;
 mod http;
 mod listener;
 mod listener_set;
+mod policy;
 mod precedence;
 mod profile;
 mod route;
+mod shadow;
 
 use crate::World;
 use crate::report::Report;

@@ -8,7 +8,7 @@ mod relation;
 pub(crate) mod secret;
 
 use crate::FINALIZER;
-use object::{ClassSpec, Service, Slice, Stored, StoredGateway, StoredRoute};
+use object::{Bundle, ClassSpec, PolicySpec, Service, Slice, Stored, StoredGateway, StoredRoute};
 use portico_crds::normal::{Grant, GrantFrom, Listener, ListenerSetSpec, ParentRef};
 use portico_crds::v1alpha1::LoadBalancerProfileSpec;
 use portico_crds::{CONTROLLER_NAME, Kind, NamespacedName};
@@ -34,6 +34,7 @@ pub struct World {
     pub(crate) routes: BTreeMap<RouteId, StoredRoute>,
     pub(crate) profiles: BTreeMap<NamespacedName, Stored<LoadBalancerProfileSpec>>,
     pub(crate) services: BTreeMap<NamespacedName, Service>,
+    pub(crate) policies: BTreeMap<NamespacedName, Stored<PolicySpec>>,
     pub(crate) slices: BTreeMap<NamespacedName, Slice>,
     pub(crate) secrets: BTreeMap<NamespacedName, Secret>,
     pub(crate) ca_bundles: BTreeMap<NamespacedName, CaBundle>,
@@ -43,8 +44,8 @@ pub struct World {
     pub(crate) now: Option<String>,
     grants: BTreeMap<NamespacedName, Grant>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// `gateway.networking.k8s.io/bundle-version` of the GatewayClass CRD, empty where it has none; `None` where the CRD was never seen.
-    pub(crate) bundle_version: Option<String>,
+    /// The installed CRDs of Gateway API, by kind.
+    pub(crate) bundles: BTreeMap<Kind, Bundle>,
 
     class_of: Relation<NamespacedName, String>,
     gateway_of_set: Relation<NamespacedName, NamespacedName>,
@@ -60,6 +61,7 @@ pub struct World {
     profile_of_class: Relation<String, NamespacedName>,
     profile_of_gateway: Relation<NamespacedName, NamespacedName>,
     service_of_slice: Relation<NamespacedName, NamespacedName>,
+    services_of_policy: Relation<NamespacedName, NamespacedName>,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             Kind::Gateway => self.gateways.get(key).map(|it| &it.raw),
             Kind::ListenerSet => self.listener_sets.get(key).map(|it| &it.raw),
             Kind::LoadBalancerProfile => self.profiles.get(key).map(|it| &it.raw),
+            Kind::BackendTlsPolicy => self.policies.get(key).map(|it| &it.raw),
             kind => self.routes.get(&RouteId { kind: route_kind(kind)?, key: key.clone() }).map(|it| &it.stored.raw),
         }
     }
@@ -165,6 +168,31 @@ impl World {
         parents.filter(|parent| self.gateway_of_parent(parent, &id.key.namespace).is_some_and(|gateway| self.reports_on(gateway)))
     }
 
+    /// The BackendTLSPolicies for Services that a route refers to, in order.
+    pub(crate) fn policies_of_route<'a>(&'a self, route: &RouteId) -> impl Iterator<Item = &'a NamespacedName> + use<'a> {
+        self.services_of.targets(route).flat_map(|service| self.services_of_policy.sources(service))
+    }
+
+    /// The BackendTLSPolicy for a port of a Service: one for the port before one for the whole Service, then the older, then by `namespace/name` (Gateway API).
+    pub(crate) fn policy_of(&self, service: &NamespacedName, port: &str) -> Option<&NamespacedName> {
+        let policies = self.services_of_policy.sources(service).filter_map(|key| self.policies.get(key));
+        let rank = |policy: &Stored<PolicySpec>| {
+            let targets = || policy.targets().filter(|target| target.service == *service);
+            let general = targets().any(|target| target.port.is_none());
+            let specific = targets().any(|target| target.port.as_deref() == Some(port));
+            let created = &policy.meta.created;
+            (specific || general).then(|| (!specific, created.is_none(), created.clone(), policy.meta.key.to_string()))
+        };
+        policies.filter_map(|policy| Some((rank(policy)?, &policy.meta.key))).min().map(|(_, key)| key)
+    }
+
+    /// The Gateways of ours whose routes refer to a Service that a BackendTLSPolicy is for. Its status entries for them are ours to write.
+    pub(crate) fn served_ancestors(&self, policy: &NamespacedName) -> BTreeSet<ParentRef> {
+        let routes = self.services_of_policy.targets(policy).flat_map(|service| self.services_of.sources(service));
+        let gateways: BTreeSet<&NamespacedName> = routes.flat_map(|route| self.gateways_of_route(route)).collect();
+        gateways.into_iter().filter(|gateway| self.reports_on((*gateway).clone())).map(ancestor).collect()
+    }
+
     /// Whether the status of an object with one controller is ours to write.
     pub(crate) fn reports_on_object(&self, kind: Kind, key: &NamespacedName) -> bool {
         match kind {
@@ -179,6 +207,13 @@ impl World {
     fn reports_on(&self, gateway: NamespacedName) -> bool {
         matches!(self.unit_state(&UnitId::Gateway(gateway)), UnitState::Live | UnitState::Held)
     }
+}
+
+/// A Gateway as a policy's ancestor.
+pub(crate) fn ancestor(gateway: &NamespacedName) -> ParentRef {
+    let NamespacedName { namespace, name } = gateway.clone();
+    let (group, kind) = (Kind::Gateway.group().to_owned(), Kind::Gateway.name().to_owned());
+    ParentRef { group, kind, namespace: Some(namespace), name, section_name: None, port: None }
 }
 
 /// The kind of route that a kind is.

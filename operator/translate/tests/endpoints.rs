@@ -13,7 +13,14 @@ fn slice(name: &str, family: &str, port: Value, endpoints: Value) -> Value {
 /// `address:port` with `r`eady, `s`erving, `t`erminating.
 fn found(world: &World, port_name: &str, family: AddressFamily) -> Vec<String> {
     let service = NamespacedName::new("apps", "web");
-    let source = ServiceBackend { service, port: 80, port_name: port_name.to_owned(), protocol: AppProtocol::Http, families: vec![family] };
+    let source = ServiceBackend {
+        service,
+        port: 80,
+        port_name: port_name.to_owned(),
+        protocol: AppProtocol::Http,
+        families: vec![family],
+        tls_policy: None,
+    };
     let targets = endpoints(world, &Binding { source, family, sink: TargetSetId("t".to_owned()) });
     let flag = |set: bool, letter: &'static str| if set { letter } else { "" };
     targets

@@ -14,9 +14,9 @@ fn name(index: usize) -> String {
     format!("r{index:02}")
 }
 
-/// A route with two rules, most of whose fields are used; neighbours share hostnames and paths.
+/// A route with two rules, most of whose fields are used; neighbours share hostnames or paths.
 fn route(index: usize) -> Value {
-    let (host, path) = (format!("h{}.example.com", index / 4), format!("/p{}", index % 3));
+    let (host, path) = (format!("h{}.example.com", index / 4), format!("/p{}", index % 4));
     json!({
         "metadata": {"name": name(index), "namespace": "apps", "generation": 1},
         "spec": {

@@ -8,4 +8,5 @@ mod goldens;
 mod isolation;
 mod properties;
 mod report;
+mod versions;
 mod world;

@@ -140,6 +140,17 @@ fn object(slot: u8, variant: u16) -> (Kind, Value) {
                 json!({"metadata": {"name": "gatewayclasses.gateway.networking.k8s.io", "annotations": {"gateway.networking.k8s.io/bundle-version": version}}}),
             )
         }
+        14 => {
+            let mut target =
+                json!({"group": "", "kind": if bit(3) { "Service" } else { "Other" }, "name": if bit(0) { "front" } else { "back" }});
+            if bit(1) {
+                target["sectionName"] = json!(if bit(2) { "http" } else { "other" });
+            }
+            (
+                Kind::BackendTlsPolicy,
+                json!({"metadata": meta("checked"), "spec": {"targetRefs": [target], "validation": {"hostname": "a.example.com"}}}),
+            )
+        }
         _ => {
             let mut metadata = meta(if bit(0) { "slice-1" } else { "slice-2" });
             metadata["labels"] = json!({"kubernetes.io/service-name": if bit(1) { "front" } else { "back" }});
@@ -154,7 +165,7 @@ fn object(slot: u8, variant: u16) -> (Kind, Value) {
     (kind, object)
 }
 
-const SLOTS: u8 = 28;
+const SLOTS: u8 = 30;
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -202,6 +213,7 @@ fn bindings() -> Vec<Binding> {
     services
         .map(|service| Binding {
             source: ServiceBackend {
+                tls_policy: None,
                 service,
                 port: 80,
                 port_name: String::new(),
@@ -259,6 +271,16 @@ proptest! {
                 // A Gateway that cannot be looked into reports on no routes, and keeps their entries.
                 let kept = translate(&world, &unit).is_some_and(|it| it.report.routes.is_empty() && it.plan.is_none()) || world.unit_state(&unit) == UnitState::Held;
                 prop_assert!(!there || kept || impact.routes.contains(&id), "{step:?} leaves an entry on {id}");
+            }
+            // So is an entry of a policy.
+            let policies = |world: &World, unit: &UnitId| translate(world, unit).map(|it| it.report.policies).unwrap_or_default();
+            for unit in all_units() {
+                let kept = world.unit_state(&unit) == UnitState::Held || translate(&world, &unit).is_some_and(|it| it.plan.is_none());
+                let after = policies(&world, &unit);
+                for key in policies(&before, &unit).into_keys().filter(|key| !kept && !after.contains_key(key)) {
+                    let there = store.contains_key(&(Kind::BackendTlsPolicy, key.clone()));
+                    prop_assert!(!there || impact.policies.contains(&key), "{step:?} leaves an entry on policy {key}");
+                }
             }
         }
     }

@@ -49,6 +49,7 @@ pub fn compile_within(cluster: &ClusterId, plan: &Plan, account: &Account) -> Co
     };
     compiler.tags = compiler.user_tags();
     compiler.refuse_gateway_fields();
+    compiler.refuse_backend_tls_policies();
     let mut listeners = compiler.listeners();
     compiler.fit(&mut listeners);
     compiler.forget_unused(&listeners);

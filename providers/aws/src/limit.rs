@@ -32,5 +32,9 @@ pub const TARGETS_PER_TARGET_GROUP: u32 = 1000;
 pub const FREE_ADDRESSES_PER_SUBNET: u32 = 8;
 /// AWS: zones that an application load balancer needs at least.
 pub const ZONES_PER_LOAD_BALANCER: usize = 2;
+/// AWS: characters of a tag's key.
+pub const TAG_KEY_LENGTH: usize = 128;
+/// AWS: characters of a tag's value.
+pub const TAG_VALUE_LENGTH: usize = 256;
 /// AWS: tags of one resource.
 pub const TAGS_PER_RESOURCE: usize = 50;

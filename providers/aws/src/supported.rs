@@ -13,24 +13,37 @@ pub enum Support {
     Refused(&'static str),
 }
 
-/// Features of Gateway API v1.7.0 by name, sorted. A name that is not here is not served.
+/// The features of Gateway API v1.7.0 by name, sorted: all that gateways, and not meshes, can have.
 pub const FEATURES: &[(Feature, Support)] = &[
+    (
+        "BackendTLSPolicy",
+        Support::Refused("an ALB does not check the certificates of backends: appProtocol https is TLS without the check"),
+    ),
+    ("BackendTLSPolicySANValidation", Support::Refused("an ALB does not check the certificates of backends")),
+    ("ClusterTrustBundle", Support::Refused("needs the validation of client certificates, which is not built yet")),
     ("Gateway", Support::Native),
     ("GatewayAddressEmpty", Support::Refused("AWS chooses an ALB's addresses: use a DNS record that points to its name")),
+    (
+        "GatewayAddressRoutability",
+        Support::Refused("AWS chooses an ALB's addresses: the LoadBalancerProfile's scheme says who reaches them"),
+    ),
+    (
+        "GatewayAddressRoutabilityCluster",
+        Support::Refused("AWS chooses an ALB's addresses: the LoadBalancerProfile's scheme says who reaches them"),
+    ),
     ("GatewayBackendClientCertificate", Support::Refused("an ALB shows no client certificate")),
     ("GatewayFrontendClientCertificateValidation", Support::Refused("needs trust stores in S3, which are not built yet")),
     ("GatewayFrontendClientCertificateValidationInsecureFallback", Support::Refused("needs trust stores in S3, which are not built yet")),
     ("GatewayHTTPListenerIsolation", Support::Native),
     ("GatewayHTTPSListenerDetectMisdirectedRequests", Support::Refused("an ALB's rules do not see the TLS server name")),
-    ("GatewayInfrastructureMetadata", Support::Served("labels become AWS tags; the conformance test looks for objects within the cluster")),
+    ("GatewayInfrastructure", Support::Served("labels become AWS tags; its conformance test looks for objects within the cluster")),
     ("GatewayListenerFilters", Support::Refused("an ALB's rules belong to routes: put the filters there")),
     ("GatewayPort8080", Support::Served("its conformance tests also redirect from HTTPS to HTTP, which an ALB refuses")),
-    (
-        "GatewayRouteHostnameIntersectionPrecedence",
-        Support::Served("rules keep the plan's order; claimed when the conformance suite has shown it"),
-    ),
+    ("GatewayRouteHostnameIntersectionPrecedence", Support::Native),
     ("GatewayStaticAddresses", Support::Refused("AWS chooses an ALB's addresses: use a DNS record that points to its name")),
     ("GRPCRoute", Support::Refused("not built yet: needs HTTPS listeners, since an ALB speaks no HTTP/2 in clear text")),
+    ("GRPCRouteNamedRouteRule", Support::Refused("not built yet: GRPCRoutes need HTTPS listeners")),
+    ("GRPCRouteRequestHeaderModifier", Support::Refused("an ALB changes no request headers: let the backend do it")),
     ("HTTPRoute", Support::Native),
     ("HTTPRoute303RedirectStatusCode", Support::Refused("an ALB redirects with 301 and 302")),
     ("HTTPRoute307RedirectStatusCode", Support::Refused("an ALB redirects with 301 and 302")),
@@ -60,6 +73,11 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("HTTPRouteSchemeRedirect", Support::Native),
     ("ListenerSet", Support::Native),
     ("ReferenceGrant", Support::Native),
+    ("TCPRoute", Support::Refused("an ALB serves HTTP only; network load balancers are not built yet")),
+    ("TLSRoute", Support::Refused("an ALB serves HTTP only; network load balancers are not built yet")),
+    ("TLSRouteModeMixed", Support::Refused("an ALB serves HTTP only; network load balancers are not built yet")),
+    ("TLSRouteModeTerminate", Support::Refused("an ALB serves HTTP only; network load balancers are not built yet")),
+    ("UDPRoute", Support::Refused("an ALB serves HTTP only; network load balancers are not built yet")),
 ];
 
 /// The features that are claimed, sorted by name.
@@ -78,6 +96,15 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(names, sorted);
+    }
+
+    /// The names are the suite's, which compares its own with the file when it runs.
+    #[test]
+    fn every_feature_of_gateways_is_decided_on() {
+        let known = include_str!("../../../tests/conformance/features.txt").lines().filter(|name| !name.starts_with("Mesh"));
+        let mut decided: Vec<_> = FEATURES.iter().map(|(name, _)| *name).collect();
+        decided.sort_unstable();
+        assert_eq!(decided, known.collect::<Vec<_>>());
     }
 
     /// A claim that goes is a regression for users: the list is a golden, which the conformance suite's run reads as well.

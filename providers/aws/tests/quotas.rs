@@ -34,7 +34,7 @@ fn refused(refusals: &[Refusal]) -> Vec<String> {
         .map(|refusal| match &refusal.subject {
             Subject::Rule(id) => id.route.key.name.clone(),
             Subject::Listener(owner) => format!("listener {}", owner.section),
-            Subject::Gateway(key) => key.to_string(),
+            Subject::Gateway(key) | Subject::BackendTlsPolicy(key) => key.to_string(),
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use portico_crds::condition::{
     GatewayClassCondition, GatewayClassReason, GatewayCondition, GatewayReason, ListenerCondition, ListenerReason, ListenerSetCondition,
-    ListenerSetReason, RouteCondition, RouteReason,
+    ListenerSetReason, PolicyCondition, PolicyReason, RouteCondition, RouteReason,
 };
 use serde::Serialize;
 
@@ -75,6 +75,7 @@ condition_type! {
     ListenerCondition: ListenerReason [Accepted, Programmed, ResolvedRefs, Conflicted, OverlappingTLSConfig],
     ListenerSetCondition: ListenerSetReason [Accepted, Programmed],
     RouteCondition: RouteReason [Accepted, ResolvedRefs, PartiallyInvalid],
+    PolicyCondition: PolicyReason [Accepted, ResolvedRefs],
 }
 
 /// The longest message, in characters: metav1.Condition allows 32768, and a person reads far less.
@@ -110,5 +111,9 @@ pub(crate) fn join(messages: impl IntoIterator<Item = String>) -> String {
             found.push(message);
         }
     }
+    // A sentence in the middle needs no full stop.
+    let last = found.len().saturating_sub(1);
+    let found: Vec<_> =
+        found.iter().enumerate().map(|(at, message)| if at < last { message.trim_end_matches('.') } else { message }).collect();
     found.join("; ")
 }

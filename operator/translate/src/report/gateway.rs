@@ -95,14 +95,13 @@ impl GatewayReport {
         if let Some(fault) = &self.rejected {
             return Condition::no(Type, fault.reason, fault.message.clone());
         }
-        let bad: Vec<_> = self.listeners.iter().filter(|it| it.rejected.is_some()).map(|it| it.owner.section.as_str()).collect();
+        let rejected = self.listeners.iter().filter_map(|it| Some((it, it.rejected.as_ref()?)));
+        let bad: Vec<_> = rejected.map(|(it, fault)| format!("listener {}: {}", it.owner.section, fault.message)).collect();
         if bad.is_empty() && self.notes.is_empty() && self.is_accepted() {
             return Condition::yes(Type, GatewayReason::Accepted, "The Gateway is valid");
         }
-        let listeners =
-            (!bad.is_empty()).then(|| format!("listeners that are not valid: {}; their own conditions say why", bad.join(", ")));
         let none = self.all_listeners().next().is_none().then(|| "spec.listeners is empty: add a listener".to_owned());
-        let message = join(none.into_iter().chain(listeners).chain(self.notes.iter().cloned()));
+        let message = join(none.into_iter().chain(bad.iter().cloned()).chain(self.notes.iter().cloned()));
         match (self.is_accepted(), bad.is_empty()) {
             (true, true) => Condition::yes(Type, GatewayReason::Accepted, message),
             (true, false) => Condition::yes(Type, GatewayReason::ListenersNotValid, message),
@@ -115,12 +114,12 @@ impl GatewayReport {
         if let Some(fault) = &self.unresolved {
             return Condition::no(Type, fault.reason, fault.message.clone());
         }
-        let bad: Vec<_> = self.listeners.iter().filter(|it| it.unresolved.is_some()).map(|it| it.owner.section.as_str()).collect();
+        let unresolved = self.listeners.iter().filter_map(|it| Some((it, it.unresolved.as_ref()?)));
+        let bad: Vec<_> = unresolved.map(|(it, fault)| format!("listener {}: {}", it.owner.section, fault.message)).collect();
         if bad.is_empty() {
             return Condition::yes(Type, GatewayReason::ResolvedRefs, "All references resolve");
         }
-        let message = format!("references of listeners that do not resolve: {}; their own conditions say which", bad.join(", "));
-        Condition::no(Type, GatewayReason::ListenersNotResolved, message)
+        Condition::no(Type, GatewayReason::ListenersNotResolved, join(bad))
     }
 
     pub(super) fn programmed(&self) -> Condition {
@@ -160,12 +159,17 @@ impl GatewayReport {
         }
     }
 
+    /// Whether the load balancer serves its listeners, whatever else of the Gateway is refused.
+    pub(super) fn serves(&self) -> bool {
+        let active = matches!(&self.progress, Progress::Outcome(outcome) if outcome.state == LoadBalancerState::Active);
+        active && self.is_accepted()
+    }
+
     /// Programmed of a listener that nothing is wrong with.
     pub(super) fn listener_progress(&self) -> Condition {
         use ListenerCondition::Programmed as Type;
         let gateway = self.programmed();
-        let serves = matches!(&self.progress, Progress::Outcome(outcome) if outcome.state == LoadBalancerState::Active);
-        if serves && self.is_accepted() {
+        if self.serves() {
             return Condition::yes(Type, ListenerReason::Programmed, "The load balancer listens");
         }
         let reason = if gateway.reason == GatewayReason::Pending.as_str() { ListenerReason::Pending } else { ListenerReason::Invalid };

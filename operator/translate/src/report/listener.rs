@@ -35,7 +35,8 @@ impl ListenerReport {
         self.rejected.is_none() && self.unprogrammable.is_none()
     }
 
-    pub(super) fn conditions(&self, gateway: &GatewayReport) -> Vec<Condition> {
+    /// Its conditions; `gateway` is the report on its Gateway, or on its ListenerSet's.
+    pub fn conditions(&self, gateway: &GatewayReport) -> Vec<Condition> {
         use ListenerCondition as Type;
         use ListenerReason as Reason;
         let programmed = match (&self.rejected, &self.unprogrammable) {

@@ -40,10 +40,9 @@ impl ListenerSetReport {
         if gateway.rejected.is_some() {
             return Condition::no(Type::Accepted, Reason::ParentNotAccepted, "The Gateway is not accepted; its own conditions say why");
         }
-        let bad: Vec<_> = self.listeners.iter().filter(|it| !it.is_served()).map(|it| it.owner.section.as_str()).collect();
-        let listeners =
-            (!bad.is_empty()).then(|| format!("listeners that are not valid: {}; their own conditions say why", bad.join(", ")));
-        let message = join(listeners.into_iter().chain(self.notes.iter().cloned()));
+        let faults = self.listeners.iter().filter_map(|it| Some((it, it.rejected.as_ref().or(it.unprogrammable.as_ref())?)));
+        let bad: Vec<_> = faults.map(|(it, fault)| format!("listener {}: {}", it.owner.section, fault.message)).collect();
+        let message = join(bad.iter().cloned().chain(self.notes.iter().cloned()));
         match (bad.len() < self.listeners.len(), bad.is_empty()) {
             (true, true) if message.is_empty() => Condition::yes(Type::Accepted, Reason::Accepted, "The ListenerSet is attached"),
             (true, true) => Condition::yes(Type::Accepted, Reason::Accepted, message),
@@ -57,15 +56,13 @@ impl ListenerSetReport {
         if accepted.status != Truth::True {
             return Condition { r#type: Type::Programmed.word(), ..accepted.clone() };
         }
-        let of_gateway = gateway.programmed();
-        match of_gateway.status {
-            Truth::True => Condition::yes(Type::Programmed, Reason::Programmed, "The load balancer listens"),
-            status => {
-                let pending = of_gateway.reason == GatewayReason::Pending.as_str();
-                let reason = if pending { Reason::Pending } else { Reason::ParentNotProgrammed };
-                Condition { tentative: of_gateway.tentative, ..Condition::new(Type::Programmed, status, reason, of_gateway.message) }
-            }
+        if gateway.serves() {
+            return Condition::yes(Type::Programmed, Reason::Programmed, "The load balancer listens");
         }
+        let of_gateway = gateway.programmed();
+        let pending = of_gateway.reason == GatewayReason::Pending.as_str();
+        let reason = if pending { Reason::Pending } else { Reason::ParentNotProgrammed };
+        Condition { tentative: of_gateway.tentative, ..Condition::new(Type::Programmed, of_gateway.status, reason, of_gateway.message) }
     }
 
     pub(super) fn desired(&self, gateway: &GatewayReport, attached: &BTreeMap<&ListenerOwner, usize>) -> Desired {

@@ -1,7 +1,7 @@
 //! Refusals: what the provider cannot serve becomes conditions on the objects that asked for it.
 
 use super::{Drop, Fault, ListenerReport, Report, Verdict, join};
-use portico_crds::condition::{GatewayReason, ListenerReason, RouteReason};
+use portico_crds::condition::{GatewayReason, ListenerReason, PolicyReason, RouteReason};
 use portico_crds::tls_option::{CERTIFICATE_ARN, CERTIFICATE_DISCOVERY};
 use portico_providers::{Refusal, RefusalCause, Residue, RuleId, Subject};
 
@@ -25,6 +25,11 @@ impl Report {
                         gateway.refused.push(Fault::new(reason, refusal.to_string()));
                     }
                 }
+                Subject::BackendTlsPolicy(key) => {
+                    if let Some(policy) = self.policies.get_mut(key) {
+                        policy.rejected.get_or_insert(Fault::new(PolicyReason::Invalid, refusal.to_string()));
+                    }
+                }
             }
         }
     }
@@ -40,7 +45,12 @@ impl Report {
             if matches!(refusal.residue, Residue::Answer500 | Residue::FallsThrough) {
                 parent.serving.remove(&(id.rule, id.match_index));
             }
-            parent.dropped.push(Drop { reason: RouteReason::UnsupportedValue, rule: None, message: refusal.to_string() });
+            parent.dropped.push(Drop {
+                reason: RouteReason::UnsupportedValue,
+                rule: None,
+                field: Some(refusal.field.clone()),
+                message: refusal.why(),
+            });
         }
     }
 }

@@ -21,5 +21,11 @@ pub fn renew(world: &World, kind: Kind, key: &NamespacedName, said: &Desired) ->
             status.parents.retain(|entry| kept.contains(&entry.parent));
             (status.generation == generation && !status.parents.is_empty()).then_some(Desired::Route(status))
         }
+        Desired::Policy(status) => {
+            let mut status = status.clone();
+            status.kept = world.served_ancestors(key);
+            status.parents.retain(|entry| status.kept.contains(&entry.parent));
+            (status.generation == generation && !status.parents.is_empty()).then_some(Desired::Policy(status))
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::condition::ConditionType;
 use super::{Condition, Fault, join};
-use crate::status::{Desired, ParentStatus, RouteStatus};
+use crate::status::{Desired, EntriesStatus, ParentStatus};
 use crate::world::World;
 use portico_crds::condition::{RouteCondition, RouteReason};
 use portico_crds::normal::ParentRef;
 use portico_providers::{ListenerOwner, RouteId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be said about a route.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +50,22 @@ pub(crate) struct Drop {
     pub reason: RouteReason,
     /// The rule by its author's index, where it is one rule's matter; translation and compile may both complain about it.
     pub rule: Option<u32>,
+    /// Path of the field, where the message does not begin with it itself.
+    pub field: Option<String>,
     pub message: String,
+}
+
+/// What several drops say: those that differ in nothing but their field as one.
+fn messages(drops: &[Drop]) -> String {
+    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for drop in drops {
+        let of_message = fields.entry(&drop.message).or_default();
+        of_message.extend(drop.field.as_deref().filter(|field| !of_message.contains(field)));
+    }
+    join(drops.iter().map(|drop| match fields.get(drop.message.as_str()).map(|fields| fields.join(", ")) {
+        Some(fields) if !fields.is_empty() => format!("{fields}: {}", drop.message),
+        _ => drop.message.clone(),
+    }))
 }
 
 impl ParentReport {
@@ -59,11 +74,16 @@ impl ParentReport {
         matches!(self.verdict, Verdict::Attached(_)) && (!self.serving.is_empty() || self.dropped.is_empty())
     }
 
+    /// Whether the route attached to a listener by this parent.
+    pub(crate) fn is_attached_to(&self, owner: &ListenerOwner) -> bool {
+        matches!(&self.verdict, Verdict::Attached(owners) if owners.contains(owner))
+    }
+
     /// Its conditions.
     pub fn conditions(&self) -> Vec<Condition> {
         use RouteCondition as Type;
         use RouteReason as Reason;
-        let drops = || join(self.dropped.iter().map(|drop| drop.message.clone()));
+        let drops = || messages(&self.dropped);
         let accepted = match &self.verdict {
             Verdict::Rejected(fault) => Condition::no(Type::Accepted, fault.reason, fault.message.clone()),
             Verdict::Unreadable(message) => Condition::no(Type::Accepted, Reason::UnsupportedValue, message.clone()),
@@ -102,7 +122,7 @@ impl RouteReport {
     }
 
     pub(super) fn desired(&self, world: &World, id: &RouteId) -> Desired {
-        Desired::Route(RouteStatus {
+        Desired::Route(EntriesStatus {
             generation: self.generation,
             namespace: id.key.namespace.clone(),
             owned: RouteCondition::TYPES,

@@ -21,7 +21,7 @@ fn parent(name: &str, section: Option<&str>) -> ParentRef {
 }
 
 fn desired(parents: &[&str], kept: &[&str]) -> Desired {
-    Desired::Route(RouteStatus {
+    Desired::Route(EntriesStatus {
         generation: 2,
         namespace: "apps".to_owned(),
         owned: RouteCondition::TYPES,
@@ -105,7 +105,7 @@ fn parents_are_the_same_with_and_without_the_route_s_own_namespace() {
     let raw = json!({"status": {"parents": [{"controllerName": CONTROLLER_NAME, "parentRef": {"name": "web", "namespace": "apps"}, "conditions": []}]}});
     let mut reference = parent("web", None);
     reference.namespace = None;
-    let desired = Desired::Route(RouteStatus {
+    let desired = Desired::Route(EntriesStatus {
         generation: 1,
         namespace: "apps".to_owned(),
         owned: RouteCondition::TYPES,

@@ -6,7 +6,7 @@ use crate::report::Fault;
 use crate::world::kind_of_holder;
 use portico_crds::condition::RouteReason as Reason;
 use portico_crds::normal::ParentRef;
-use portico_providers::{Hostname, RouteId};
+use portico_providers::{Hostname, ListenerParent, RouteId};
 
 /// The names that a route has on a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +20,13 @@ pub(super) struct Name {
 /// A listener that a route attached to, by its position, with the names that it has there.
 pub(super) type Attachment = (usize, Vec<Name>);
 
-/// Attaches a route by one of its parent references. The order in which reasons are found is that of Gateway API: no listener meant, none that
+/// Attaches a route by one of its parent references, that at `path`. The order in which reasons are found is that of Gateway API: no listener meant, none that
 /// allows the route, none with a name in common.
 pub(super) fn attach(
     world: &World,
     listeners: &[Listener<'_>],
     id: &RouteId,
+    path: &str,
     parent: &ParentRef,
     hostnames: &RouteNames,
 ) -> Result<Vec<Attachment>, Fault<Reason>> {
@@ -37,7 +38,7 @@ pub(super) fn attach(
     };
     let own: Vec<_> = listeners.iter().enumerate().filter(|(_, listener)| of_parent(listener)).collect();
     if own.is_empty() {
-        let message = format!("{holder} has no listener that is attached to a load balancer; its own conditions say why");
+        let message = format!("{path}: {holder} has no listener that is attached to a load balancer; its own conditions say why");
         return Err(Fault::new(Reason::NoMatchingParent, message));
     }
     let is_meant = |listener: &Listener<'_>| {
@@ -49,13 +50,21 @@ pub(super) fn attach(
     if meant.is_empty() {
         let names: Vec<_> =
             own.iter().map(|(_, it)| format!("{} (port {})", it.report.owner.section, it.spec.map_or(0, |spec| spec.port))).collect();
-        let wanted = match (&parent.section_name, parent.port) {
-            (Some(section), Some(port)) => format!("name {section} and port {port}"),
-            (Some(section), None) => format!("name {section}"),
-            (None, Some(port)) => format!("port {port}"),
-            (None, None) => "any name".to_owned(),
+        let (field, wanted) = match (&parent.section_name, parent.port) {
+            (Some(section), Some(port)) => ("", format!("name {section} and port {port}")),
+            (Some(section), None) => (".sectionName", format!("name {section}")),
+            (None, Some(port)) => (".port", format!("port {port}")),
+            (None, None) => ("", "any name".to_owned()),
         };
-        let message = format!("{holder} has no listener with {wanted}; it has: {}", names.join(", "));
+        let names = names.join(", ");
+        let message = match set_of_section(listeners, id, parent) {
+            Some(set) => {
+                format!(
+                    "{path}{field}: {holder} has no listener with {wanted}, but {set} has: refer to that with kind ListenerSet, or name one of {names}"
+                )
+            }
+            None => format!("{path}{field}: {holder} has no listener with {wanted}; name one of {names}"),
+        };
         return Err(Fault::new(Reason::NoMatchingParent, message));
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
@@ -66,7 +75,7 @@ pub(super) fn attach(
         }
     }
     if allowed.is_empty() {
-        let message = format!("{holder}: {}", refusals.join("; "));
+        let message = format!("{path}: {holder}: {}", refusals.join("; "));
         return Err(Fault::new(Reason::NotAllowedByListeners, message));
     }
     let attached: Vec<Attachment> = allowed
@@ -83,7 +92,10 @@ pub(super) fn attach(
                 format!("{} has {}", listener.report.owner.section, listener.hostname.as_ref().map_or("none", Hostname::as_str))
             })
             .collect();
-        let message = format!("spec.hostnames has no name in common with the listeners of {holder}: {}", names.join(", "));
+        let message = format!(
+            "spec.hostnames has no name in common with the listeners of {holder} that {path} means: {}; use one of theirs, or another listener",
+            names.join(", ")
+        );
         return Err(Fault::new(Reason::NoMatchingListenerHostname, message));
     }
     Ok(attached)
@@ -92,12 +104,23 @@ pub(super) fn attach(
 /// Why a listener does not let a route in.
 fn refusal(world: &World, listener: &Listener<'_>, id: &RouteId) -> Option<String> {
     if !listener.report.supported_kinds.contains(&id.kind) {
-        return Some(format!("does not take routes of kind {}", id.kind.as_str()));
+        let taken: Vec<_> = listener.report.supported_kinds.iter().map(|kind| kind.as_str()).collect();
+        let taken = if taken.is_empty() { "none that is served".to_owned() } else { taken.join(", ") };
+        return Some(format!("does not take routes of kind {}; it takes {taken}: use another listener, or another kind", id.kind.as_str()));
     }
     let namespace = &id.key.namespace;
     let from = &listener.spec?.allowed_routes.from;
     let allows = from.allows(&listener.report.owner.key.namespace, namespace, world.labels(namespace));
-    (!allows).then(|| format!("does not take routes from namespace {namespace}; its allowedRoutes.namespaces decides"))
+    (!allows).then(|| {
+        format!("does not take routes from namespace {namespace}; use another one, or ask its owner to let the namespace in (allowedRoutes.namespaces)")
+    })
+}
+
+/// The ListenerSet in the route's own namespace that has the section which the route looks for in the Gateway.
+fn set_of_section<'a>(listeners: &'a [Listener<'_>], id: &RouteId, parent: &ParentRef) -> Option<String> {
+    let owners = listeners.iter().map(|listener| &listener.report.owner).filter(|owner| owner.parent == ListenerParent::ListenerSet);
+    let mut found = owners.filter(|owner| owner.key.namespace == id.key.namespace && Some(&owner.section) == parent.section_name.as_ref());
+    found.next().map(|owner| format!("ListenerSet {}", owner.key))
 }
 
 /// The hostnames of a route.

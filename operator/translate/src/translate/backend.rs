@@ -22,24 +22,27 @@ fn service(world: &World, route: &RouteId, path: &str, reference: &BackendRef) -
     grant::check(world, kind_of_route(route.kind), &route.key.namespace, Kind::Service, &key)
         .map_err(|message| fault(InvalidReason::RefNotPermitted, message))?;
     let Some(service) = world.services.get(&key) else {
-        return Err(fault(InvalidReason::BackendNotFound, format!("Service {key} does not exist")));
+        return Err(fault(InvalidReason::BackendNotFound, format!("Service {key} does not exist; create it, or correct the reference")));
     };
     if service.external_name {
         let message =
             format!("Service {key} is of type ExternalName, which has no endpoints; use one that selects pods or has EndpointSlices");
         return Err(fault(InvalidReason::UnsupportedValue, message));
     }
-    let ports = || service.ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>().join(", ");
+    let ports = || {
+        let ports: Vec<_> = service.ports.iter().filter(|port| port.protocol == "TCP").map(|port| port.port.to_string()).collect();
+        if ports.is_empty() { "it has none for TCP: add one".to_owned() } else { format!("use one of its TCP ports: {}", ports.join(", ")) }
+    };
     let Some(number) = reference.port else {
-        return Err(fault(InvalidReason::UnsupportedValue, format!("port is missing; Service {key} has {}", ports())));
+        return Err(fault(InvalidReason::UnsupportedValue, format!("port is missing for Service {key}; {}", ports())));
     };
     // A Service may have one number twice, for TCP and for UDP.
     let mut found = service.ports.iter().filter(|port| port.port == number);
     let Some(port) = found.clone().find(|port| port.protocol == "TCP").or_else(|| found.next()) else {
-        return Err(fault(InvalidReason::BackendNotFound, format!("Service {key} has no port {number}; it has {}", ports())));
+        return Err(fault(InvalidReason::BackendNotFound, format!("Service {key} has no port {number}; {}", ports())));
     };
     if port.protocol != "TCP" {
-        let message = format!("port {number} of Service {key} is {}; an {} needs TCP", port.protocol, route.kind.as_str());
+        let message = format!("port {number} of Service {key} is {}, and an {} needs TCP; {}", port.protocol, route.kind.as_str(), ports());
         return Err(fault(InvalidReason::UnsupportedProtocol, message));
     }
     let Some(protocol) = app_protocol(port.app_protocol.as_deref()) else {
@@ -49,7 +52,15 @@ fn service(world: &World, route: &RouteId, path: &str, reference: &BackendRef) -
         );
         return Err(fault(InvalidReason::UnsupportedProtocol, message));
     };
-    Ok(ServiceBackend { service: key, port: number, port_name: port.name.clone(), protocol, families: service.families.clone() })
+    let tls_policy = world.policy_of(&key, &port.name).cloned();
+    Ok(ServiceBackend {
+        port: number,
+        port_name: port.name.clone(),
+        protocol,
+        families: service.families.clone(),
+        tls_policy,
+        service: key,
+    })
 }
 
 /// The protocols of GEP-1911, IANA's names for HTTP, and the names that service meshes made common.

@@ -3,9 +3,11 @@
 use super::profile;
 use crate::World;
 use crate::report::{ClassReport, Condition, Truth};
-use portico_crds::CONTROLLER_NAME;
+use crate::world::object::Bundle;
 use portico_crds::condition::{GatewayClassCondition as Type, GatewayClassReason as Reason};
+use portico_crds::{CONTROLLER_NAME, Kind};
 use portico_providers::Feature;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The bundle versions of the Gateway API whose CRDs Portico serves.
 const BUNDLES: [&str; 3] = ["v1.5.", "v1.6.", "v1.7."];
@@ -18,27 +20,49 @@ pub fn translate_class(world: &World, name: &str, features: &[Feature]) -> Optio
         Ok(_) => Condition::yes(Type::Accepted, Reason::Accepted, "The class is served by Portico"),
         Err(message) => Condition::no(Type::Accepted, Reason::InvalidParameters, message.clone()),
     };
-    let version = match world.bundle_version.as_deref() {
-        // Best effort: an unknown version does not keep the class from being accepted.
-        None => {
-            Condition::new(Type::SupportedVersion, Truth::Unknown, Reason::Pending, "The installed Gateway API CRDs have not been seen")
-        }
-        Some("") => Condition::no(
-            Type::SupportedVersion,
-            Reason::UnsupportedVersion,
-            "The installed Gateway API CRDs have no annotation gateway.networking.k8s.io/bundle-version; install those of v1.7.0",
-        ),
-        Some(version) if BUNDLES.iter().any(|bundle| version.starts_with(bundle)) => {
-            Condition::yes(Type::SupportedVersion, Reason::SupportedVersion, format!("Gateway API {version} is supported"))
-        }
-        Some(version) => Condition::no(
-            Type::SupportedVersion,
-            Reason::UnsupportedVersion,
-            format!("Gateway API {version} is installed, and v1.5 to v1.7 are supported; it is served as far as it is the same"),
-        ),
-    };
+    let version = version(world);
     let mut features = if settled.is_ok() { features.to_vec() } else { Vec::new() };
     features.sort_unstable();
     features.dedup();
     Some(ClassReport { generation: class.meta.generation, conditions: vec![accepted, version], features })
+}
+
+/// Whether the installed CRDs are of releases that Portico knows. Best effort: those of others do not keep the class from being accepted.
+fn version(world: &World) -> Condition {
+    use Type::SupportedVersion as Version;
+    if !world.bundles.contains_key(&Kind::GatewayClass) {
+        return Condition::new(Version, Truth::Unknown, Reason::Pending, "The installed Gateway API CRDs have not been seen");
+    }
+    let of = |choose: &dyn Fn(&str) -> bool| {
+        let mut kinds: BTreeMap<&Bundle, Vec<&str>> = BTreeMap::new();
+        for (kind, bundle) in world.bundles.iter().filter(|(_, bundle)| choose(&bundle.version)) {
+            kinds.entry(bundle).or_default().push(kind.name());
+        }
+        kinds
+    };
+    let known = |version: &str| BUNDLES.iter().any(|bundle| version.starts_with(bundle));
+    let unmarked: Vec<_> = of(&str::is_empty).into_values().flatten().collect();
+    if !unmarked.is_empty() {
+        let message = format!(
+            "The installed Gateway API CRDs of {} have no annotation gateway.networking.k8s.io/bundle-version; install those of v1.7.0",
+            unmarked.join(", ")
+        );
+        return Condition::no(Version, Reason::UnsupportedVersion, message);
+    }
+    let unknown = of(&|version| !known(version));
+    if unknown.is_empty() {
+        let installed: BTreeSet<_> = of(&known).into_keys().map(name).collect();
+        let installed = installed.into_iter().collect::<Vec<_>>().join(", ");
+        return Condition::yes(Version, Reason::SupportedVersion, format!("Gateway API {installed} is supported"));
+    }
+    let unknown = unknown.into_iter().map(|(bundle, kinds)| format!("{} of {}", name(bundle), kinds.join(", "))).collect::<Vec<_>>();
+    let message = format!(
+        "The installed Gateway API CRDs are {}, and v1.5 to v1.7 are supported: what is the same in both is served; install those of v1.7.0",
+        unknown.join("; ")
+    );
+    Condition::no(Version, Reason::UnsupportedVersion, message)
+}
+
+fn name(bundle: &Bundle) -> String {
+    if bundle.channel.is_empty() { bundle.version.clone() } else { format!("{} ({} channel)", bundle.version, bundle.channel) }
 }

@@ -20,7 +20,7 @@ pub(super) fn drops(spec: &RouteSpec) -> Vec<Drop> {
             Some(rule) => rule.incomplete,
             None => true,
         });
-        Drop { reason: RouteReason::UnsupportedValue, rule: gone, message: message(defect) }
+        Drop { reason: RouteReason::UnsupportedValue, rule: gone, field: None, message: message(defect) }
     };
     spec.defects.iter().map(drop).collect()
 }

@@ -2,16 +2,16 @@
 
 use super::listener::{self, Holder, Listener};
 use super::precedence::{self, Candidate};
-use super::{Translation, certificate, conflict, listener_set, profile, route};
-use crate::report::{Fault, GatewayReport, Report};
+use super::{Translation, certificate, conflict, listener_set, policy, profile, route, shadow};
+use crate::report::{Fault, GatewayReport, Report, RouteReport};
 use crate::world::object::StoredGateway;
 use crate::{UnitState, World};
 use portico_crds::Kind;
 use portico_crds::condition::GatewayReason;
 use portico_crds::normal::{AllowedListeners, GatewaySpec};
 use portico_providers::{
-    AddressKind, AddressRequest, Hostname, Infrastructure, Ingress, ListenerParent, Plan, PlanGateway, PlanListener, PlanPort,
-    PortProtocol, UnitId,
+    AddressKind, AddressRequest, Hostname, Infrastructure, Ingress, ListenerOwner, ListenerParent, Plan, PlanGateway, PlanListener,
+    PlanPort, PortProtocol, RouteId, UnitId,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,7 +25,8 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
     let class = world.classes.get(gateway.class())?;
     let mut report = GatewayReport { generation: gateway.meta.generation, ..GatewayReport::default() };
     let alone = |report: GatewayReport| {
-        Some(Translation { plan: None, report: Report { gateways: BTreeMap::from([(key.clone(), report)]), routes: BTreeMap::new() } })
+        let report = Report { gateways: BTreeMap::from([(key.clone(), report)]), ..Report::default() };
+        Some(Translation { plan: None, report })
     };
     let class_profile = match profile::of_class(world, class) {
         Ok(profile) => profile,
@@ -66,11 +67,16 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
     report.counts_listener_sets = !sets.is_empty() || spec.allowed_listeners != AllowedListeners::default();
     conflict::mark(&mut listeners);
     let client_certificate = client_certificate(world, gateway, spec, &mut report);
-    let (rules, mut routes) = route::all(world, key, &listeners);
+    let (mut rules, mut routes) = route::all(world, key, &listeners);
+    for (listener, candidates) in listeners.iter().zip(&mut rules) {
+        candidates.sort_by(precedence::compare);
+        note_shadowed(&listener.report.owner, candidates, &mut routes);
+    }
     if report.rejected.is_some() {
         let note = format!("The route is attached, and Gateway {key} is not accepted itself: nothing changes until it is");
         routes.values_mut().flat_map(|route| &mut route.parents).for_each(|parent| parent.notes.push(note.clone()));
     }
+    let mut policies = policy::all(world, key);
     let plan = match (settings, requested) {
         (Ok(profile), Ok(addresses)) => Some(Plan {
             unit: unit.clone(),
@@ -82,9 +88,14 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
             }],
             profile,
             ports: ports(&listeners, rules),
+            backend_tls_policies: policies.iter().filter(|(_, policy)| policy.rejected.is_none()).map(|(key, _)| key.clone()).collect(),
         }),
         _ => None,
     };
+    if plan.is_none() {
+        // Without a plan nobody says whether they can be honoured.
+        policies.clear();
+    }
     for listener in listeners.into_iter().map(|listener| listener.report) {
         match listener.owner.parent {
             ListenerParent::Gateway => report.listeners.push(listener),
@@ -95,7 +106,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
             }
         }
     }
-    Some(Translation { plan, report: Report { gateways: BTreeMap::from([(key.clone(), report)]), routes } })
+    Some(Translation { plan, report: Report { gateways: BTreeMap::from([(key.clone(), report)]), routes, policies } })
 }
 
 /// `spec.addresses` in the plan's words; types that nobody knows reject the Gateway (Gateway API: UnsupportedAddress).
@@ -138,12 +149,19 @@ fn client_certificate(
     }
 }
 
-/// What to listen on: the listeners that can be served, by port and protocol, the most specific hostname first.
+/// Tells the authors of rules that get no requests on a listener.
+fn note_shadowed(owner: &ListenerOwner, candidates: &[Candidate], routes: &mut BTreeMap<RouteId, RouteReport>) {
+    for (route, message) in shadow::find(candidates) {
+        let parents = routes.get_mut(&route).into_iter().flat_map(|route| &mut route.parents);
+        parents.filter(|parent| parent.is_attached_to(owner)).for_each(|parent| parent.notes.push(message.clone()));
+    }
+}
+
+/// What to listen on, by ordered rules: the listeners that can be served, by port and protocol, the most specific hostname first.
 fn ports(listeners: &[Listener<'_>], rules: Vec<Vec<Candidate>>) -> Vec<PlanPort> {
     let mut ports: BTreeMap<(u16, PortProtocol), Vec<PlanListener>> = BTreeMap::new();
-    for (listener, mut candidates) in listeners.iter().zip(rules) {
+    for (listener, candidates) in listeners.iter().zip(rules) {
         let (Some(spec), Some(protocol), true) = (listener.spec, listener.protocol, listener.report.is_served()) else { continue };
-        candidates.sort_by(precedence::compare);
         let ranked = (0..).zip(candidates).map(|(rank, candidate)| portico_providers::PlanRule {
             rank,
             created: candidate.created,

@@ -40,11 +40,16 @@ fn one(world: &World, id: &RouteId, spec: &RouteSpec, rule: &RouteRule, found: &
     let Filters { mut filters, unresolved, unreadable } = filter::convert(world, id, &path, &rule.filters);
     found.unresolved.extend(unresolved.into_iter().map(fault));
     let mut broken = rule.incomplete || !unreadable.is_empty();
-    found.dropped.extend(unreadable.into_iter().map(|message| Drop { reason: RouteReason::UnsupportedValue, rule: Some(number), message }));
+    found.dropped.extend(unreadable.into_iter().map(|message| Drop {
+        reason: RouteReason::UnsupportedValue,
+        rule: Some(number),
+        field: None,
+        message,
+    }));
     filters.extend(defect::filters(spec, rule));
     if let Some(message) = filter::incompatible(&path, &rule.filters) {
         filters.push(Filter::Unknown { kind: "filters".to_owned(), message: message.clone() });
-        found.dropped.push(Drop { reason: RouteReason::IncompatibleFilters, rule: Some(number), message });
+        found.dropped.push(Drop { reason: RouteReason::IncompatibleFilters, rule: Some(number), field: None, message });
         broken = true;
     }
     let mut backends = defect::backends(spec, rule);
@@ -92,7 +97,12 @@ fn weighted(
     found.unresolved.extend(unresolved.into_iter().map(fault));
     let incompatible = filter::incompatible(&path, &reference.filters);
     let faults: Vec<_> = unreadable.into_iter().chain(incompatible).collect();
-    found.dropped.extend(faults.iter().map(|message| Drop { reason: RouteReason::UnsupportedValue, rule: None, message: message.clone() }));
+    found.dropped.extend(faults.iter().map(|message| Drop {
+        reason: RouteReason::UnsupportedValue,
+        rule: None,
+        field: None,
+        message: message.clone(),
+    }));
     if reference.incomplete || !faults.is_empty() {
         // Its requests must not pass without the filter.
         let cut = spec.defects_under(&path).map(defect::message).chain(faults).next();

@@ -21,7 +21,8 @@ pub(super) fn evaluate<'a>(
     let allowed = gateway_spec.allowed_listeners.from.allows(&gateway.namespace, &key.namespace, world.labels(&key.namespace));
     if !allowed {
         let message = format!(
-            "Gateway {gateway} takes no ListenerSets from namespace {}; its spec.allowedListeners.namespaces decides",
+            "spec.parentRef: Gateway {gateway} takes no ListenerSets from namespace {}; use another one, or ask its owner to let the namespace in \
+             (spec.allowedListeners.namespaces)",
             key.namespace
         );
         report.rejected = Some(Fault::new(Reason::NotAllowed, message));

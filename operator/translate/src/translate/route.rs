@@ -36,22 +36,28 @@ fn one(
     route: &StoredRoute,
     rules: &mut [Vec<Candidate>],
 ) -> RouteReport {
-    let parents = route.parents.iter().filter(|parent| world.gateway_of_parent(parent, &id.key.namespace).as_ref() == Some(key));
+    let is_ours = |parent: &ParentRef| world.gateway_of_parent(parent, &id.key.namespace).as_ref() == Some(key);
+    let parents = route.parents.iter().enumerate().filter(|(_, parent)| is_ours(parent));
     let mut report = RouteReport { generation: route.stored.meta.generation, parents: Vec::new() };
     let Some(spec) = &route.stored.spec else {
         let unreadable: Vec<_> = route.stored.defects.iter().map(defect::message).collect();
         let verdict = Verdict::Unreadable(format!("The route cannot be read: {}", unreadable.join("; ")));
-        report.parents = parents.map(|parent| entry(parent.clone(), verdict.clone(), &Rules::default())).collect();
+        report.parents = parents.map(|(_, parent)| entry(parent.clone(), verdict.clone(), &Rules::default())).collect();
         return report;
     };
     let names = RouteNames::of(&spec.hostnames);
     let mut resolved = http::resolve(world, id, spec);
-    let faults = names.faults.iter().map(|message| Drop { reason: RouteReason::UnsupportedValue, rule: None, message: message.clone() });
+    let faults = names.faults.iter().map(|message| Drop {
+        reason: RouteReason::UnsupportedValue,
+        rule: None,
+        field: None,
+        message: message.clone(),
+    });
     resolved.dropped.extend(faults);
     // Several parent references may lead to one listener; the route's rules are there once.
     let mut attached: BTreeMap<usize, Vec<Name>> = BTreeMap::new();
-    for parent in parents {
-        let outcome = attach::attach(world, listeners, id, parent, &names);
+    for (index, parent) in parents {
+        let outcome = attach::attach(world, listeners, id, &format!("spec.parentRefs[{index}]"), parent, &names);
         let mut notes = Vec::new();
         let verdict = match outcome {
             Err(fault) => Verdict::Rejected(fault),

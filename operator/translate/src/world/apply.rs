@@ -3,7 +3,7 @@
 //! Every change is looked at twice, through the indexes as they were before and as they are after it; the impact is both together. So what an
 //! object referred to hears of it as well as what it refers to now.
 
-use super::object;
+use super::object::{self, Stored};
 use super::reference::Holder;
 use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, reference, route_kind, secret};
 use portico_crds::normal::{FromNamespaces, Grant};
@@ -40,6 +40,7 @@ impl World {
                 let routes: Vec<_> = self.services_of.sources(&key).cloned().collect();
                 self.units_of_routes(routes.iter())
             }
+            Kind::BackendTlsPolicy => self.apply_policy(key, object),
             Kind::EndpointSlice => self.apply_slice(&key, object.as_deref().and_then(object::slice)),
             Kind::Secret => self.apply_secret(&key, object.as_deref().map(secret::secret)),
             Kind::ConfigMap => {
@@ -59,6 +60,7 @@ impl World {
             News::Meaning => {}
         }
         let mut impact = self.units_of_routes(std::iter::once(&id));
+        impact.policies = self.policies_of_route(&id).cloned().collect();
         let before: BTreeSet<_> = self.served_parents(&id).cloned().collect();
         let route = new.map(|raw| object::route(id.kind, raw));
         let parents = |kind| route.as_ref().map(|it| reference::parents(&id, it, kind)).unwrap_or_default();
@@ -103,7 +105,7 @@ impl World {
         if before.1 != after.1 {
             impact.classes.extend(before.1.into_iter().chain(after.1));
         }
-        impact.routes = self.orphans(&key, before.0, after.0);
+        self.orphan(&mut impact, &key, before.0, after.0);
         impact
     }
 
@@ -125,13 +127,35 @@ impl World {
         units.extend(self.live(self.gateway_of_set.targets(&key)));
         let orphaned = was_served && !self.reports_on_object(Kind::ListenerSet, &key);
         let routes = if orphaned { self.sets_of.sources(&key).cloned().collect() } else { BTreeSet::new() };
-        Impact { units, routes, ..Impact::default() }
+        let policies = self.sets_of.sources(&key).flat_map(|route| self.policies_of_route(route)).cloned().collect();
+        Impact { units, routes, policies, ..Impact::default() }
     }
 
     /// What an object that holds listeners refers to.
     fn set_references(&mut self, holder: Holder, secrets: BTreeSet<NamespacedName>, bundles: &BTreeSet<NamespacedName>) {
         self.holder_crossings.set(&holder, reference::crossings(&holder.1.namespace, secrets.iter().chain(bundles)));
         self.secrets_of.set(&holder, secrets);
+    }
+
+    fn apply_policy(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
+        match news(self.policies.get_mut(&key), new.as_ref()) {
+            News::Nothing => return Impact::default(),
+            News::Status if !self.served_ancestors(&key).is_empty() => return Impact::of_status(Kind::BackendTlsPolicy, key),
+            News::Status => return Impact::default(),
+            News::Meaning => {}
+        }
+        let units = |world: &Self| {
+            let routes: Vec<_> = world.services_of_policy.targets(&key).flat_map(|service| world.services_of.sources(service)).collect();
+            world.units_of_routes(routes.into_iter())
+        };
+        let mut impact = units(self);
+        let policy = new.map(object::policy);
+        let services = policy.iter().flat_map(Stored::targets).map(|target| target.service.clone()).collect();
+        self.services_of_policy.set(&key, services);
+        replace_raw(&mut self.policies, &key, policy);
+        impact.merge(units(self));
+        impact.policies.insert(key);
+        impact
     }
 
     fn apply_class(&mut self, name: String, new: Option<Arc<Value>>) -> Impact {
@@ -155,7 +179,7 @@ impl World {
             if before != UnitState::Absent || after != UnitState::Absent {
                 impact.units.insert(UnitId::Gateway(key.clone()));
             }
-            impact.routes.extend(self.orphans(key, before, after));
+            self.orphan(&mut impact, key, before, after);
         }
         if was_ours || is_ours {
             impact.classes.insert(name);
@@ -261,18 +285,12 @@ impl World {
     }
 
     fn apply_crd(&mut self, name: &str, new: Option<&Value>) -> Impact {
-        if name != "gatewayclasses.gateway.networking.k8s.io" {
+        let kind = |plural: &str| Kind::ALL.into_iter().find(|kind| kind.group() == GATEWAY_GROUP && kind.plural() == plural);
+        let Some(kind) = name.split_once('.').filter(|(_, group)| *group == GATEWAY_GROUP).and_then(|(plural, _)| kind(plural)) else {
             return Impact::default();
-        }
-        let version = new.map(|crd| {
-            let version = crd.pointer("/metadata/annotations/gateway.networking.k8s.io~1bundle-version");
-            version.and_then(Value::as_str).unwrap_or_default().to_owned()
-        });
-        if self.bundle_version == version {
-            return Impact::default();
-        }
-        self.bundle_version = version;
-        Impact { classes: self.classes().map(str::to_owned).collect(), ..Impact::default() }
+        };
+        let changed = replace(&mut self.bundles, &kind, new.map(object::bundle));
+        Impact { classes: if changed { self.classes().map(str::to_owned).collect() } else { BTreeSet::new() }, ..Impact::default() }
     }
 
     fn is_ours(&self, class: &str) -> bool {
@@ -301,7 +319,7 @@ impl World {
     }
 
     /// The Gateways that a route names as parents, directly or through a ListenerSet.
-    fn gateways_of_route(&self, route: &RouteId) -> impl Iterator<Item = &NamespacedName> {
+    pub(super) fn gateways_of_route(&self, route: &RouteId) -> impl Iterator<Item = &NamespacedName> {
         let through_sets = self.sets_of.targets(route).flat_map(|set| self.gateway_of_set.targets(set));
         self.gateways_of.targets(route).chain(through_sets)
     }
@@ -312,10 +330,15 @@ impl World {
         Impact { units: self.live(gateways.into_iter()), ..Impact::default() }
     }
 
-    /// The routes of a Gateway whose entries nobody owns any more, after it stopped being served.
-    fn orphans(&self, gateway: &NamespacedName, before: UnitState, after: UnitState) -> BTreeSet<RouteId> {
+    /// Adds the routes and policies of a Gateway whose entries nobody owns any more, after it stopped being served.
+    fn orphan(&self, impact: &mut Impact, gateway: &NamespacedName, before: UnitState, after: UnitState) {
         let served = |state| matches!(state, UnitState::Live | UnitState::Held);
-        if served(before) && !served(after) { self.routes_of(gateway).into_keys().cloned().collect() } else { BTreeSet::new() }
+        if served(before) && !served(after) {
+            for route in self.routes_of(gateway).into_keys() {
+                impact.routes.insert(route.clone());
+                impact.policies.extend(self.policies_of_route(route).cloned());
+            }
+        }
     }
 }
 

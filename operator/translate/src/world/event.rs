@@ -38,6 +38,8 @@ pub struct Impact {
     pub services: BTreeSet<NamespacedName>,
     /// Routes that have, or may have, status entries of ours for parents that are none any more: see [`crate::route_cleanup`].
     pub routes: BTreeSet<RouteId>,
+    /// BackendTLSPolicies that have, or may have, status entries of ours for Gateways that are no ancestors any more: see [`crate::policy_cleanup`].
+    pub policies: BTreeSet<NamespacedName>,
     /// Objects whose status, in which we have a say, somebody wrote, and nothing else: nothing comes out differently, but what we said may be
     /// gone from them. Our own writes are among them.
     pub statuses: BTreeSet<(Kind, NamespacedName)>,
@@ -51,8 +53,9 @@ impl Impact {
 
     /// Whether nothing is affected.
     pub fn is_empty(&self) -> bool {
-        let Self { units, classes, services, routes, statuses } = self;
-        units.is_empty() && classes.is_empty() && services.is_empty() && routes.is_empty() && statuses.is_empty()
+        let Self { units, classes, services, routes, policies, statuses } = self;
+        let routes_and_policies = routes.is_empty() && policies.is_empty();
+        units.is_empty() && classes.is_empty() && services.is_empty() && routes_and_policies && statuses.is_empty()
     }
 
     /// Adds another impact to this one.
@@ -61,6 +64,7 @@ impl Impact {
         self.classes.extend(other.classes);
         self.services.extend(other.services);
         self.routes.extend(other.routes);
+        self.policies.extend(other.policies);
         self.statuses.extend(other.statuses);
     }
 }

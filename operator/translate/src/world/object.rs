@@ -5,7 +5,7 @@ use portico_crds::gateway::{
 };
 use portico_crds::normal::{GatewaySpec, Grant, ListenerSetSpec, Normal, NormalSpec, ParentRef, RouteSpec};
 use portico_crds::v1alpha1::{LoadBalancerProfile, LoadBalancerProfileSpec};
-use portico_crds::{Defect, Kind, NamespacedName, ObjectRef, decode};
+use portico_crds::{Defect, GATEWAY_GROUP, Kind, NamespacedName, ObjectRef, decode};
 use portico_providers::{AddressFamily, RouteKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -160,6 +160,60 @@ pub(crate) fn profile(raw: Arc<Value>) -> Stored<LoadBalancerProfileSpec> {
     let mut decoded = decode::<LoadBalancerProfile>(&raw);
     decoded.defects.retain(|defect| !defect.is_under("status"));
     Stored { meta: Meta::of(&raw), raw, spec: decoded.object.map(|profile| profile.spec), defects: decoded.defects }
+}
+
+/// Which release of Gateway API a CRD belongs to, by its annotations; empty where it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bundle {
+    /// `gateway.networking.k8s.io/bundle-version`.
+    pub version: String,
+    /// `gateway.networking.k8s.io/channel`: standard or experimental.
+    pub channel: String,
+}
+
+pub(crate) fn bundle(crd: &Value) -> Bundle {
+    let annotation = |name: &str| {
+        let value = crd.pointer(&format!("/metadata/annotations/{GATEWAY_GROUP}~1{name}"));
+        value.and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    Bundle { version: annotation("bundle-version"), channel: annotation("channel") }
+}
+
+/// What the world keeps of a BackendTLSPolicy: what it is for. How certificates are to be checked is read by nobody yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicySpec {
+    pub targets: Vec<PolicyTarget>,
+}
+
+/// A Service, or one of its ports, in the policy's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicyTarget {
+    /// The author's index in `spec.targetRefs`.
+    pub index: usize,
+    pub service: NamespacedName,
+    /// Name of the port; absent for all.
+    pub port: Option<String>,
+}
+
+/// Whatever else of it cannot be read, its targets must not be served as if there were no policy: they are read from the raw form.
+pub(crate) fn policy(raw: Arc<Value>) -> Stored<PolicySpec> {
+    let meta = Meta::of(&raw);
+    let targets = raw.pointer("/spec/targetRefs").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let target = |(index, target): (usize, &Value)| {
+        let text = |field: &str| target.get(field).and_then(Value::as_str);
+        let is_service = Kind::of(text("group")?, text("kind")?) == Some(Kind::Service);
+        let service = NamespacedName::new(meta.key.namespace.as_str(), text("name")?);
+        is_service.then(|| PolicyTarget { index, service, port: text("sectionName").map(str::to_owned) })
+    };
+    let spec = PolicySpec { targets: targets.filter_map(target).collect() };
+    Stored { meta, raw, spec: Some(spec), defects: Vec::new() }
+}
+
+impl Stored<PolicySpec> {
+    /// What it is for.
+    pub fn targets(&self) -> impl Iterator<Item = &PolicyTarget> {
+        self.spec.iter().flat_map(|spec| &spec.targets)
+    }
 }
 
 pub(crate) fn grant(raw: &Value) -> Option<Grant> {

@@ -36,7 +36,7 @@ impl<S: Ord + Clone, T: Ord + Clone> Relation<S, T> {
     }
 
     /// What a source refers to.
-    pub fn targets(&self, source: &S) -> impl Iterator<Item = &T> {
+    pub fn targets<'a>(&'a self, source: &S) -> impl Iterator<Item = &'a T> + use<'a, S, T> {
         self.forward.get(source).into_iter().flatten()
     }
 

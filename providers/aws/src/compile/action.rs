@@ -20,12 +20,14 @@ impl Compiler<'_> {
         for (field, filter) in filters(rule, &base, &mut issues) {
             match filter {
                 Filter::UrlRewrite(rewrite) if transforms.is_empty() && redirect.is_none() => {
-                    match transform::rewrite(rewrite, &rule.matches, &field) {
+                    match transform::rewrite(rewrite, &rule.matches, &format!("{field}.urlRewrite")) {
                         Ok(found) => transforms = found,
                         Err(found) => issues.extend(found),
                     }
                 }
-                Filter::RequestRedirect(filter) if transforms.is_empty() && redirect.is_none() => redirect = Some((field, filter)),
+                Filter::RequestRedirect(filter) if transforms.is_empty() && redirect.is_none() => {
+                    redirect = Some((format!("{field}.requestRedirect"), filter));
+                }
                 Filter::UrlRewrite(_) | Filter::RequestRedirect(_) => {
                     issues.push(Issue::invalid(
                         field,

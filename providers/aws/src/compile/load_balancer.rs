@@ -4,8 +4,9 @@ use super::Compiler;
 use super::issue::{Issue, Quota};
 use crate::limit;
 use crate::stack::{IpAddressType, LoadBalancer, Scheme, SecurityGroups, SubnetSelection};
+use portico_crds::PORTICO_GROUP;
 use portico_crds::v1alpha1::{self as profile, SecurityGroupSource, SubnetSource};
-use portico_providers::{AddressKind, Residue, ResourceId, Subject, TagSet, mark};
+use portico_providers::{AddressKind, Residue, ResourceId, Subject, TagSet};
 use std::collections::BTreeMap;
 
 impl From<profile::aws::Scheme> for Scheme {
@@ -25,6 +26,22 @@ impl From<profile::aws::IpAddressType> for IpAddressType {
             profile::aws::IpAddressType::DualstackWithoutPublicIpv4 => Self::DualstackWithoutPublicIpv4,
         }
     }
+}
+
+/// Why something cannot be a tag. AWS: letters, digits, spaces and `+ - = . _ : / @`, and `aws:` is AWS's own.
+fn tag_fault(key: &str, value: &str) -> Option<String> {
+    let fits = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c));
+    if key.strip_prefix(PORTICO_GROUP).is_some_and(|rest| rest.starts_with('/')) {
+        return Some(format!("Tags that start with {PORTICO_GROUP}/ mark what Portico owns."));
+    }
+    if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        return Some("Tags that start with aws: belong to AWS.".to_owned());
+    }
+    if key.is_empty() || key.chars().count() > limit::TAG_KEY_LENGTH || value.chars().count() > limit::TAG_VALUE_LENGTH {
+        let (keys, values) = (limit::TAG_KEY_LENGTH, limit::TAG_VALUE_LENGTH);
+        return Some(format!("AWS: a tag's key has 1 to {keys} characters, its value at most {values}."));
+    }
+    (!fits(key) || !fits(value)).then(|| "AWS: a tag has letters, digits, spaces and + - = . _ : / @ only.".to_owned())
 }
 
 impl Compiler<'_> {
@@ -79,14 +96,21 @@ impl Compiler<'_> {
         attributes
     }
 
-    /// Tags of the profile, and labels of `spec.infrastructure`, which win. Ours are not among them.
+    /// Tags of the profile, and labels of `spec.infrastructure`, which win. What cannot be a tag, or would be one of ours, is refused.
     pub(super) fn user_tags(&mut self) -> TagSet {
-        let mut tags = self.settings.tags.clone();
+        let mut tags = TagSet::new();
         for gateway in &self.plan.gateways {
-            tags.extend(gateway.infrastructure.labels.clone());
-        }
-        for key in [mark::CLUSTER, mark::UNIT, mark::RESOURCE, mark::ATTRIBUTES, mark::CERTIFICATE] {
-            tags.remove(key);
+            let of_profile = self.settings.tags.iter().map(|tag| ("LoadBalancerProfile spec.aws.tags", tag));
+            let labels = gateway.infrastructure.labels.iter().map(|tag| ("spec.infrastructure.labels", tag));
+            for (field, (key, value)) in of_profile.chain(labels) {
+                match tag_fault(key, value) {
+                    None => drop(tags.insert(key.clone(), value.clone())),
+                    Some(detail) => {
+                        let issue = Issue::invalid(format!("{field}[{key}]"), detail, "Use another key or value, or remove it.");
+                        self.refusals.insert(issue.refuse(Subject::Gateway(gateway.key.clone()), Residue::NoTraffic));
+                    }
+                }
+            }
         }
         const OURS: usize = 4;
         let room = limit::TAGS_PER_RESOURCE - OURS;

@@ -6,12 +6,29 @@ use crate::name;
 use crate::stack::{HealthCheck, TargetFamily, TargetGroup, TargetProtocol, TargetVersion};
 use portico_crds::v1alpha1::aws::{Algorithm, HealthCheckProtocol};
 use portico_crds::{Kind, ObjectRef};
-use portico_providers::{AddressFamily, AppProtocol, Binding, ResourceId, ServiceBackend, Source, TargetSetId};
+use portico_providers::{AddressFamily, AppProtocol, Binding, Residue, ResourceId, ServiceBackend, Source, Subject, TargetSetId};
 use std::collections::BTreeMap;
 
+/// What to do about certificates that nobody checks.
+const UNCHECKED: &str = "For TLS to the backend without the check, delete the policy and give the Service's port appProtocol https.";
+
 impl Compiler<'_> {
+    /// Refuses policies for TLS to backends: to ignore what they ask for would send requests in clear text, or to whoever stands in the backend's place.
+    pub(super) fn refuse_backend_tls_policies(&mut self) {
+        for policy in &self.plan.backend_tls_policies {
+            let detail = "An ALB does not check the certificates of backends, so that rules with these backends are answered 500.";
+            let issue = Issue::unsupported("spec.validation", detail, UNCHECKED);
+            self.refusals.insert(issue.refuse(Subject::BackendTlsPolicy(policy.clone()), Residue::NoTraffic));
+        }
+    }
+
     /// The target group of a Service's port. `field` is the path of the reference to it.
     pub(super) fn target_group(&mut self, source: &ServiceBackend, field: &str) -> Result<TargetSetId, Issue> {
+        if let Some(policy) = &source.tls_policy {
+            let detail =
+                format!("BackendTLSPolicy {policy} asks to check the certificate of Service {}, which an ALB does not.", source.service);
+            return Err(Issue::unsupported(field, detail, UNCHECKED));
+        }
         let protocol = protocol(&source.protocol, field)?;
         let family =
             if source.families.is_empty() || source.families.contains(&AddressFamily::V4) { AddressFamily::V4 } else { AddressFamily::V6 };
