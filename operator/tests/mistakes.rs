@@ -210,7 +210,7 @@ fn pass(objects: &BTreeMap<Place, Value>, limits: &Limits) -> Outcomes {
         let translation = translate(&world, &unit).unwrap();
         let mut report = translation.report;
         if let Some(plan) = translation.plan {
-            let compiled = portico_aws::compile_within(&ClusterId("test".into()), &plan, limits);
+            let compiled = portico_aws::compile_within(&ClusterId("test".into()), &plan, &(*limits).into());
             report.refuse(&compiled.refusals);
             let address = LoadBalancerAddress { kind: AddressKind::Hostname, value: "lb.example.com".to_owned() };
             report.finish(&Outcome { state: LoadBalancerState::Active, addresses: vec![address] });
