@@ -122,6 +122,16 @@ spec:
                 spec.rules[1].matches[0] gets no requests for bad.example.com: spec.rules[0].matches[0] matches the same and comes first; remove one of them"#]],
         ),
         mistake(
+            "default Gateways (experimental channel)",
+            to("name: edge, sectionName: http", "bad.example.com").replace("spec:\n", "spec:\n  useDefaultGateways: All\n"),
+            ACCEPTED,
+            "spec.useDefaultGateways",
+            "name them in spec.parentRefs",
+            expect![[r#"
+                True Accepted
+                spec.useDefaultGateways: routes attach to the Gateways that they name only; name them in spec.parentRefs, and remove the field"#]],
+        ),
+        mistake(
             "rules that are no list",
             route("parentRefs: [{name: edge, namespace: platform, sectionName: http}]\n  rules: {backendRefs: [{name: web, port: 80}]}"),
             ACCEPTED,

@@ -170,6 +170,16 @@ pub fn rows() -> Vec<Mistake> {
                 spec.infrastructure.annotations: AWS resources have tags only; labels become tags. Use spec.infrastructure.labels."#]],
         ),
         mistake(
+            "a scope for routes that name no Gateway (experimental channel)",
+            spec("defaultScope: All"),
+            "Gateway platform/edge: Accepted",
+            "spec.defaultScope",
+            "name this one in their parentRefs",
+            expect![[r#"
+                True Accepted
+                spec.defaultScope: routes do not attach to Gateways that they do not name; name this one in their parentRefs, and remove the field"#]],
+        ),
+        mistake(
             "a label that is Portico's own",
             spec("infrastructure: {labels: {portico.dev/unit: mine, team: shop}}"),
             PROGRAMMED,

@@ -43,6 +43,11 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
     let mut validations = spec.client_validation.iter().chain(spec.client_validation_by_port.values().flatten());
     report.insecure_validation = validations.any(|it| it.insecure_fallback);
     report.notes = listener::notes(&gateway.raw, &gateway.defects);
+    // Experimental channel; the generated types do not have it.
+    if gateway.raw.pointer("/spec/defaultScope").and_then(Value::as_str).is_some_and(|scope| scope != "None") {
+        let note = "spec.defaultScope: routes do not attach to Gateways that they do not name; name this one in their parentRefs, and remove the field";
+        report.notes.push(note.to_owned());
+    }
     let settings = profile::of_gateway(world, gateway, &class_profile);
     let requested = addresses(gateway, spec);
     let unvalued = spec.addresses.iter().enumerate().filter(|(_, address)| address.value.is_none());

@@ -12,6 +12,7 @@ use portico_crds::NamespacedName;
 use portico_crds::condition::RouteReason;
 use portico_crds::normal::ParentRef;
 use portico_providers::{PlanRule, RouteId};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The rules of each listener by its position, unordered, and the reports on the routes.
@@ -54,11 +55,17 @@ fn one(
         message: message.clone(),
     });
     resolved.dropped.extend(faults);
+    // Experimental channel; the generated types do not have it.
+    let scope = route.stored.raw.pointer("/spec/useDefaultGateways").and_then(Value::as_str).is_some_and(|scope| scope != "None");
+    let scope = scope.then(|| {
+        "spec.useDefaultGateways: routes attach to the Gateways that they name only; name them in spec.parentRefs, and remove the field"
+            .to_owned()
+    });
     // Several parent references may lead to one listener; the route's rules are there once.
     let mut attached: BTreeMap<usize, Vec<Name>> = BTreeMap::new();
     for (index, parent) in parents {
         let outcome = attach::attach(world, listeners, id, &format!("spec.parentRefs[{index}]"), parent, &names);
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = scope.iter().cloned().collect();
         let verdict = match outcome {
             Err(fault) => Verdict::Rejected(fault),
             Ok(attachments) => {
