@@ -32,7 +32,7 @@ const QUIET_LOOKS: usize = 10;
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// Our operator's name in statuses.
-const CONTROLLER: &str = "portico.dev/gateway-controller";
+pub const CONTROLLER: &str = "portico.dev/gateway-controller";
 
 /// The lab that the judge works in.
 pub struct Bench {
@@ -154,6 +154,7 @@ impl Bench {
             for refusal in unit.get("refusals").and_then(Value::as_array).into_iter().flatten() {
                 let text = |key: &str| refusal.get(key).and_then(Value::as_str).unwrap_or_default();
                 let Some(rule) = rule_name(text("subject")) else { continue };
+                refusals.fields.insert((rule.clone(), text("field").to_owned()));
                 if text("traffic") == "fallsThrough" {
                     refusals.fallen.insert(rule);
                 } else {

@@ -20,6 +20,8 @@ pub struct Refusals {
     pub answered: BTreeSet<RuleName>,
     /// Rules whose requests fall through to whatever matches next.
     pub fallen: BTreeSet<RuleName>,
+    /// The paths of the fields that they are refused for.
+    pub fields: BTreeSet<(RuleName, String)>,
 }
 
 /// What may come.

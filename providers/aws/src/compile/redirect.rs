@@ -16,7 +16,7 @@ pub(super) struct Share {
 
 const KEEP_PATH: &str = "/#{path}";
 
-/// The rules of a RequestRedirect filter on an HTTP listener, or with `https` on an HTTPS one. `field` is the filter's path.
+/// The rules of a RequestRedirect filter on an HTTP listener, or with `https` on an HTTPS one. `field` is its path.
 ///
 /// AWS: a redirect that changes none of protocol, host, port, path and query is refused, whatever a transform does. One that only replaces the prefix is
 /// therefore written in two rules: one for the prefix itself, with a literal path, and one for what is below.

@@ -6,7 +6,7 @@ use crate::limit;
 use crate::stack::Transform;
 use portico_providers::{PathMatch, PathModifier, RuleMatch, UrlRewrite};
 
-/// The transforms of a URLRewrite filter. `field` is the filter's path.
+/// The transforms of a URLRewrite filter. `field` is its path.
 pub(super) fn rewrite(filter: &UrlRewrite, matches: &RuleMatch, field: &str) -> Result<Vec<Transform>, Vec<Issue>> {
     let mut transforms = Vec::new();
     let mut issues = Vec::new();
