@@ -17,6 +17,15 @@ const FIELD_MANAGER: &str = "lab";
 /// How many objects one answer lists; further ones are asked for.
 const PAGE: usize = 500;
 
+/// The API server of the lab that we are in, as its administrator.
+pub async fn connect(session: &Session) -> Result<Client> {
+    let path = session.env.get("KUBECONFIG").map(PathBuf::from).context("the lab has no kubeconfig")?;
+    let kubeconfig = Kubeconfig::read_from(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.context("the lab's kubeconfig")?;
+    config.read_timeout = Some(Duration::from_secs(120));
+    Client::try_from(config).context("cannot talk to the API server")
+}
+
 /// The API server, as its administrator.
 #[derive(Clone)]
 pub struct Objects {
@@ -26,11 +35,7 @@ pub struct Objects {
 impl Objects {
     /// Uses the kubeconfig of the lab that we are in.
     pub async fn connect(session: &Session) -> Result<Self> {
-        let path = session.env.get("KUBECONFIG").map(PathBuf::from).context("the lab has no kubeconfig")?;
-        let kubeconfig = Kubeconfig::read_from(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.context("the lab's kubeconfig")?;
-        config.read_timeout = Some(Duration::from_secs(120));
-        Ok(Self { client: Client::try_from(config).context("cannot talk to the API server")? })
+        Ok(Self { client: connect(session).await? })
     }
 
     /// Applies objects on the server's side, so many at once; what comes back is as it was stored.
@@ -128,6 +133,7 @@ fn resource(kind: &str) -> Result<(&'static str, &'static str)> {
     Ok(match kind {
         "Namespace" => ("/api/v1", "namespaces"),
         "Service" => ("/api/v1", "services"),
+        "Secret" => ("/api/v1", "secrets"),
         "EndpointSlice" => ("/apis/discovery.k8s.io/v1", "endpointslices"),
         "GatewayClass" => (GATEWAY, "gatewayclasses"),
         "Gateway" => (GATEWAY, "gateways"),

@@ -21,7 +21,7 @@ pub async fn serving(case: &Case<'_>) -> Result<String> {
 }
 
 /// Waits until exactly the pods are registered.
-async fn registered(case: &Case<'_>) -> Result<Vec<String>> {
+pub async fn registered(case: &Case<'_>) -> Result<Vec<String>> {
     case.until("exactly the pods are registered", async || {
         let (pods, found) = (case.pod_addresses("shop").await?, targets(&case.cloud_state().await?));
         ensure!(found == pods, "registered are {found:?}, the pods are {pods:?}");
