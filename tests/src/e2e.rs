@@ -99,6 +99,7 @@ const TESTS: &[Test] = tests![
     Operator switch::of_a_backend_loses_no_request,
     Operator switch::of_a_path_loses_no_request,
     Operator switch::of_a_rollout_loses_no_request,
+    Operator switch::of_a_rollout_without_the_operator_loses_no_request,
     Operator cost::of_a_label_on_a_route_is_nothing,
     Operator outage::of_the_api_server_stops_no_traffic,
     Operator outage::of_a_custom_resource_definition_keeps_the_load_balancer,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Case, values};
 use super::manifest::{backend, everything_to, gateway, route};
-use super::process::{Kept, operator_leads};
+use super::process::{Kept, end_lease, operator_leads};
 use super::targets::serving;
 
 /// How long the API server stays away.
@@ -155,8 +155,7 @@ async fn kill_after(case: &Case<'_>, operator: &Kept, calls: u64) -> Result<()> 
     })
     .await?;
     operator.kill()?;
-    // Its lease would be over in a quarter of a minute.
-    case.kubectl(&["delete", "lease", "portico", "--namespace", crate::operator::NAMESPACE]).await?;
+    end_lease(case).await?;
     operator_leads(case).await
 }
 

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bench::{Case, Reply};
 use super::cost::count;
 use super::manifest::{backend, everything_to, gateway, route};
-use super::targets::serving;
+use super::process::{Kept, end_lease, operator_leads};
+use super::targets::{registered, serving};
 
 /// Clients that ask at the same time.
 const CLIENTS: usize = 4;
@@ -131,32 +132,74 @@ pub async fn of_a_path_loses_no_request(case: &Case<'_>) -> Result<String> {
     Ok(format!("{} requests", answers.total))
 }
 
-/// All pods of a backend are replaced by a rollout, as fast as Kubernetes allows: no request is answered by an error.
-pub async fn of_a_rollout_loses_no_request(case: &Case<'_>) -> Result<String> {
-    // Pods go on answering for a while after they are told to end, as every guide for load balancers outside the cluster asks for.
-    let patient =
-        backend("shop", 2).replacen("      containers:", "      terminationGracePeriodSeconds: 30\n      containers:", 1).replacen(
-            "        readinessProbe:",
-            "        lifecycle:\n          preStop:\n            sleep:\n              seconds: 3\n        readinessProbe:",
-            1,
-        );
+/// A Gateway and a backend with two pods that go on answering for so many seconds after they are told to end, as every guide for load balancers outside the
+/// cluster asks for; its address.
+async fn serving_patiently(case: &Case<'_>, seconds: u32) -> Result<String> {
+    let grace = format!("      terminationGracePeriodSeconds: {}\n      containers:", seconds + 30);
+    let hook =
+        format!("        lifecycle:\n          preStop:\n            sleep:\n              seconds: {seconds}\n        readinessProbe:");
+    let patient = backend("shop", 2).replacen("      containers:", &grace, 1).replacen("        readinessProbe:", &hook, 1);
     case.apply(&[patient, gateway("edge"), route("shop", "edge", &everything_to("shop"))].concat()).await?;
     case.deployments_ready(&["shop"]).await?;
     let address = case.programmed("edge").await?;
-    let url = format!("http://{address}/");
-    case.curl_until(200, &[&url]).await?;
+    case.curl_until(200, &[&format!("http://{address}/")]).await?;
+    registered(case).await?;
+    Ok(address)
+}
+
+/// Waits until the rollout is over and the targets are its pods, and no others.
+async fn rolled_out(case: &Case<'_>, before: &[String]) -> Result<()> {
+    case.deployments_ready(&["shop"]).await?;
+    let after = registered(case).await?;
+    ensure!(after.iter().all(|pod| !before.contains(pod)), "{before:?} were replaced by {after:?}");
+    Ok(())
+}
+
+/// All pods of a backend are replaced by a rollout, as fast as Kubernetes allows: no request is answered by an error.
+pub async fn of_a_rollout_loses_no_request(case: &Case<'_>) -> Result<String> {
+    let address = serving_patiently(case, 3).await?;
     let before = case.pod_addresses("shop").await?;
-    let answers = under_traffic(case, &url, async {
+    let answers = under_traffic(case, &format!("http://{address}/"), async {
         case.kubectl(&["rollout", "restart", "deployment/shop"]).await?;
-        case.deployments_ready(&["shop"]).await?;
-        case.until("the targets are the new pods", async || {
-            let (pods, found) = (case.pod_addresses("shop").await?, super::gateway::targets(&case.cloud_state().await?));
-            ensure!(pods == found && pods.iter().all(|pod| !before.contains(pod)), "registered are {found:?}, the pods are {pods:?}");
-            Ok(Some(()))
-        })
-        .await
+        rolled_out(case, &before).await
     })
     .await?;
     ensure!(answers.lost.is_empty(), "{} of {} requests were lost: {:?}", answers.lost.len(), answers.total, answers.lost.first());
     Ok(format!("{} requests", answers.total))
+}
+
+/// The same while the operator is killed twice in the midst of a call: once its next process waits until the lease of the killed one is over, once it takes it at once.
+pub async fn of_a_rollout_without_the_operator_loses_no_request(case: &Case<'_>) -> Result<String> {
+    // Far longer than it takes until somebody leads again.
+    let address = serving_patiently(case, 60).await?;
+    let before = case.pod_addresses("shop").await?;
+    let operator = Kept::new("operator")?;
+    case.set_faults(&json!([{"operation": "mutations", "kind": {"delay": {"ms": 300}}}])).await?;
+    let answers = under_traffic(case, &format!("http://{address}/"), async {
+        case.kubectl(&["rollout", "restart", "deployment/shop"]).await?;
+        in_a_call(case).await?;
+        operator.kill()?;
+        operator_leads(case).await?;
+        in_a_call(case).await?;
+        operator.kill()?;
+        end_lease(case).await?;
+        operator_leads(case).await?;
+        rolled_out(case, &before).await
+    })
+    .await;
+    case.set_faults(&json!([])).await?;
+    operator_leads(case).await?;
+    let answers = answers?;
+    ensure!(answers.lost.is_empty(), "{} of {} requests were lost: {:?}", answers.lost.len(), answers.total, answers.lost.first());
+    Ok(format!("{} requests", answers.total))
+}
+
+/// Waits until a call that changes targets is under way.
+async fn in_a_call(case: &Case<'_>) -> Result<()> {
+    case.until("targets are being changed", async || {
+        let calls = case.calls().await?;
+        let mut under_way = calls.get("in_flight").and_then(Value::as_object).into_iter().flat_map(|calls| calls.keys());
+        Ok(under_way.any(|name| name.ends_with(".RegisterTargets") || name.ends_with(".DeregisterTargets")).then_some(()))
+    })
+    .await
 }
