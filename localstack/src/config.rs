@@ -161,6 +161,23 @@ impl Times {
             deregistration_scale: 1.0,
         }
     }
+
+    /// The same times by a factor, 0 or more: 0.1 is a tenth.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        let scaled = |time: Duration| Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or_default();
+        Self {
+            latency: scaled(self.latency),
+            provisioning: scaled(self.provisioning),
+            propagation: scaled(self.propagation),
+            target_group_delete_lag: scaled(self.target_group_delete_lag),
+            network_interface_lag: scaled(self.network_interface_lag),
+            certificate_delete_lag: scaled(self.certificate_delete_lag),
+            certificate_lag: scaled(self.certificate_lag),
+            health_check_scale: self.health_check_scale * factor,
+            deregistration_scale: self.deregistration_scale * factor,
+        }
+    }
 }
 
 /// What RegisterTargets does with an address whose deregistration delay still runs. AWS's user guide says that one must wait

@@ -13,7 +13,8 @@ use crate::operation::Kind;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// 400 `Throttling` "Rate exceeded" (EC2: 503 `RequestLimitExceeded`); nothing is changed.
+    /// 400 `Throttling` "Rate exceeded" (ACM: `ThrottlingException`, tagging: `ThrottledException`, EC2: 503 `RequestLimitExceeded`); nothing
+    /// is changed.
     Throttle,
     /// An error; nothing is changed.
     Error {
@@ -166,12 +167,12 @@ impl Faults {
                 FaultKind::HeldRequest => drop(effect.loss.get_or_insert(Loss { carried_out: false, held: true })),
                 FaultKind::HeldResponse => drop(effect.loss.get_or_insert(Loss { carried_out: true, held: true })),
                 FaultKind::Throttle => {
-                    let error = if service == "ec2" {
-                        ApiError::with_status("RequestLimitExceeded", "Request limit exceeded.", 503)
-                    } else {
-                        ApiError::new("Throttling", "Rate exceeded")
-                    };
-                    effect.error.get_or_insert(error);
+                    effect.error.get_or_insert(match service {
+                        "ec2" => ApiError::with_status("RequestLimitExceeded", "Request limit exceeded.", 503),
+                        "acm" => ApiError::new("ThrottlingException", "Rate exceeded"),
+                        "tagging" => ApiError::new("ThrottledException", "Rate exceeded"),
+                        _ => ApiError::new("Throttling", "Rate exceeded"),
+                    });
                 }
                 FaultKind::Error { code, status, message } => {
                     effect.error.get_or_insert(ApiError::with_status(code.clone(), message.clone(), *status));

@@ -207,9 +207,9 @@ pub struct CloudArguments {
     /// A pod network, `CIDR` or `CIDR=ZONE/NODE`; may be given several times [default: 198.19.0.0/16 and 127.0.0.0/8 in zone a].
     #[arg(long = "pods", value_name = "CIDR")]
     pub pod_networks: Vec<String>,
-    /// Take about as long as AWS does to provision, to propagate and to delete.
-    #[arg(long)]
-    pub realistic_times: bool,
+    /// Take about as long as AWS does to provision, to propagate and to delete; with a factor, such a part of it (0.1: a tenth).
+    #[arg(long, value_name = "FACTOR", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = crate::cloud::factor)]
+    pub realistic_times: Option<f64>,
     /// Time from CreateLoadBalancer to the state active.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub provisioning: Option<Duration>,

@@ -41,8 +41,8 @@ fn config(arguments: &CloudArguments) -> anyhow::Result<CloudConfig> {
         seed: arguments.seed,
         ..CloudConfig::default()
     };
-    if arguments.realistic_times {
-        config.times = Times::realistic();
+    if let Some(factor) = arguments.realistic_times {
+        config.times = Times::realistic().scaled(factor);
     }
     if let Some(provisioning) = arguments.provisioning {
         config.times.provisioning = provisioning;
@@ -55,6 +55,11 @@ fn config(arguments: &CloudArguments) -> anyhow::Result<CloudConfig> {
         config.pod_networks = arguments.pod_networks.iter().map(|text| pod_network(text)).collect::<anyhow::Result<_>>()?;
     }
     Ok(config)
+}
+
+/// A factor on times.
+pub fn factor(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|factor| (0.0..=100.0).contains(factor)).ok_or_else(|| "not a number from 0 to 100".to_owned())
 }
 
 /// The range in which load balancers listen.
@@ -79,6 +84,27 @@ fn pod_network(text: &str) -> anyhow::Result<PodNetwork> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_aws_own_or_a_part_of_them() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            cloud: CloudArguments,
+        }
+        let provisioning = |arguments: &[&str]| {
+            let line = Line::try_parse_from([&["cloud"], arguments].concat()).ok()?;
+            Some(config(&line.cloud).unwrap().times.provisioning.as_secs_f64())
+        };
+        assert_eq!(provisioning(&[]), Some(0.0));
+        assert_eq!(provisioning(&["--realistic-times"]), Some(150.0));
+        assert_eq!(provisioning(&["--realistic-times=0.1"]), Some(15.0));
+        assert_eq!(provisioning(&["--realistic-times=0.1", "--provisioning", "2s"]), Some(2.0));
+        assert!(
+            ["--realistic-times=-1", "--realistic-times=NaN", "--realistic-times=x"].iter().all(|wrong| provisioning(&[wrong]).is_none())
+        );
+    }
 
     #[test]
     fn pod_networks_are_read_with_their_place() {

@@ -78,6 +78,9 @@ struct Up {
     /// The embedded cloud.
     #[arg(long, value_enum, default_value_t = Choice::Portico)]
     cloud: Choice,
+    /// Let things take their time in the embedded cloud: a factor on AWS's own times (1: as on AWS, 0.1: a tenth) [default: next to nothing].
+    #[arg(long, value_name = "FACTOR")]
+    cloud_times: Option<f64>,
     /// The Gateway API's CRDs of the experimental channel instead of the standard one.
     #[arg(long)]
     experimental: bool,
@@ -122,6 +125,7 @@ impl Up {
         Options {
             name: self.name.clone(),
             cloud: self.cloud == Choice::Portico,
+            cloud_times: self.cloud_times,
             operator: self.operator == Choice::Portico,
             experimental: self.experimental,
             logs: None,

@@ -40,9 +40,10 @@ pub fn environment(url: &str) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// All that can be made, as the cloud's state holds it: load balancers, target groups, security groups with their rules.
+/// All that can be made, as the cloud's state holds it: load balancers with their network interfaces, target groups, security groups
+/// with their rules, certificates.
 pub fn holdings(state: &Value) -> Vec<Value> {
-    let kinds = ["load_balancers", "target_groups", "security_groups", "network_interfaces"];
+    let kinds = ["load_balancers", "target_groups", "security_groups", "network_interfaces", "certificates"];
     kinds.iter().filter_map(|kind| state.get(kind)?.as_array()).flatten().cloned().collect()
 }
 
@@ -53,10 +54,13 @@ pub fn difference(before: &[Value], after: &[Value]) -> String {
     format!("surplus {more:?}, missing {less:?}")
 }
 
-/// Starts the cloud and waits until it answers.
-pub async fn start(portico: &Path, logs: &Path, ends: &Ends) -> Result<Daemon> {
+/// Starts the cloud and waits until it answers. `times` is a factor on how long things take on AWS; without it they take next to no time.
+pub async fn start(portico: &Path, times: Option<f64>, logs: &Path, ends: &Ends) -> Result<Daemon> {
     let listen = format!("{CLOUD_ADDRESS}:{PORT}");
-    start_with("cloud", portico, &["--listen", &listen, "--addresses", LOAD_BALANCER_CIDR], &listen, logs, ends).await
+    let times = times.map(|factor| format!("--realistic-times={factor}"));
+    let mut arguments = vec!["--listen", listen.as_str(), "--addresses", LOAD_BALANCER_CIDR];
+    arguments.extend(times.as_deref());
+    start_with("cloud", portico, &arguments, &listen, logs, ends).await
 }
 
 /// Where a cloud beside the lab's own listens.

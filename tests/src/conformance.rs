@@ -3,13 +3,14 @@
 //! Features are what the class claims in `status.supportedFeatures`, nothing by hand. What is expected of a class is committed
 //! in `tests/conformance/CLASS` ([`expectation`]).
 
+mod census;
 mod expectation;
 mod outcome;
 mod suite;
 mod summary;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use http::Method;
@@ -21,12 +22,11 @@ use crate::lab::{self, Lab};
 use crate::progress::{human, note, verdict};
 use crate::session::Session;
 use crate::test::summary::Count;
-use crate::{assets, client, cloud, e2e, exec, program};
+use crate::{assets, client, cloud, e2e, exec, objects, program};
+use census::Census;
 use expectation::Expectation;
+use suite::Patience;
 use summary::Summary;
-
-/// How long the cloud may take until it is as it was before the run.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What to run.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +46,12 @@ pub struct Request {
     /// How often to run, on one control plane.
     #[arg(long, default_value_t = 1)]
     times: u32,
+    /// Let things take their time in the embedded cloud: a factor on AWS's own times (1: as on AWS, 0.1: a tenth) [default: next to nothing].
+    #[arg(long, value_name = "FACTOR")]
+    cloud_times: Option<f64>,
+    /// The share of all calls to the embedded cloud that are throttled.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=90))]
+    throttle: Option<u8>,
     /// One test after the other, also those that could run at the same time.
     #[arg(long)]
     sequential: bool,
@@ -70,7 +76,7 @@ pub struct Options {
 impl Options {
     /// The lab that the suite runs in.
     pub fn lab(&self) -> lab::Options {
-        lab::Options { name: self.name.clone(), cloud: true, operator: true, experimental: self.experimental, logs: None }
+        self.request.lab(&self.name, self.experimental, None)
     }
 }
 
@@ -83,9 +89,26 @@ impl Request {
             run: test.map(str::to_owned),
             report: None,
             times: 1,
+            cloud_times: None,
+            throttle: None,
             sequential: false,
             floor: test.is_none(),
         }
+    }
+
+    /// What `lab test --full` asks besides: the same where things take a tenth of the time that they take on AWS, and a tenth of all calls is throttled.
+    pub fn slow() -> Self {
+        Self { cloud_times: Some(0.1), throttle: Some(10), ..Self::floor(None) }
+    }
+
+    /// A lab for this.
+    pub fn lab(&self, name: &str, experimental: bool, logs: Option<PathBuf>) -> lab::Options {
+        lab::Options { name: name.to_owned(), cloud: true, cloud_times: self.cloud_times, operator: true, experimental, logs }
+    }
+
+    /// How long things may take.
+    fn patience(&self) -> Patience {
+        if self.cloud_times.is_some() || self.throttle.is_some() { Patience::SLOW } else { Patience::FAST }
     }
 
     /// The command that does this in a lab.
@@ -98,6 +121,12 @@ impl Request {
         }
         if let Some(report) = &self.report {
             argv.extend(["--report".to_owned(), std::path::absolute(report)?.display().to_string()]);
+        }
+        if let Some(factor) = self.cloud_times {
+            argv.extend(["--cloud-times".to_owned(), factor.to_string()]);
+        }
+        if let Some(percent) = self.throttle {
+            argv.extend(["--throttle".to_owned(), percent.to_string()]);
         }
         for (flag, given) in [("--floor", self.floor), ("--sequential", self.sequential)] {
             argv.extend(given.then(|| flag.to_owned()));
@@ -130,6 +159,8 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
     take_any_certificate(&session).await?;
     let mut totals = Count::default();
     totals += claims(&session, request, &expectation).await?;
+    let patience = request.patience();
+    throttle(&session, request.throttle).await?;
     for round in 1..=request.times {
         let suffix = if round == 1 { String::new() } else { format!("-{round}") };
         let report = match &request.report {
@@ -137,6 +168,8 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
             _ => logs.join(format!("conformance{suffix}.yaml")),
         };
         let before = holdings(&session).await?;
+        let census = Census::begin(objects::connect(&session).await?, &request.class);
+        calls(&session, true).await?;
         let began = Instant::now();
         let run = suite::Run {
             program: &program,
@@ -145,6 +178,7 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
             test: request.run.as_deref(),
             sequential: request.sequential,
             expectation: &expectation,
+            patience: &patience,
             report: &report,
             log: &logs.join(format!("conformance{suffix}.log")),
         };
@@ -156,7 +190,8 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
         let summary = Summary::of(outcomes.await?, &request.profile);
         anstream::println!("{}", summary.text(&expectation));
         totals += if request.floor { summary.against(&expectation) } else { summary.counts() };
-        totals += emptied(&session, before).await?;
+        totals += emptied(&session, before, patience.emptied).await?;
+        totals += counted(&session, census).await?;
         note(&format!("the suite took {}; its report is {}", human(began.elapsed()), report.display()));
     }
     anstream::println!("{} passed, {} failed", totals.passed, totals.failed);
@@ -190,6 +225,38 @@ async fn take_any_certificate(session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Throttles so many per cent of all calls to the cloud, or none.
+async fn throttle(session: &Session, percent: Option<u8>) -> Result<()> {
+    let (Some(url), Some(percent)) = (&session.cloud, percent) else { return Ok(()) };
+    let fault = serde_json::json!([{"operation": "*", "kind": "throttle", "rate": f64::from(percent) / 100.0}]);
+    let answer = client::send(Method::POST, &format!("{url}/_cloud/faults"), &[], &fault.to_string()).await?;
+    anyhow::ensure!(answer.status.is_success(), "the cloud cannot throttle: {}", answer.text());
+    note(&format!("{percent} % of all calls to the cloud are throttled"));
+    Ok(())
+}
+
+/// The cloud's counts of calls; with `reset`, they begin anew.
+async fn calls(session: &Session, reset: bool) -> Result<Option<Value>> {
+    let Some(url) = &session.cloud else { return Ok(None) };
+    let answer = client::get(&format!("{url}/_cloud/calls{}", if reset { "?reset=1" } else { "" })).await?;
+    answer.json().map(Some)
+}
+
+/// Whether the Gateways of the run were load balancers, one each; how many calls it took.
+async fn counted(session: &Session, census: Census) -> Result<Count> {
+    let Some(calls) = calls(session, false).await? else { return Ok(Count::default()) };
+    let (well, text) = census.end().verdict(census::made(&calls)?);
+    verdict(well, &text);
+    let number = |name: &str| calls.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let errors: u64 = calls.get("errors").and_then(Value::as_object).into_iter().flat_map(|it| it.values()).filter_map(Value::as_u64).sum();
+    note(&format!(
+        "calls to the cloud: {} that change something, {} that read; {errors} of them met an error",
+        number("mutations"),
+        number("reads")
+    ));
+    Ok(Count::one(well))
+}
+
 /// What the cloud holds, less what is always there.
 async fn holdings(session: &Session) -> Result<Vec<Value>> {
     let Some(url) = &session.cloud else { return Ok(Vec::new()) };
@@ -197,11 +264,11 @@ async fn holdings(session: &Session) -> Result<Vec<Value>> {
 }
 
 /// Whether the cloud comes to hold what it held before the run: every load balancer of the suite is gone.
-async fn emptied(session: &Session, before: Vec<Value>) -> Result<Count> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+async fn emptied(session: &Session, before: Vec<Value>, patience: Duration) -> Result<Count> {
+    let deadline = tokio::time::Instant::now() + patience;
     let mut after = holdings(session).await?;
     while after != before && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         after = holdings(session).await?;
     }
     let well = after == before;

@@ -23,6 +23,8 @@ pub struct Options {
     pub name: String,
     /// Whether the embedded cloud runs.
     pub cloud: bool,
+    /// How long things take in the cloud, as a factor on AWS's own times; next to nothing if nothing is said.
+    pub cloud_times: Option<f64>,
     /// Whether our operator runs.
     pub operator: bool,
     /// Whether the Gateway API's CRDs are those of the experimental channel.
@@ -58,7 +60,7 @@ impl Lab {
             Some(logs) => logs.clone(),
             None => logs::create("lab")?,
         };
-        let setup = Setup { assets, portico, cloud: options.cloud, operator: options.operator, logs };
+        let setup = Setup { assets, portico, cloud: options.cloud, cloud_times: options.cloud_times, operator: options.operator, logs };
         Self::start(options, privilege, &setup).await
     }
 

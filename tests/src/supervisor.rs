@@ -31,6 +31,8 @@ pub struct Setup {
     pub portico: Option<std::path::PathBuf>,
     /// Whether the embedded cloud runs.
     pub cloud: bool,
+    /// How long things take in the cloud, as a factor on AWS's own times; next to nothing if nothing is said.
+    pub cloud_times: Option<f64>,
     /// Whether our operator runs.
     pub operator: bool,
     /// Where everything logs.
@@ -123,7 +125,7 @@ async fn start(name: &str, setup: &Setup, ends: &Ends) -> Result<Lab> {
     let step = Step::start(if setup.cloud { "control plane and cloud" } else { "control plane" }, "");
     let (plane, cloud) = tokio::try_join!(ControlPlane::start(assets, &setup.logs, ends), async {
         match &setup.portico {
-            Some(portico) if setup.cloud => Ok(Some(cloud::start(portico, &setup.logs, ends).await?)),
+            Some(portico) if setup.cloud => Ok(Some(cloud::start(portico, setup.cloud_times, &setup.logs, ends).await?)),
             _ => Ok(None),
         }
     })?;

@@ -18,7 +18,8 @@ use summary::Count;
 /// Arguments of `lab test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, and all cases of tests that otherwise take a sample.
+    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, all cases of tests that otherwise take a sample, and the conformance
+    /// suite in a slow cloud that throttles.
     #[arg(long)]
     full: bool,
     /// Only this step; may be given several times.
@@ -47,12 +48,14 @@ enum Step {
     E2e,
     /// The official conformance suite: what must pass is committed.
     Conformance,
+    /// The same in a slow cloud that throttles (with --full).
+    SlowConformance,
 }
 
 impl Options {
     fn wants(&self, step: Step) -> bool {
         let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
-        let long = matches!(step, Step::Clippy | Step::Deny);
+        let long = matches!(step, Step::Clippy | Step::Deny | Step::SlowConformance);
         if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
     }
 }
@@ -94,11 +97,11 @@ pub async fn run(options: &Options) -> Result<u8> {
         }
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
     }
-    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance].into_iter().any(|step| options.wants(step)) {
+    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::SlowConformance].into_iter().any(|step| options.wants(step)) {
         // A first build of the control plane takes minutes, which no step below waits for.
         assets::prepare()?;
     }
-    if options.wants(Step::Conformance) {
+    if options.wants(Step::Conformance) || options.wants(Step::SlowConformance) {
         conformance::prepare()?;
     }
     if options.wants(Step::Interrupt) {
@@ -106,6 +109,9 @@ pub async fn run(options: &Options) -> Result<u8> {
     }
     if [Step::Boto3, Step::E2e, Step::Conformance].into_iter().any(|step| options.wants(step)) {
         total += in_a_lab(options, &workspace, &logs).await?;
+    }
+    if options.wants(Step::SlowConformance) {
+        total += slow_conformance(&logs).await?;
     }
 
     if total.failed > 0 {
@@ -131,15 +137,9 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
     let requirements = boto3.join("requirements.txt");
     let filter = options.filter.as_deref();
     let operator = options.wants(Step::E2e) || options.wants(Step::Conformance);
-    let setup = lab::Options { name: lab_name(), cloud: true, operator, experimental: false, logs: Some(logs.join("lab")) };
-    std::fs::create_dir_all(logs.join("lab")).context("cannot make the lab's log folder")?;
-    let lab = match Lab::up(&setup).await {
-        Ok(lab) => lab,
-        Err(error) => {
-            bad(&format!("{error:#}"));
-            return Ok(Count::failed());
-        }
-    };
+    let own = logs.join("lab");
+    let setup = lab::Options { name: lab_name(), cloud: true, cloud_times: None, operator, experimental: false, logs: Some(own.clone()) };
+    let Some(lab) = up(&setup, &own).await? else { return Ok(Count::failed()) };
     let mut total = Count::default();
     match assets::python(&requirements) {
         _ if !options.wants(Step::Boto3) => {}
@@ -164,6 +164,25 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
     }
     lab.down().await?;
     Ok(total)
+}
+
+/// Starts a lab that logs there; none if it does not start, which is told.
+async fn up(setup: &lab::Options, logs: &Path) -> Result<Option<Lab>> {
+    std::fs::create_dir_all(logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    Ok(Lab::up(setup).await.inspect_err(|error| bad(&format!("{error:#}"))).ok())
+}
+
+/// The conformance suite in a lab of its own, whose cloud is slow and throttles.
+async fn slow_conformance(logs: &Path) -> Result<Count> {
+    let request = conformance::Request::slow();
+    let own = logs.join("slow");
+    let setup = request.lab(&lab_name(), false, Some(own.clone()));
+    let Some(lab) = up(&setup, &own).await? else { return Ok(Count::failed()) };
+    let mut command = request.command(&lab)?;
+    command.env(e2e::DETAILS_VARIABLE, &own);
+    let count = shown("conformance suite in a slow cloud", command, &own.join("conformance-summary.log")).await?;
+    lab.down().await?;
+    Ok(count)
 }
 
 /// boto3 against a fresh cloud beside the lab's own.

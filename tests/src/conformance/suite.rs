@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -11,18 +12,35 @@ use super::expectation::Expectation;
 use super::outcome::{Outcome, Reader};
 use crate::logs;
 
-/// How long the suite waits for what must come about, in seconds. Far above what it takes in the lab; what is known to fail
-/// should not take the suite's own minutes.
-const PATIENCE: u32 = 30;
-/// How long it waits for the pods and Gateways that all its tests share, in seconds.
-const START_PATIENCE: u32 = 60;
-/// After how long it gives up, in Go's words.
-const TIMEOUT: &str = "60m";
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// What must come about, in seconds.
+    waits: u32,
+    /// The deletion of an object, in seconds.
+    deletion: u32,
+    /// The pods and Gateways that all tests share, in seconds.
+    start: u32,
+    /// All of the suite, in Go's words.
+    suite: &'static str,
+    /// Until the cloud is as it was before the run.
+    pub emptied: Duration,
+}
+
+impl Patience {
+    /// Far above what it takes where the cloud is quick; what is known to fail should not take the suite's own minutes.
+    pub const FAST: Self = Self { waits: 30, deletion: 30, start: 60, suite: "60m", emptied: Duration::from_secs(60) };
+    /// For a cloud that takes its time or throttles. AWS's own controller is given eight minutes.
+    pub const SLOW: Self = Self { waits: 480, deletion: 240, start: 480, suite: "180m", emptied: Duration::from_secs(240) };
+}
+
+/// For how long a request may be answered wrongly, in seconds: the only wait that has a limit for whoever claims conformance (30 s).
+const CONSISTENCY: u32 = 30;
 /// How many of the tests that may run at the same time do so: they mostly wait.
 const PARALLEL: &str = "4";
 
-/// The suite's waits, all of which an implementation may choose but the time to consistency (30 s at most).
-const WAITS: [&str; 15] = [
+/// The suite's waits, all of which an implementation may choose.
+const WAITS: [&str; 14] = [
     "GatewayMustHaveAddress",
     "GatewayMustHaveCondition",
     "GatewayStatusMustHaveListeners",
@@ -37,7 +55,6 @@ const WAITS: [&str; 15] = [
     "RouteMustHaveParents",
     "LatestObservedGenerationSet",
     "DefaultTestTimeout",
-    "MaxTimeToConsistency",
 ];
 
 /// One run of the suite.
@@ -54,6 +71,8 @@ pub struct Run<'a> {
     pub sequential: bool,
     /// What is skipped, and what is not waited for.
     pub expectation: &'a Expectation,
+    /// How long things may take.
+    pub patience: &'a Patience,
     /// Where the report goes.
     pub report: &'a Path,
     /// Where the suite's output goes.
@@ -94,11 +113,16 @@ impl Run<'_> {
     }
 
     fn command(&self) -> Command {
-        let mut waits: Vec<String> = WAITS.iter().map(|name| format!("{name}:{PATIENCE}")).collect();
-        waits.push(format!("NamespacesMustBeReady:{START_PATIENCE}"));
+        let patience = self.patience;
+        let mut waits: Vec<String> = WAITS.iter().map(|name| format!("{name}:{}", patience.waits)).collect();
+        waits.extend([
+            format!("DeleteTimeout:{}", patience.deletion),
+            format!("NamespacesMustBeReady:{}", patience.start),
+            format!("MaxTimeToConsistency:{CONSISTENCY}"),
+        ]);
         let names = |list: &std::collections::BTreeMap<String, String>| list.keys().cloned().collect::<Vec<_>>().join(",");
         let mut command = Command::new(self.program);
-        command.args(["-test.v", "-test.run=^TestConformance$", &format!("-test.timeout={TIMEOUT}")]);
+        command.args(["-test.v", "-test.run=^TestConformance$", &format!("-test.timeout={}", patience.suite)]);
         command.arg(format!("-test.parallel={PARALLEL}"));
         command.arg(format!("-disable-parallel-tests={}", self.sequential));
         command.arg(format!("-gateway-class={}", self.class));
