@@ -2,11 +2,12 @@
 
 mod action;
 mod certificate;
+mod compaction;
 mod condition;
 mod issue;
 mod listener;
 mod load_balancer;
-mod pattern;
+
 mod quota;
 mod redirect;
 mod rule;
@@ -50,8 +51,8 @@ pub fn compile_within(cluster: &ClusterId, plan: &Plan, account: &Account) -> Co
     compiler.tags = compiler.user_tags();
     compiler.refuse_gateway_fields();
     compiler.refuse_backend_tls_policies();
-    let mut listeners = compiler.listeners();
-    compiler.fit(&mut listeners);
+    let listeners = compiler.listeners();
+    let listeners = compiler.fit(listeners);
     compiler.forget_unused(&listeners);
     let (security_group, backend_access) = compiler.security_groups(&listeners);
     let load_balancer = compiler.load_balancer(scheme);

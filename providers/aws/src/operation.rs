@@ -252,7 +252,7 @@ pub enum Operation {
         /// Action.
         action: RuleAction,
     },
-    /// ModifyRule: transforms and action; conditions stay, since another condition makes another rule.
+    /// ModifyRule: transforms and action, and conditions where the rule goes on doing the same for other requests.
     ModifyRule {
         /// On which load balancer.
         load_balancer: String,
@@ -260,6 +260,9 @@ pub enum Operation {
         port: u16,
         /// Which.
         arn: String,
+        /// New conditions; nothing to leave them as they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conditions: Option<Vec<Condition>>,
         /// Transforms; empty to have none.
         transforms: Vec<Transform>,
         /// Action.
@@ -381,6 +384,9 @@ impl fmt::Display for Operation {
             Self::CreateRule { port, priority, conditions, transforms, action, .. } => {
                 write!(f, "on port {port} at priority {priority}, {}: {action}{}", when(conditions), with(transforms))
             }
+            Self::ModifyRule { port, conditions: Some(conditions), transforms, action, .. } => {
+                write!(f, "on port {port}, change a rule to {}: {action}{}", when(conditions), with(transforms))
+            }
             Self::ModifyRule { port, transforms, action, .. } => write!(f, "on port {port}, change a rule to {action}{}", with(transforms)),
             Self::SetRulePriorities { port, priorities, .. } => write!(f, "on port {port}, give {} rules new priorities", priorities.len()),
             Self::DeleteRule { port, arn, .. } => write!(f, "on port {port}, delete rule {}", short(arn)),
@@ -415,7 +421,8 @@ fn pairs(pairs: &BTreeMap<String, String>) -> String {
     texts.join(", ")
 }
 
-fn when(conditions: &[Condition]) -> String {
+/// `if host a.example.com and path /x`.
+pub(crate) fn when(conditions: &[Condition]) -> String {
     let texts: Vec<_> = conditions.iter().map(ToString::to_string).collect();
     format!("if {}", texts.join(" and "))
 }

@@ -266,10 +266,11 @@ impl Cloud {
                 let count: usize = self.listeners(&load_balancer).values().map(|l| l.rules.present().unwrap().len()).sum();
                 assert!(count <= self.rules as usize, "TooManyRules");
             }
-            Operation::ModifyRule { load_balancer, port, arn, mut transforms, action } => {
+            Operation::ModifyRule { load_balancer, port, arn, conditions, mut transforms, action } => {
                 self.check_action(&action);
                 transforms.sort();
                 let rule = self.rules(&load_balancer, port).values_mut().find(|rule| rule.arn == arn).expect("RuleNotFound");
+                rule.conditions = conditions.unwrap_or(std::mem::take(&mut rule.conditions));
                 rule.transforms = transforms;
                 rule.action = action;
             }

@@ -12,3 +12,4 @@ mod plans;
 mod properties;
 mod quotas;
 mod semantics;
+mod transitions;

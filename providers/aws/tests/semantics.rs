@@ -1,13 +1,14 @@
 //! What compile produces answers any request as the plan says: an evaluator of plans against one of stacks, which share no code with compile or with one another.
 
 mod plan_side;
-mod request;
-mod stack_side;
+pub mod request;
+pub mod stack_side;
 
 use crate::plans::{cluster, plan};
 use portico_aws::compile_within;
 use portico_aws::observed::Limits;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use request::{Answer, Request};
 use serde_json::{Value, json};
 
@@ -96,13 +97,64 @@ fn rule() -> impl Strategy<Value = Value> {
     )
 }
 
+/// A further match of a rule: how far behind the one before it precedence puts it, and what it has of its own. Most differ from the first in one thing only.
+pub fn further_match() -> impl Strategy<Value = (usize, Value)> {
+    let hostname = some(&["a.example.com", "b.example.com", "*.example.com", "c.org"]);
+    let header = some(&["1", "One", "a.b"]).prop_map(|value| json!({ "headers": [{ "name": "x", "value": { "exact": value } }] }));
+    let change = prop_oneof![
+        4 => path_match().prop_map(|path| json!({ "http": { "path": path } })),
+        2 => some(&["GET", "POST", "PUT"]).prop_map(|method| json!({ "http": { "method": method } })),
+        2 => header.prop_map(|http| json!({ "http": http })),
+        2 => hostname.prop_map(|hostname| json!({ "hostname": hostname })),
+        1 => path_match().prop_map(|path| json!({ "hostname": "b.example.com", "http": { "path": path } })),
+    ];
+    (0..4_usize, change)
+}
+
+/// A rule with its first match, and its further matches.
+pub type Matches = (Value, Vec<(usize, Value)>);
+
+/// A rule with further matches, one behind the other.
+pub fn rule_of_matches() -> impl Strategy<Value = Matches> {
+    (rule(), prop_oneof![1 => Just(Vec::new()), 2 => prop::collection::vec(further_match(), 1..6)])
+}
+
+/// The matches of some rules in some order of precedence; `rule` and `match` say which they are.
+pub fn spread(rules: Vec<Matches>, first: usize) -> Vec<Value> {
+    let mut order: Vec<Value> = Vec::new();
+    for (number, (rule, further)) in rules.into_iter().enumerate() {
+        let id = |index: usize| json!({ "route": { "kind": "HTTPRoute", "key": "team-a/route" }, "rule": first + number, "match": index });
+        let mut place = order.len();
+        let mut base = rule;
+        base["id"] = id(0);
+        order.push(base.clone());
+        for (index, (distance, change)) in further.into_iter().enumerate() {
+            let mut one = base.clone();
+            if let Some(hostname) = change.get("hostname") {
+                one["hostname"] = hostname.clone();
+            }
+            for (field, value) in change.get("http").and_then(Value::as_object).into_iter().flatten() {
+                one["http"][field] = value.clone();
+            }
+            one["id"] = id(index + 1);
+            // Behind the last one, or before it.
+            place = if index % 2 == 0 { (place + 1 + distance).min(order.len()) } else { place.saturating_sub(distance) };
+            order.insert(place, one);
+        }
+    }
+    order
+}
+
 /// Listeners of one port, the most specific hostname first, each with some rules whose hostnames it covers.
 fn listeners() -> impl Strategy<Value = Value> {
-    let rules = || prop::collection::vec(rule(), 0..5);
+    let rules = || prop::collection::vec(rule_of_matches(), 0..5);
     (prop::bool::ANY, prop::bool::ANY, [rules(), rules(), rules()]).prop_map(|(exact, wildcard, [first, second, third])| {
         let mut listeners = Vec::new();
         let mut number = 0;
-        let mut add = |hostname: Option<&str>, mut rules: Vec<Value>| {
+        let mut add = |hostname: Option<&str>, rules: Vec<Matches>| {
+            let count = rules.len();
+            let mut rules = spread(rules, number);
+            number += count;
             for rule in &mut rules {
                 let fields = rule.as_object_mut().unwrap();
                 let covered = match (hostname, fields.get("hostname").and_then(Value::as_str)) {
@@ -115,8 +167,6 @@ fn listeners() -> impl Strategy<Value = Value> {
                     Some(covered) => drop(fields.insert("hostname".into(), json!(covered))),
                     None => drop(fields.remove("hostname")),
                 }
-                fields.insert("rule".into(), json!(number));
-                number += 1;
             }
             listeners.push(compact(json!({ "hostname": hostname, "rules": rules })));
         };
@@ -131,7 +181,7 @@ fn listeners() -> impl Strategy<Value = Value> {
     })
 }
 
-fn request() -> impl Strategy<Value = Request> {
+pub fn request() -> impl Strategy<Value = Request> {
     let host = some(&["a.example.com", "A.Example.com", "b.example.com:8080", "x.y.example.com", "example.com", "c.org", "d.org"]);
     let path = prop_oneof![
         some(&PATHS).prop_map(str::to_owned),
@@ -167,6 +217,57 @@ proptest! {
             prop_assert!(expected.agrees(&found), "{request:?}\nplan says {expected:?}\nstack says {found:?}\n{:#?}", compiled.stack.listeners);
         }
     }
+}
+
+/// The plan with each match as a rule of its own, so that none are joined.
+fn apart(mut yaml: Value) -> Value {
+    let listeners = yaml["ports"][0]["listeners"].as_array_mut().unwrap().iter_mut();
+    for (number, rule) in listeners.flat_map(|listener| listener["rules"].as_array_mut().unwrap()).enumerate() {
+        rule["id"]["rule"] = json!(number);
+        rule["id"]["match"] = json!(0);
+    }
+    yaml
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn joined_matches_answer_as_each_alone_would(yaml in listeners(), requests in prop::collection::vec(request(), 40)) {
+        let plenty = Limits { rules_per_load_balancer: 1000, ..Limits::default() };
+        let compiled = |yaml: &Value| compile_within(&cluster(), &plan(&yaml.to_string()), &plenty);
+        let (joined, alone) = (compiled(&yaml), compiled(&apart(yaml.clone())));
+        prop_assert!(joined.stack.rule_count() <= alone.stack.rule_count());
+        for listener in &joined.stack.listeners {
+            for rule in &listener.rules {
+                prop_assert!(stack_side::allowed(rule), "AWS takes no such rule: {rule:?}");
+            }
+        }
+        for request in &requests {
+            let (found, expected) = (stack_side::answer(&joined, request), stack_side::answer(&alone, request));
+            prop_assert!(expected.agrees(&found), "{request:?}\nalone {expected:?}\njoined {found:?}\n{:#?}\n{:#?}", joined.stack.listeners, alone.stack.listeners);
+        }
+        // Every match that would be served by a rule of its own is named by the rule that serves it.
+        let named = |compiled: &portico_providers::Compiled<portico_aws::Stack>| -> usize {
+            let rules = compiled.stack.listeners.iter().flat_map(|listener| &listener.rules);
+            rules.flat_map(|rule| &rule.sources).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        prop_assert_eq!(named(&joined), named(&alone));
+    }
+}
+
+/// The matches that the generator makes do get joined: a fifth of the rules at least.
+#[test]
+fn random_rules_are_joined_often() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut joined, mut alone) = (0, 0);
+    for _ in 0..200 {
+        let yaml = listeners().new_tree(&mut runner).unwrap().current();
+        let plenty = Limits { rules_per_load_balancer: 1000, ..Limits::default() };
+        joined += compile_within(&cluster(), &plan(&yaml.to_string()), &plenty).stack.rule_count();
+        alone += compile_within(&cluster(), &plan(&apart(yaml).to_string()), &plenty).stack.rule_count();
+    }
+    assert!(joined * 5 < alone * 4, "{alone} rules became {joined}");
 }
 
 /// The evaluators themselves tell answers apart.

@@ -1,8 +1,8 @@
 //! Conditions: hostname and match of a rule.
 
 use super::issue::{Issue, Quota};
-use super::pattern;
 use crate::limit;
+use crate::pattern;
 use crate::stack::{Condition, Patterns, QueryPattern};
 use portico_providers::{GrpcMatch, HeaderMatch, Hostname, HttpMatch, PathMatch, QueryParamMatch, RuleMatch, StringMatch};
 

@@ -2,8 +2,8 @@
 
 use super::Compiler;
 use super::issue::{Issue, Quota};
-use super::pattern;
 use crate::limit;
+use crate::pattern;
 use crate::stack::{Condition, Listener, ListenerProtocol, ListenerTls, Patterns, Rule, RuleAction};
 use portico_crds::{Kind, ObjectRef};
 use portico_providers::{
@@ -68,7 +68,6 @@ impl Compiler<'_> {
                 self.catch_all(port.port, listener, 404, &mut rules);
             }
         }
-        rank(&mut rules);
         let sources: BTreeSet<_> = port.listeners.iter().map(|listener| source(&listener.owner)).collect();
         Listener {
             id: ResourceId(format!("listener/{}", port.port)),
@@ -101,13 +100,6 @@ impl Compiler<'_> {
             action: RuleAction::status(status),
             sources: vec![source(&listener.owner)],
         });
-    }
-}
-
-/// Numbers rules in their order.
-pub(super) fn rank(rules: &mut [Rule]) {
-    for (rank, rule) in (0..).zip(rules) {
-        rule.rank = rank;
     }
 }
 

@@ -126,7 +126,7 @@ fn prefix_only(base: Redirect, from: &str, to: &str, hostname: Option<&Hostname>
     } else {
         Redirect { path: placeholder_path(target, field)?, ..base.clone() }
     };
-    let strip = Transform::UrlRewrite { regex: format!("^{}/([^?]*)", super::pattern::escape(from)), replace: "/$1".to_owned() };
+    let strip = Transform::UrlRewrite { regex: format!("^{}/([^?]*)", crate::pattern::escape(from)), replace: "/$1".to_owned() };
     Ok(vec![
         Share { paths: PathShare::Prefix, transforms: Vec::new(), action: RuleAction::Redirect(Redirect { path: itself, ..base }) },
         Share { paths: PathShare::Below, transforms: vec![strip], action: RuleAction::Redirect(below) },

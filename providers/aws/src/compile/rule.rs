@@ -1,4 +1,4 @@
-//! Rules: one match of one route's rule on one hostname becomes one rule, rarely two.
+//! Rules: one match of one route's rule on one hostname becomes one rule, rarely two. Compaction joins them afterwards.
 
 use super::Compiler;
 use super::condition::{self, PathShare};
@@ -60,6 +60,23 @@ impl Compiler<'_> {
     }
 }
 
+/// Whether a rule is one of several that one match on one hostname needs.
+pub(super) fn is_part(rule: &Rule) -> bool {
+    let id = rule.id.0.split_once('@').map_or(rule.id.0.as_str(), |(id, _)| id);
+    [PathShare::Prefix, PathShare::Below].into_iter().any(|share| id.ends_with(part(share)) && id.matches('/').count() > WHOLE_ID_SLASHES)
+}
+
+/// Slashes in the id of a rule that is all that its match needs: `rule/PORT/KIND/NAMESPACE/NAME/RULE/MATCH`.
+const WHOLE_ID_SLASHES: usize = 6;
+
+fn part(share: PathShare) -> &'static str {
+    match share {
+        PathShare::Whole => "",
+        PathShare::Prefix => "/prefix",
+        PathShare::Below => "/below",
+    }
+}
+
 fn rule_of(
     port: u16,
     rule: &PlanRule,
@@ -69,11 +86,7 @@ fn rule_of(
     transforms: Vec<Transform>,
     action: RuleAction,
 ) -> Rule {
-    let part = match paths {
-        PathShare::Whole => "",
-        PathShare::Prefix => "/prefix",
-        PathShare::Below => "/below",
-    };
+    let part = part(paths);
     let at = hostname.map(|name| format!("@{name}")).unwrap_or_default();
     let route = &rule.id.route;
     let id = format!("rule/{port}/{}/{}/{}/{}{part}{at}", route.kind.as_str(), route.key, rule.id.rule, rule.id.match_index);

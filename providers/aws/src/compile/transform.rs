@@ -1,8 +1,8 @@
 //! Transforms: URLRewrite, and what redirects need of it.
 
 use super::issue::Issue;
-use super::pattern;
 use crate::limit;
+use crate::pattern;
 use crate::stack::Transform;
 use portico_providers::{PathMatch, PathModifier, RuleMatch, UrlRewrite};
 

@@ -1,16 +1,20 @@
 //! Rules of one listener.
 //!
-//! A rule in AWS is known by what it says, and needs no tags: one that says the same is kept, one with the same conditions is modified, and any other condition
-//! makes another rule. Rules that nothing of the stack accounts for go: the listener is ours, and so are they.
+//! A rule in AWS is known by what it says, and needs no tags: one that says the same is kept, one with the same conditions is modified, and so is one that does the
+//! same for other requests, where that cannot lead any astray. Any other difference makes another rule. Rules that nothing of the stack accounts for go: the
+//! listener is ours, and so are they.
+
+mod reshape;
 
 use super::changes::Changes;
 use super::traffic::{self, Traffic};
 use super::{priority, target_group};
 use crate::limit;
+use crate::matcher::Matcher;
 use crate::observed;
-use crate::operation::Operation;
+use crate::operation::{Operation, when};
 use crate::stack::{Listener, Rule, RuleAction, Transform};
-use portico_providers::{Action, Gate, ProviderError, ResourceId};
+use portico_providers::{Action, ChangeId, Gate, ProviderError, ResourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be done on one listener, in the order in which it is to be done.
@@ -31,9 +35,21 @@ pub(super) struct Modification {
     reason: String,
 }
 
+impl Modification {
+    /// Whether the rule takes requests that it did not take.
+    fn widens(&self) -> bool {
+        self.reshaped() && !Matcher::read(&self.there.conditions).covers(&Matcher::read(&self.wanted.conditions))
+    }
+
+    fn reshaped(&self) -> bool {
+        self.wanted.conditions != self.there.conditions
+    }
+}
+
 /// Compares a listener's rules with those that exist, by priority.
 pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule>) -> Result<RuleChanges, ProviderError> {
-    let matched = pair(&wanted.rules, existing);
+    let mut matched = pair(&wanted.rules, existing);
+    reshape::pair(&wanted.rules, existing, &mut matched);
     let used: BTreeSet<u32> = matched.iter().flatten().copied().collect();
     let stale: BTreeSet<u32> = existing.keys().copied().filter(|priority| !used.contains(priority)).collect();
     let priorities = priority::assign(&matched, &stale).ok_or_else(|| ProviderError::Limit {
@@ -49,9 +65,14 @@ pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule
         if current != priority {
             changes.priorities.insert(there.arn.clone(), priority);
         }
-        if there.action != rule.action || there.transforms != sorted(rule) {
-            let reason =
-                if there.action == rule.action { "another rewrite".to_owned() } else { format!("{} → {}", there.action, rule.action) };
+        if there.conditions != rule.conditions || there.action != rule.action || there.transforms != sorted(rule) {
+            let reason = if there.conditions != rule.conditions {
+                format!("it was there {}", when(&there.conditions))
+            } else if there.action == rule.action {
+                "another rewrite".to_owned()
+            } else {
+                format!("{} → {}", there.action, rule.action)
+            };
             changes.modify.push(Modification { wanted: rule.clone(), there: there.clone(), reason });
         }
     }
@@ -100,14 +121,15 @@ pub(super) fn append(
     changes: &mut Changes,
 ) {
     let on = On { load_balancer: load_balancer.to_owned(), port: listener.port };
+    let moved = |priorities: &BTreeMap<String, u32>, at: u32, there: &observed::Rule| priorities.get(&there.arn).copied().unwrap_or(at);
+    let standing: Vec<(u32, &observed::Rule, Matcher)> =
+        existing.iter().map(|(at, there)| (moved(&rules.priorities, *at, there), there, Matcher::read(&there.conditions))).collect();
     // Requests of a new rule are served by this one now, if it comes after it and could match them.
-    let served = |rule: &Rule, priority: u32, moved: &BTreeMap<String, u32>| {
-        let after = |at: &u32, there: &observed::Rule| moved.get(&there.arn).copied().unwrap_or(*at) > priority;
-        existing.iter().any(|(at, there)| {
-            after(at, there) && traffic::serves(&there.action) && traffic::may_overlap(&there.conditions, &rule.conditions)
-        })
+    let served = |rule: &Rule, priority: u32| {
+        let wanted = Matcher::read(&rule.conditions);
+        standing.iter().any(|(at, there, matcher)| *at > priority && traffic::serves(&there.action) && matcher.meets(&wanted))
     };
-    let taking_over: Vec<bool> = rules.create.iter().map(|(rule, priority)| served(rule, *priority, &rules.priorities)).collect();
+    let taking_over: Vec<bool> = rules.create.iter().map(|(rule, priority)| served(rule, *priority)).collect();
     if !rules.priorities.is_empty() {
         let reason = format!("{} rules change their place", rules.priorities.len());
         let priorities = std::mem::take(&mut rules.priorities);
@@ -119,10 +141,10 @@ pub(super) fn append(
         let foreign = change.there.transforms.iter().any(|transform| matches!(transform, Transform::Foreign(_)));
         if !foreign && let Some(action) = traffic.warm_up(&change.there.action, &change.wanted.action) {
             let reason = "the new targets are checked before they get requests";
-            on.modify(&change.wanted, &change.there, change.there.transforms.clone(), action, reason, changes);
+            on.modify(change, change.there.transforms.clone(), action, reason, changes);
         }
     }
-    let mut created = Vec::new();
+    let mut heirs = Vec::new();
     let mut stale = rules.delete.into_iter();
     for ((rule, priority), takes_over) in rules.create.into_iter().zip(taking_over) {
         let gate = if takes_over { traffic.gate(&rule.action) } else { Gate::None };
@@ -148,25 +170,50 @@ pub(super) fn append(
             action: rule.action.clone(),
         };
         changes.push(Action::Create, &rule.id, &needs, operation, "not there yet", &rule.sources);
+        let waits = gate != Gate::None;
         changes.gate(gate);
         changes.after(early);
-        created.extend(changes.last().map(|id| (id, rule)));
+        heirs.extend(changes.last().map(|id| Heir { id, priority, matcher: Matcher::read(&rule.conditions), action: rule.action, waits }));
     }
-    for Modification { wanted, there, reason } in rules.modify {
-        let gate = traffic.gate_change(&there.action, &wanted.action);
-        on.modify(&wanted, &there, wanted.transforms.clone(), wanted.action.clone(), reason, changes);
+    // A rule takes what it takes anew before another one leaves it.
+    let (early, late): (Vec<_>, Vec<_>) = rules.modify.into_iter().partition(Modification::widens);
+    for change in early.into_iter().chain(late) {
+        let (before, after) = (&change.there, &change.wanted);
+        let gate = traffic.gate_change(&before.action, &after.action);
+        on.modify(&change, after.transforms.clone(), after.action.clone(), change.reason.clone(), changes);
         changes.gate(gate);
-        let kept: BTreeSet<_> = wanted.action.target_groups().collect();
-        changes.releases(there.action.target_groups().filter(|group| !kept.contains(group)));
+        if change.reshaped() {
+            let at = standing.iter().find(|(_, there, _)| there.arn == before.arn).map_or(0, |(at, _, _)| *at);
+            leave(at, &Matcher::read(&before.conditions), &heirs, traffic, changes);
+            let matcher = Matcher::read(&after.conditions);
+            heirs.extend(changes.last().map(|id| Heir { id, priority: at, matcher, action: after.action.clone(), waits: false }));
+        }
+        let kept: BTreeSet<_> = after.action.target_groups().collect();
+        changes.releases(before.action.target_groups().filter(|group| !kept.contains(group)));
     }
     for gone in stale {
-        // What takes its requests over comes first.
-        let heirs: Vec<_> =
-            created.iter().filter(|(_, rule)| traffic::may_overlap(&rule.conditions, &gone.1.conditions)).map(|(id, _)| *id).collect();
+        let (at, matcher) = (gone.0, Matcher::read(&gone.1.conditions));
         on.delete(gone, "no route asks for it any more", changes);
-        changes.after(heirs);
+        leave(at, &matcher, &heirs, traffic, changes);
         *room += 1;
     }
+}
+
+/// A rule that is made, or takes more than before, and may take over requests of one that goes or gets narrower.
+struct Heir {
+    id: ChangeId,
+    priority: u32,
+    matcher: Matcher,
+    action: RuleAction,
+    /// Whether it waits itself until its targets take requests.
+    waits: bool,
+}
+
+/// The last change leaves requests of the rule at this priority to others: those come first, and take requests.
+fn leave(priority: u32, matcher: &Matcher, heirs: &[Heir], traffic: &Traffic, changes: &mut Changes) {
+    let taking = || heirs.iter().filter(|heir| heir.matcher.meets(matcher));
+    changes.after(taking().map(|heir| heir.id));
+    changes.gate(traffic.gate_release(taking().filter(|heir| heir.priority > priority && !heir.waits).map(|heir| &heir.action)));
 }
 
 /// Where rules are.
@@ -185,19 +232,20 @@ impl On {
 
     fn modify(
         &self,
-        rule: &Rule,
-        there: &observed::Rule,
+        change: &Modification,
         transforms: Vec<Transform>,
         action: RuleAction,
         reason: impl Into<String>,
         changes: &mut Changes,
     ) {
+        let rule = &change.wanted;
         let groups: Vec<_> = action.target_groups().map(target_group::by_name).collect();
         let needs: Vec<_> = groups.iter().collect();
         let operation = Operation::ModifyRule {
             load_balancer: self.load_balancer.clone(),
             port: self.port,
-            arn: there.arn.clone(),
+            arn: change.there.arn.clone(),
+            conditions: change.reshaped().then(|| rule.conditions.clone()),
             transforms,
             action,
         };

@@ -6,7 +6,7 @@
 
 use crate::limit;
 use crate::observed::{self, State};
-use crate::stack::{Condition, Forward, ForwardTarget, Patterns, RuleAction, Stack};
+use crate::stack::{Forward, ForwardTarget, RuleAction, Stack};
 use portico_providers::{Gate, TargetSetId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,6 +58,12 @@ impl Traffic {
         }
     }
 
+    /// What must hold before requests are left to rules that are made before it.
+    pub fn gate_release<'a>(&self, heirs: impl Iterator<Item = &'a RuleAction>) -> Gate {
+        let untried: BTreeSet<_> = heirs.flat_map(|action| self.untried(action)).collect();
+        if untried.is_empty() { Gate::None } else { Gate::TargetsHealthy(untried.into_iter().collect()) }
+    }
+
     /// What must hold before an existing rule is changed.
     pub fn gate_change(&self, before: &RuleAction, after: &RuleAction) -> Gate {
         if serves(before) { self.gate(after) } else { Gate::None }
@@ -96,47 +102,6 @@ pub(super) fn serves(action: &RuleAction) -> bool {
     }
 }
 
-/// Whether one request could meet both lists of conditions, as far as a look at their texts can tell.
-pub(super) fn may_overlap(a: &[Condition], b: &[Condition]) -> bool {
-    !a.iter().any(|a| b.iter().any(|b| disjoint(a, b)))
-}
-
-/// Whether two conditions certainly exclude one another.
-fn disjoint(a: &Condition, b: &Condition) -> bool {
-    match (a, b) {
-        (Condition::HostHeader(a), Condition::HostHeader(b)) => {
-            matches!((exact_host(a), exact_host(b)), (Some(a), Some(b)) if a != b)
-        }
-        (Condition::PathPattern(Patterns::Values(a)), Condition::PathPattern(Patterns::Values(b))) => {
-            a.iter().all(|a| b.iter().all(|b| globs_exclude(a, b)))
-        }
-        (Condition::HttpRequestMethod(a), Condition::HttpRequestMethod(b)) => a.iter().all(|method| !b.contains(method)),
-        _ => false,
-    }
-}
-
-/// The text of a pattern for exactly one host, as compile writes it.
-fn exact_host(patterns: &Patterns) -> Option<&str> {
-    match patterns {
-        Patterns::RegexValues(values) => match values.as_slice() {
-            [one] => one.strip_prefix('^')?.strip_suffix("(:[0-9]+)?$").filter(|host| !host.starts_with("[^:]")),
-            _ => None,
-        },
-        Patterns::Values(_) => None,
-    }
-}
-
-/// Whether no text matches both globs, going by the text before their first wildcard.
-fn globs_exclude(a: &str, b: &str) -> bool {
-    let literal = |glob: &str| glob.find(['*', '?']).map(|at| glob.split_at(at).0.to_owned());
-    match (literal(a), literal(b)) {
-        (None, None) => a != b,
-        (Some(begin), None) => !b.starts_with(&begin),
-        (None, Some(begin)) => !a.starts_with(&begin),
-        (Some(a), Some(b)) => !a.starts_with(&b) && !b.starts_with(&a),
-    }
-}
-
 /// What must hold before the load balancer that this one replaces goes: all that have targets take requests.
 pub(super) fn gate_replacement(stack: &Stack) -> Gate {
     let mut groups: Vec<_> = stack.target_groups.iter().filter(|group| !group.sources.is_empty()).map(|group| group.name.clone()).collect();
@@ -150,35 +115,4 @@ pub(super) fn named_groups<'a>(listeners: impl Iterator<Item = &'a observed::Lis
         let rules = listener.rules.present().into_iter().flat_map(BTreeMap::values);
         rules.map(|rule| &rule.action).chain([&listener.default_action]).flat_map(RuleAction::target_groups)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn host(text: &str) -> Condition {
-        Condition::HostHeader(Patterns::RegexValues(vec![format!("^{text}(:[0-9]+)?$")]))
-    }
-
-    fn path(values: &[&str]) -> Condition {
-        Condition::PathPattern(Patterns::Values(values.iter().map(|value| (*value).to_owned()).collect()))
-    }
-
-    #[test]
-    fn only_what_certainly_excludes_one_another_is_disjoint() {
-        for (a, b, expected) in [
-            (host(r"a\.example\.com"), host(r"b\.example\.com"), false),
-            (host(r"a\.example\.com"), host(r"[^:]+\.example\.com"), true),
-            (path(&["/a", "/a/*"]), path(&["/b", "/b/*"]), false),
-            (path(&["/a", "/a/*"]), path(&["/ab", "/ab/*"]), false),
-            (path(&["/a", "/a/*"]), path(&["/a/b", "/a/b/*"]), true),
-            (path(&["/a", "/a/*"]), path(&["/*"]), true),
-            (path(&["/a"]), host(r"a\.example\.com"), true),
-            (Condition::HttpRequestMethod(vec!["GET".into()]), Condition::HttpRequestMethod(vec!["PUT".into()]), false),
-        ] {
-            let one = std::slice::from_ref::<Condition>;
-            assert_eq!(may_overlap(one(&a), one(&b)), expected, "{a} and {b}");
-            assert_eq!(may_overlap(one(&b), one(&a)), expected, "{b} and {a}");
-        }
-    }
 }

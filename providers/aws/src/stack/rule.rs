@@ -1,5 +1,6 @@
 //! Rules of a listener: conditions, transforms, action.
 
+use crate::matcher::Matcher;
 use portico_providers::{ResourceId, Source, TargetSetId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,7 +11,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// `rule/PORT/ROUTE-KIND/NAMESPACE/NAME/RULE/MATCH[/PART][@HOSTNAME]`; for people and plans. In AWS a rule is known by what it says.
+    /// `rule/PORT/ROUTE-KIND/NAMESPACE/NAME/RULE/MATCH[/PART][@HOSTNAME]`; for people and plans. In AWS a rule is known by what it says. A rule for several matches or
+    /// hostnames has the id that the first of them would have alone.
     pub id: ResourceId,
     /// Position within the listener: 0 is tried first.
     pub rank: u32,
@@ -21,7 +23,7 @@ pub struct Rule {
     pub transforms: Vec<Transform>,
     /// What becomes of the request.
     pub action: RuleAction,
-    /// The route's rule that it comes from, or the listener.
+    /// The matches of a route's rule that it serves, or the listener.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
 }
@@ -203,11 +205,7 @@ pub struct FixedResponse {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::HostHeader(Patterns::RegexValues(values)) => {
-                let names: Vec<_> = values.iter().map(|regex| host_name(regex).unwrap_or_else(|| format!("~ {regex}"))).collect();
-                write!(f, "host {}", names.join("|"))
-            }
-            Self::HostHeader(patterns) => write!(f, "host {patterns}"),
+            Self::HostHeader(patterns) => write!(f, "host {}", Matcher::shown_hosts(patterns)),
             Self::PathPattern(patterns) => write!(f, "path {patterns}"),
             Self::HttpHeader { name, patterns } => write!(f, "header {name} {patterns}"),
             Self::HttpRequestMethod(values) => write!(f, "method {}", values.join("|")),
@@ -219,16 +217,6 @@ impl fmt::Display for Condition {
             Self::Foreign(text) => f.write_str(text),
         }
     }
-}
-
-/// The hostname that a regular expression of compile's stands for: `^a\.example\.com(:[0-9]+)?$` is `a.example.com`. Nothing for any other one.
-fn host_name(regex: &str) -> Option<String> {
-    let body = regex.strip_prefix('^')?.strip_suffix("(:[0-9]+)?$")?;
-    let (wildcard, rest) = body.strip_prefix("[^:]+").map_or(("", body), |rest| ("*", rest));
-    let name = rest.replace("\\.", ".");
-    let plain =
-        rest.matches('.').count() == rest.matches("\\.").count() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
-    plain.then(|| format!("{wildcard}{name}"))
 }
 
 impl fmt::Display for Patterns {
@@ -279,6 +267,7 @@ mod tests {
         let shown = |regex: &str| Condition::HostHeader(Patterns::RegexValues(vec![regex.into()])).to_string();
         assert_eq!(shown(r"^a\.example\.com(:[0-9]+)?$"), "host a.example.com");
         assert_eq!(shown(r"^[^:]+\.example\.com(:[0-9]+)?$"), "host *.example.com");
+        assert_eq!(shown(r"^(a\.org|[^:]+\.b\.org)(:[0-9]+)?$"), "host a.org|*.b.org");
         assert_eq!(shown(r"^a.*\.com(:[0-9]+)?$"), r"host ~ ^a.*\.com(:[0-9]+)?$");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::request::{Answer, Request, found, shares};
 use portico_aws::Stack;
-use portico_aws::stack::{Condition, Patterns, RuleAction, Transform};
+use portico_aws::stack::{Condition, Patterns, Rule, RuleAction, Transform};
 use portico_providers::Compiled;
 use regex::Regex;
 
@@ -57,7 +57,32 @@ pub fn answer(compiled: &Compiled<Stack>, request: &Request) -> Answer {
     }
 }
 
-fn holds(condition: &Condition, request: &Request) -> bool {
+/// Whether AWS takes a rule: at least one condition, at most one of a kind but for headers and queries, five values and five wildcards, 128 characters each.
+pub fn allowed(rule: &Rule) -> bool {
+    let patterns = |condition: &Condition| match condition {
+        Condition::HostHeader(patterns) | Condition::PathPattern(patterns) | Condition::HttpHeader { patterns, .. } => {
+            Some(patterns.clone())
+        }
+        _ => None,
+    };
+    let kinds = |kind: fn(&Condition) -> bool| rule.conditions.iter().filter(|condition| kind(condition)).count();
+    let all: Vec<Patterns> = rule.conditions.iter().filter_map(patterns).collect();
+    let plain = all.iter().filter_map(|patterns| if let Patterns::Values(values) = patterns { Some(values) } else { None }).flatten();
+    let texts = all.iter().flat_map(|patterns| match patterns {
+        Patterns::Values(values) | Patterns::RegexValues(values) => values,
+    });
+    (1..=5).contains(&rule.conditions.iter().map(Condition::value_count).sum::<usize>())
+        && rule.conditions.iter().all(|condition| condition.value_count() > 0)
+        && rule.conditions.is_sorted()
+        && kinds(|condition| matches!(condition, Condition::HostHeader(_))) <= 1
+        && kinds(|condition| matches!(condition, Condition::PathPattern(_))) <= 1
+        && kinds(|condition| matches!(condition, Condition::HttpRequestMethod(_))) <= 1
+        && plain.flat_map(|value| value.matches(['*', '?'])).count() <= 5
+        && texts.into_iter().all(|text| text.len() <= 128)
+}
+
+/// Whether a condition holds for a request.
+pub fn holds(condition: &Condition, request: &Request) -> bool {
     match condition {
         // A plain value is compared without the listener's own port.
         Condition::HostHeader(patterns) => {

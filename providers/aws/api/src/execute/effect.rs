@@ -190,8 +190,11 @@ fn done(operation: &Operation, observed: &mut Observed) {
         Operation::DeleteListener { load_balancer, port } => {
             drop(listeners(observed, load_balancer).and_then(|listeners| listeners.remove(port)))
         }
-        Operation::ModifyRule { load_balancer, port, arn, transforms, action } => {
+        Operation::ModifyRule { load_balancer, port, arn, conditions, transforms, action } => {
             if let Some(rule) = rules(observed, load_balancer, *port).and_then(|rules| rules.values_mut().find(|rule| rule.arn == *arn)) {
+                if let Some(conditions) = conditions {
+                    rule.conditions = conditions.clone();
+                }
                 rule.transforms = transforms.clone();
                 rule.transforms.sort();
                 rule.action = action.clone();

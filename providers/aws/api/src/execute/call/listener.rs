@@ -105,8 +105,9 @@ impl Region {
                 let arn = answer.rules().first().and_then(|made| made.rule_arn()).ok_or_else(|| no_answer(name))?;
                 return Ok(Effect::Rule(arn.to_owned()));
             }
-            Operation::ModifyRule { arn, transforms, action: wanted, .. } => {
-                let call = self.elb.modify_rule().rule_arn(arn).actions(action(state, wanted)?);
+            Operation::ModifyRule { arn, conditions, transforms, action: wanted, .. } => {
+                let conditions = conditions.as_ref().map(|conditions| conditions.iter().map(convert::condition).collect());
+                let call = self.elb.modify_rule().rule_arn(arn).set_conditions(conditions).actions(action(state, wanted)?);
                 // AWS: an empty list leaves transforms as they are.
                 let call = if transforms.is_empty() {
                     call.reset_transforms(true)

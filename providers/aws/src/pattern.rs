@@ -5,10 +5,10 @@ use crate::stack::Patterns;
 use portico_providers::Hostname;
 
 /// A text in which nothing has a meaning of its own. Only what every regular-expression engine treats alike is escaped.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$') {
+        if is_special(c) {
             escaped.push('\\');
         }
         escaped.push(c);
@@ -16,8 +16,26 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// The text that [`escape`] wrote; nothing for an expression in which something has a meaning.
+pub(crate) fn unescape(expression: &str) -> Option<String> {
+    let mut text = String::with_capacity(expression.len());
+    let mut characters = expression.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => text.push(characters.next().filter(|c| is_special(*c))?),
+            special if is_special(special) => return None,
+            other => text.push(other),
+        }
+    }
+    Some(text)
+}
+
+fn is_special(c: char) -> bool {
+    matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$')
+}
+
 /// One anchored regular expression, if it fits (AWS: 128 characters).
-fn regex(expression: String) -> Option<Patterns> {
+pub(crate) fn regex(expression: String) -> Option<Patterns> {
     (expression.len() <= limit::CONDITION_VALUE_LENGTH).then(|| Patterns::RegexValues(vec![expression]))
 }
 
@@ -25,7 +43,7 @@ fn regex(expression: String) -> Option<Patterns> {
 ///
 /// AWS compares hosts in lower case [assumed], which hostnames already are. A hostname too long for that becomes a plain value; nothing if even that does
 /// not fit.
-pub(super) fn hostname(name: &Hostname) -> Option<Patterns> {
+pub(crate) fn hostname(name: &Hostname) -> Option<Patterns> {
     let expression = match name.wildcard_suffix() {
         Some(suffix) => format!("^[^:]+{}(:[0-9]+)?$", escape(suffix)),
         None => format!("^{}(:[0-9]+)?$", escape(name.as_str())),
@@ -35,7 +53,7 @@ pub(super) fn hostname(name: &Hostname) -> Option<Patterns> {
 }
 
 /// Exactly this path.
-pub(super) fn exact_path(path: &str) -> Option<Patterns> {
+pub(crate) fn exact_path(path: &str) -> Option<Patterns> {
     if is_plain_path(path) && path.len() <= limit::CONDITION_VALUE_LENGTH {
         return Some(Patterns::Values(vec![path.to_owned()]));
     }
@@ -43,7 +61,7 @@ pub(super) fn exact_path(path: &str) -> Option<Patterns> {
 }
 
 /// This path and everything below it. `values` says how many values may be used: two plain ones read better in AWS's console, one expression is shorter.
-pub(super) fn path_prefix(prefix: &str, values: usize) -> Option<Patterns> {
+pub(crate) fn path_prefix(prefix: &str, values: usize) -> Option<Patterns> {
     let below = format!("{prefix}/*");
     let expression = || regex(format!("^{}(/.*)?$", escape(prefix))).filter(|_| is_printable(prefix));
     if values >= 2 && is_plain_path(prefix) && below.len() <= limit::CONDITION_VALUE_LENGTH {
@@ -53,7 +71,7 @@ pub(super) fn path_prefix(prefix: &str, values: usize) -> Option<Patterns> {
 }
 
 /// Everything below this path, but not the path itself.
-pub(super) fn below_path(prefix: &str) -> Option<Patterns> {
+pub(crate) fn below_path(prefix: &str) -> Option<Patterns> {
     let below = format!("{prefix}/*");
     if is_plain_path(prefix) && below.len() <= limit::CONDITION_VALUE_LENGTH {
         return Some(Patterns::Values(vec![below]));
@@ -62,12 +80,12 @@ pub(super) fn below_path(prefix: &str) -> Option<Patterns> {
 }
 
 /// Exactly this text, in this case (AWS: plain values of header conditions ignore case).
-pub(super) fn exact_text(text: &str) -> Option<Patterns> {
+pub(crate) fn exact_text(text: &str) -> Option<Patterns> {
     regex(format!("^{}$", escape(text))).filter(|_| is_printable(text))
 }
 
 /// A regular expression that its author wrote, for the whole text. The reason is a sentence.
-pub(super) fn written(expression: &str) -> Result<Patterns, String> {
+pub(crate) fn written(expression: &str) -> Result<Patterns, String> {
     check(expression)?;
     regex(format!("^(?:{expression})$")).ok_or_else(|| {
         format!("An ALB takes regular expressions of at most {} characters.", limit::CONDITION_VALUE_LENGTH - "^(?:)$".len())
@@ -97,11 +115,11 @@ fn check(expression: &str) -> Result<(), String> {
 }
 
 /// AWS: characters of a plain path value. `*` and `?` are allowed too, but as wildcards; `&` is written in an unclear way.
-fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     path.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.$/~@:+'".contains(&b))
 }
 
-fn is_printable(text: &str) -> bool {
+pub(crate) fn is_printable(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
@@ -133,6 +151,16 @@ mod tests {
             (&wildcard, ".example.com", false),
         ] {
             assert_eq!(matches(hostname(host), text), expected, "{host} {text}");
+        }
+    }
+
+    #[test]
+    fn what_was_escaped_is_read_back() {
+        for text in ["/a.b", r"/a\*b?(c)|[d]{e}^$", "/plain"] {
+            assert_eq!(unescape(&escape(text)).as_deref(), Some(text));
+        }
+        for expression in ["a.b", "a|b", r"\d", "(a)", "a\\"] {
+            assert_eq!(unescape(expression), None, "{expression}");
         }
     }
 
