@@ -142,6 +142,11 @@ pub struct ManagedSecurityGroup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "cidrs")]
     pub source_ranges: Option<Vec<String>>,
+    /// How many inbound rules the account's security groups may have, for IPv4 and as many for IPv6: each source range takes one for each port. Default: 60, as AWS
+    /// allows until it is asked for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "integer::<1, 1000>")]
+    pub rule_quota: Option<u32>,
 }
 
 /// Which security groups the backends have.

@@ -87,6 +87,9 @@ pub enum SecurityGroupSource {
         /// CIDR blocks; absent is everybody: `0.0.0.0/0`, and `::/0` on a dual-stack load balancer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source_ranges: Option<Vec<String>>,
+        /// Inbound rules that a group may have per address family; absent is AWS's default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule_quota: Option<u32>,
     },
     /// By id.
     Ids(Vec<String>),
@@ -94,7 +97,7 @@ pub enum SecurityGroupSource {
 
 impl Default for SecurityGroupSource {
     fn default() -> Self {
-        Self::Managed { source_ranges: None }
+        Self::Managed { source_ranges: None, rule_quota: None }
     }
 }
 
@@ -383,7 +386,9 @@ fn subnets(from: &Subnets) -> Result<SubnetSource, String> {
 fn security_groups(from: &SecurityGroups) -> Result<SecurityGroupSource, String> {
     match (&from.ids, &from.managed) {
         (Some(ids), None) => Ok(SecurityGroupSource::Ids(ids.clone())),
-        (None, Some(managed)) => Ok(SecurityGroupSource::Managed { source_ranges: managed.source_ranges.clone() }),
+        (None, Some(managed)) => {
+            Ok(SecurityGroupSource::Managed { source_ranges: managed.source_ranges.clone(), rule_quota: managed.rule_quota })
+        }
         _ => Err("spec.aws.securityGroups: exactly one of ids and managed must be set".to_owned()),
     }
 }

@@ -141,7 +141,12 @@ fn authorize(state: &mut State, input: &Input, egress: bool) -> Answer<Record> {
             }
         }
     }
-    if group.permissions(egress).count() + permissions.len() > state.config.quotas.rules_per_security_group {
+    // AWS: the quota holds for IPv4 and for IPv6; what names a group or a prefix list counts for both.
+    let of_family = |ipv6: bool| {
+        let all = group.permissions(egress).chain(permissions.iter().map(|(permission, _)| permission));
+        all.filter(|permission| !matches!(&permission.peer, Peer::Cidr(cidr) if matches!(cidr, IpNet::V6(_)) != ipv6)).count()
+    };
+    if of_family(false).max(of_family(true)) > state.config.quotas.rules_per_security_group {
         return Err(ApiError::new(
             "RulesPerSecurityGroupLimitExceeded",
             "The maximum number of rules per security group has been reached.",

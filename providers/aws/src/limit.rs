@@ -38,3 +38,5 @@ pub const TAG_KEY_LENGTH: usize = 128;
 pub const TAG_VALUE_LENGTH: usize = 256;
 /// AWS: tags of one resource.
 pub const TAGS_PER_RESOURCE: usize = 50;
+/// AWS: inbound rules of one security group, for IPv4 and as many for IPv6 (can be raised; no API that Portico uses tells it).
+pub const INBOUND_RULES_PER_SECURITY_GROUP: u32 = 60;

@@ -212,6 +212,15 @@ pub enum Operation {
         /// Default action.
         default_action: RuleAction,
     },
+    /// AddTags on a listener.
+    TagListener {
+        /// On which load balancer.
+        load_balancer: String,
+        /// Port.
+        port: u16,
+        /// Tags that the load balancer is missing or has different.
+        tags: TagSet,
+    },
     /// AddListenerCertificates.
     AddListenerCertificate {
         /// On which load balancer.
@@ -300,7 +309,7 @@ impl Operation {
             Self::CreateTargetGroup { .. } => "CreateTargetGroup",
             Self::ModifyTargetGroup { .. } => "ModifyTargetGroup",
             Self::ModifyTargetGroupAttributes { .. } => "ModifyTargetGroupAttributes",
-            Self::TagTargetGroup { .. } | Self::TagLoadBalancer { .. } => "AddTags",
+            Self::TagTargetGroup { .. } | Self::TagLoadBalancer { .. } | Self::TagListener { .. } => "AddTags",
             Self::DeleteTargetGroup { .. } => "DeleteTargetGroup",
             Self::ImportCertificate { .. } | Self::ReimportCertificate { .. } => "ImportCertificate",
             Self::TagCertificate { .. } => "AddTagsToCertificate",
@@ -378,6 +387,7 @@ impl fmt::Display for Operation {
             Self::ModifyListener { port, protocol, default_action, tls, .. } => {
                 write!(f, "make the listener on port {port} speak {protocol}{}, otherwise {default_action}", secured(tls.as_ref()))
             }
+            Self::TagListener { port, tags, .. } => write!(f, "tag the listener on port {port} with {}", pairs(tags)),
             Self::AddListenerCertificate { port, certificate, .. } => write!(f, "on port {port}, serve {}", named(certificate)),
             Self::RemoveListenerCertificate { port, arn, .. } => write!(f, "on port {port}, no longer serve certificate {}", short(arn)),
             Self::DeleteListener { port, .. } => write!(f, "stop listening on port {port}"),

@@ -137,6 +137,10 @@ impl Cloud {
                 assert!(rules.iter().all(|rule| !group.ingress.contains(rule)), "InvalidPermission.Duplicate");
                 group.ingress.extend(rules);
                 group.ingress.sort();
+                for ipv6 in [false, true] {
+                    let count = group.ingress.iter().filter(|rule| rule.source.contains(':') == ipv6).count();
+                    assert!(count <= 60, "RulesPerSecurityGroupLimitExceeded: {count}");
+                }
             }
             Operation::RevokeIngress { rules } => self.own.as_mut().unwrap().ingress.retain(|rule| !rules.contains(rule)),
             Operation::AuthorizeBackend { group, .. } => {
@@ -211,6 +215,7 @@ impl Cloud {
                 self.balancer(&load_balancer).security_groups =
                     if security_groups.is_empty() { vec![own.unwrap()] } else { security_groups };
             }
+            Operation::TagListener { load_balancer, port, .. } => assert!(self.listeners(&load_balancer).contains_key(&port)),
             Operation::TagLoadBalancer { load_balancer, tags } => self.balancer(&load_balancer).tags.extend(tags),
             Operation::DeleteLoadBalancer { load_balancer } => assert!(self.balancers.remove(&load_balancer).is_some()),
             Operation::ImportCertificate { tags, .. } => {

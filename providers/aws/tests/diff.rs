@@ -134,6 +134,36 @@ fn where_a_quota_leaves_no_room_rules_go_before_others_come() {
 }
 
 #[test]
+fn listeners_get_new_tags_before_the_load_balancer() {
+    let tagged = |team: &str, ports: &str| stack(&format!("profile: {{ tags: {{ team: {team} }} }}\nports: [{ports}]"));
+    let mut cloud = Cloud::new();
+    reach(&mut cloud, &tagged("red", "{ listeners: [{}] }, { port: 8080, listeners: [{ name: gone }] }"));
+    let blue = tagged("blue", "{ listeners: [{}] }, { port: 8081, listeners: [{ name: new }] }");
+    let changes = reach(&mut cloud, &blue);
+    let shown: Vec<_> = changes.iter().map(|change| change.operation.to_string()).filter(|text| text.contains("team=")).collect();
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    assert!(shown[0].starts_with("tag the security group") && shown[1] == "tag the listener on port 80 with team=blue", "{shown:?}");
+    let place = |call: &str| changes.iter().position(|change| change.operation.to_string().starts_with(call)).unwrap();
+    assert!(changes[place("tag load balancer")].after.contains(&place("tag the listener")));
+    let Operation::CreateListener { tags, .. } = &changes[place("listen on port 8081")].operation else { panic!() };
+    assert_eq!(tags["team"], "blue");
+}
+
+#[test]
+fn source_ranges_without_room_for_both_go_before_others_come() {
+    let from = |net: u8| {
+        let ranges: Vec<_> = (0..40).map(|n| format!("{net}.{n}.0.0/16")).collect();
+        stack(&format!(
+            "profile: {{ securityGroups: {{ managed: {{ sourceRanges: [{}] }} }} }}\nports: [{{ listeners: [{{}}] }}]",
+            ranges.join(", ")
+        ))
+    };
+    let mut cloud = Cloud::new();
+    reach(&mut cloud, &from(10));
+    assert_eq!(calls(&reach(&mut cloud, &from(11))), ["RevokeSecurityGroupIngress", "AuthorizeSecurityGroupIngress"]);
+}
+
+#[test]
 fn ports_come_and_go_with_their_rules_in_the_security_group() {
     let mut cloud = Cloud::new();
     reach(&mut cloud, &stack("ports: [{ listeners: [{}] }]"));

@@ -2,6 +2,7 @@
 
 use super::Compiler;
 use super::issue::{Issue, Quota};
+use super::security_group::PortRoom;
 use crate::limit;
 use crate::pattern;
 use crate::stack::{Condition, Listener, ListenerProtocol, ListenerTls, Patterns, Rule, RuleAction};
@@ -15,10 +16,15 @@ impl Compiler<'_> {
     pub(super) fn listeners(&mut self) -> Vec<Listener> {
         let mut listeners = Vec::new();
         let have = self.limits.listeners_per_load_balancer as usize;
+        let group = self.port_room();
+        let full = |served: usize| group.as_ref().filter(|group| served >= group.ports);
         let mut certificates = self.limits.certificates_per_load_balancer as usize;
         for port in &self.plan.ports {
             let served = listeners.len();
             let refusal = match port.protocol {
+                PortProtocol::Http | PortProtocol::Https if served < have && full(served).is_some() => {
+                    full(served).map(|group| ("port", group_quota(group, self.plan.ports.len())))
+                }
                 PortProtocol::Http if served < have => {
                     listeners.push(self.listener(port, None));
                     None
@@ -101,6 +107,19 @@ impl Compiler<'_> {
             sources: vec![source(&listener.owner)],
         });
     }
+}
+
+/// The refusal of a port whose inbound rules have no room.
+fn group_quota(room: &PortRoom, ports: usize) -> Issue {
+    let quota = Quota {
+        limit: "inbound rules of one address family",
+        holder: "the ALB's security group",
+        need: ports * room.rules_per_port,
+        have: room.rules,
+    };
+    let remedy = "Use fewer ports, or fewer source ranges in securityGroups.managed of the LoadBalancerProfile; say there with ruleQuota if AWS has raised the quota, \
+                  or use security groups of your own (securityGroups.ids).";
+    Issue::quota("", quota, remedy)
 }
 
 /// Whether a request for this listener's hostname could match a rule of a listener that comes after it.

@@ -1,20 +1,47 @@
 //! Security groups.
 
 use super::Compiler;
+use crate::limit;
 use crate::name;
 use crate::stack::{BackendAccess, BackendGroups, IngressRule, Listener, SecurityGroup};
 use portico_crds::v1alpha1::{BackendSecurityGroupSource, SecurityGroupSource};
 use portico_providers::{ResourceId, mark};
+use std::collections::BTreeSet;
+
+/// How many ports' rules a security group has room for.
+pub(super) struct PortRoom {
+    /// Ports.
+    pub ports: usize,
+    /// Inbound rules that each port needs, of the address family that needs more (AWS counts IPv4 and IPv6 apart).
+    pub rules_per_port: usize,
+    /// Inbound rules that the group may have.
+    pub rules: usize,
+}
 
 impl Compiler<'_> {
-    /// The load balancer's own group and its way to the pods; nothing where the profile brings groups, whose rules are their owner's business.
-    pub(super) fn security_groups(&self, listeners: &[Listener]) -> (Option<SecurityGroup>, Option<BackendAccess>) {
-        let SecurityGroupSource::Managed { source_ranges } = &self.settings.security_groups else { return (None, None) };
+    /// Who may reach the listeners; nothing where the profile brings groups.
+    fn sources(&self) -> Option<Vec<String>> {
+        let SecurityGroupSource::Managed { source_ranges, .. } = &self.settings.security_groups else { return None };
         let everybody = || {
             let ipv6 = self.ip_address_type.has_ipv6().then_some("::/0");
-            ["0.0.0.0/0"].into_iter().chain(ipv6).map(str::to_owned).collect::<Vec<_>>()
+            ["0.0.0.0/0"].into_iter().chain(ipv6).map(str::to_owned).collect()
         };
-        let sources = source_ranges.clone().unwrap_or_else(everybody);
+        Some(source_ranges.clone().unwrap_or_else(everybody))
+    }
+
+    /// For how many ports the load balancer's own group has room; nothing where the profile brings groups.
+    pub(super) fn port_room(&self) -> Option<PortRoom> {
+        let SecurityGroupSource::Managed { rule_quota, .. } = &self.settings.security_groups else { return None };
+        let sources: BTreeSet<String> = self.sources()?.into_iter().collect();
+        let ipv6 = sources.iter().filter(|source| source.contains(':')).count();
+        let rules_per_port = ipv6.max(sources.len() - ipv6).max(1);
+        let rules = rule_quota.unwrap_or(limit::INBOUND_RULES_PER_SECURITY_GROUP) as usize;
+        Some(PortRoom { ports: rules / rules_per_port, rules_per_port, rules })
+    }
+
+    /// The load balancer's own group and its way to the pods; nothing where the profile brings groups, whose rules are their owner's business.
+    pub(super) fn security_groups(&self, listeners: &[Listener]) -> (Option<SecurityGroup>, Option<BackendAccess>) {
+        let Some(sources) = self.sources() else { return (None, None) };
         let mut ingress: Vec<_> = listeners
             .iter()
             .flat_map(|listener| sources.iter().map(|source| IngressRule { port: listener.port, source: source.clone() }))

@@ -4,7 +4,7 @@ use super::changes::Changes;
 use super::{describe, missing};
 use crate::attributes;
 use crate::operation::Operation;
-use portico_providers::{Action, ResourceId, Source, TagSet};
+use portico_providers::{Action, ChangeId, ResourceId, Source, TagSet};
 use std::collections::BTreeMap;
 
 /// A load balancer or target group, as wanted and as it is.
@@ -13,6 +13,8 @@ pub(super) struct Resource<'a> {
     pub sources: &'a [Source],
     pub attributes: [&'a BTreeMap<String, String>; 2],
     pub tags: [&'a TagSet; 2],
+    /// Changes that must be done before its tags are those that are wanted.
+    pub tags_after: Vec<ChangeId>,
     /// Whether it is used, so that its mark counts.
     pub in_use: bool,
 }
@@ -39,6 +41,8 @@ impl Resource<'_> {
             tagged.extend(taken_back);
         }
         let before = push(differing, there, &set, before);
-        push(missing(self.tags[0], &tagged), &tagged, &tag, before);
+        if push(missing(self.tags[0], &tagged), &tagged, &tag, before).is_some() {
+            changes.after(self.tags_after.iter().copied());
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::changes::Changes;
 use super::traffic::{Traffic, named_groups};
-use super::{all_tags, certificate, rule, unknown};
+use super::{all_tags, certificate, describe, missing, rule, unknown};
 use crate::observed::{self, Observed};
 use crate::operation::Operation;
 use crate::stack::{LoadBalancer, Stack};
-use portico_providers::{Action, Presence, ProviderError, ResourceId};
+use portico_providers::{Action, ChangeId, Presence, ProviderError, ResourceId};
 use std::collections::BTreeMap;
 
 /// Brings listeners and their rules to where they should be: those of the stack first, then those that go.
@@ -94,6 +94,22 @@ pub(super) fn ensure(
     }
     delete(wanted, late, there, &mut room, changes);
     Ok(())
+}
+
+/// Gives listeners the users' tags that the load balancer is about to get: it gets them last, so that they are missing there until all listeners have them, and no
+/// listener's tags need to be read. Gives back the changes.
+pub(super) fn tag(stack: &Stack, balancer: &observed::LoadBalancer, changes: &mut Changes) -> Vec<ChangeId> {
+    let Some(wanted) = &stack.load_balancer else { return Vec::new() };
+    let tags = missing(&wanted.tags, &balancer.tags);
+    let Some(there) = balancer.listeners.present().filter(|_| !tags.is_empty()) else { return Vec::new() };
+    let reason = describe(&tags, &balancer.tags);
+    let staying = stack.listeners.iter().filter(|listener| there.contains_key(&listener.port));
+    let tagged = staying.filter_map(|listener| {
+        let operation = Operation::TagListener { load_balancer: wanted.name.clone(), port: listener.port, tags: tags.clone() };
+        changes.push(Action::Update, &listener.id, &[], operation, reason.as_str(), &listener.sources);
+        changes.last()
+    });
+    tagged.collect()
 }
 
 /// Rules that are wanted beyond those that are there, at most.

@@ -2,8 +2,8 @@
 
 use super::attributes::Resource;
 use super::changes::Changes;
-use super::traffic;
 use super::{Place, all_tags, beyond_defaults, foreign, unknown};
+use super::{listener, traffic};
 use crate::attributes;
 use crate::observed::{self, LOAD_BALANCER_DEFAULTS, Observed, State};
 use crate::operation::Operation;
@@ -54,6 +54,7 @@ pub(super) fn ensure<'a>(
         sources: &[],
         attributes: [&wanted.attributes, &there.attributes],
         tags: [&tags, &there.tags],
+        tags_after: listener::tag(stack, there, changes),
         in_use: there.listeners.present().is_some_and(|listeners| !listeners.is_empty()),
     };
     let tag = |tags| Operation::TagLoadBalancer { load_balancer: name(), tags };

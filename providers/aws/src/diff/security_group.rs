@@ -3,6 +3,7 @@
 use super::changes::Changes;
 use super::subnet::{CLUSTER_TAG, has_tag};
 use super::{all_tags, describe, missing, unknown};
+use crate::limit;
 use crate::observed::{BackendGroup, Observed, PortRange};
 use crate::operation::Operation;
 use crate::stack::{BackendAccess, BackendGroups, SecurityGroup, Stack};
@@ -74,14 +75,22 @@ fn own(stack: &Stack, wanted: &SecurityGroup, vpc: &str, observed: &Observed, ch
             (there.ingress.iter().collect(), false)
         }
     };
-    let rules: Vec<_> = wanted.ingress.iter().filter(|rule| !ingress.contains(rule)).cloned().collect();
-    if !rules.is_empty() {
-        let reason = if new { "clients must reach the listeners" } else { "what may connect has changed" };
-        changes.push(Action::Update, &wanted.id, &[&wanted.id], Operation::AuthorizeIngress { rules }, reason, &[]);
+    let missing: Vec<_> = wanted.ingress.iter().filter(|rule| !ingress.contains(rule)).cloned().collect();
+    let stale: Vec<_> = ingress.iter().filter(|rule| !wanted.ingress.contains(rule)).map(|rule| (*rule).clone()).collect();
+    // Where there is no room for both, those that nobody wants any more go first.
+    let crowded = ingress.len() + missing.len() > limit::INBOUND_RULES_PER_SECURITY_GROUP as usize;
+    let reason = if new { "clients must reach the listeners" } else { "what may connect has changed" };
+    let mut steps = [Operation::AuthorizeIngress { rules: missing }, Operation::RevokeIngress { rules: stale }];
+    if crowded {
+        steps.reverse();
     }
-    let rules: Vec<_> = ingress.into_iter().filter(|rule| !wanted.ingress.contains(rule)).cloned().collect();
-    if !rules.is_empty() {
-        changes.push(Action::Update, &wanted.id, &[], Operation::RevokeIngress { rules }, "what may connect has changed", &[]);
+    let mut before = None;
+    for operation in steps {
+        if matches!(&operation, Operation::AuthorizeIngress { rules } | Operation::RevokeIngress { rules } if !rules.is_empty()) {
+            changes.push(Action::Update, &wanted.id, &[&wanted.id], operation, reason, &[]);
+            changes.after(before);
+            before = changes.last();
+        }
     }
     Ok(())
 }

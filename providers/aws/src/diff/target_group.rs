@@ -41,6 +41,7 @@ pub(super) fn ensure(stack: &Stack, vpc: &str, observed: &Observed, changes: &mu
             sources: &group.sources,
             attributes: [&group.attributes, &there.attributes],
             tags: [&tags, &there.tags],
+            tags_after: Vec::new(),
             in_use: !there.load_balancers.is_empty(),
         };
         let tag = |tags| Operation::TagTargetGroup { target_group: name(), tags };
