@@ -149,3 +149,37 @@ async fn a_rule_inserted_above_eighty_costs_one_call() {
     assert_eq!(mutations, calls([("CreateTargetGroup", 1), ("CreateRule", 1), ("RegisterTargets", 1)]), "{cost:?}");
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_match_that_joins_others_or_leaves_them_costs_one_call() {
+    let bench = Bench::start().await;
+    let web = |paths: &[&str]| {
+        let matches: Vec<_> = paths.iter().map(|path| format!("{{path: {{value: {path}}}}}")).collect();
+        let rest = format!("  rules: [{{matches: [{}], backendRefs: [{{name: web, port: 80}}]}}]", matches.join(", "));
+        scenario::route("web", "{name: edge}", &rest)
+    };
+    let created = bench.apply(&[class(), gateway("edge"), service("web", 80), pods("web", &[1]), web(&["/a", "/b"])].concat()).await;
+    assert_eq!(created.mutations["CreateRule"], 1, "{created:?}");
+    for paths in [&["/a", "/b", "/c"][..], &["/a", "/c", "/a-new-one", "/and-another-one", "/more"], &["/c"]] {
+        let cost = bench.apply(&web(paths)).await;
+        assert_eq!(cost.mutations, calls([("ModifyRule", 1)]), "{paths:?}");
+        for path in paths {
+            assert_eq!(bench.request("a.example.com", path).await.0, 200, "{path}");
+        }
+        assert_eq!(bench.request("a.example.com", "/b").await.0 == 200, paths.contains(&"/b"));
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn new_tags_of_the_profile_reach_the_listeners() {
+    let bench = Bench::start().await;
+    bench.apply(&scenario::created()).await;
+    bench.apply(&scenario::updated()).await;
+    let state = bench.dump().await;
+    let balancers = state.pointer("/cloud/load_balancers").and_then(Value::as_array).unwrap();
+    let listeners: Vec<_> = balancers.iter().flat_map(|balancer| balancer["listeners"].as_array().unwrap()).collect();
+    assert_eq!(listeners.len(), 3);
+    assert!(listeners.iter().all(|listener| listener["tags"]["team"] == "two"), "{listeners:#?}");
+    bench.end().await;
+}

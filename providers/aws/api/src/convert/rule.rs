@@ -56,7 +56,7 @@ pub(crate) fn read_condition(condition: &sdk::RuleCondition) -> Condition {
             ([], []) => (condition.values(), condition.regex_values()),
             given => given,
         };
-        if regex.is_empty() { Patterns::Values(values.to_vec()) } else { Patterns::RegexValues(regex.to_vec()) }
+        if regex.is_empty() { Patterns::Values(ordered(values)) } else { Patterns::RegexValues(ordered(regex)) }
     };
     match condition.field().unwrap_or_default() {
         "host-header" => {
@@ -81,7 +81,7 @@ pub(crate) fn read_condition(condition: &sdk::RuleCondition) -> Condition {
             }
         }
         "http-request-method" => {
-            Condition::HttpRequestMethod(condition.http_request_method_config().map(|c| c.values().to_vec()).unwrap_or_default())
+            Condition::HttpRequestMethod(condition.http_request_method_config().map(|c| ordered(c.values())).unwrap_or_default())
         }
         "query-string" => {
             let pairs = condition.query_string_config().map(|c| c.values()).unwrap_or_default();
@@ -95,6 +95,13 @@ pub(crate) fn read_condition(condition: &sdk::RuleCondition) -> Condition {
         "source-ip" => Condition::SourceIp(condition.source_ip_config().map(|c| c.values().to_vec()).unwrap_or_default()),
         other => Condition::Foreign(other.to_owned()),
     }
+}
+
+/// Alternatives in the stack's order: theirs has no meaning.
+fn ordered(values: &[String]) -> Vec<String> {
+    let mut values = values.to_vec();
+    values.sort();
+    values
 }
 
 /// A transform as the API takes it.

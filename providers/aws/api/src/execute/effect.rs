@@ -215,6 +215,7 @@ fn done(operation: &Operation, observed: &mut Observed) {
         | Operation::CreateTargetGroup { .. }
         | Operation::CreateLoadBalancer { .. }
         | Operation::CreateListener { .. }
+        | Operation::TagListener { .. }
         | Operation::CreateRule { .. } => {}
     }
 }

@@ -39,6 +39,7 @@ impl Subject {
             | Operation::DeleteLoadBalancer { .. } => Self::LoadBalancer,
             Operation::CreateListener { .. }
             | Operation::ModifyListener { .. }
+            | Operation::TagListener { .. }
             | Operation::AddListenerCertificate { .. }
             | Operation::RemoveListenerCertificate { .. }
             | Operation::DeleteListener { .. }

@@ -83,6 +83,10 @@ impl Region {
                 }
                 return Ok(Effect::ListenerTls(tls));
             }
+            Operation::TagListener { load_balancer, port, tags } => {
+                let call = self.elb.add_tags().resource_arns(listener_arn(state, load_balancer, *port)?);
+                self.change(Kind::ElbChange, name, call.set_tags(Some(convert::elb_tags(tags))).send()).await?;
+            }
             Operation::DeleteListener { load_balancer, port } => {
                 self.change(
                     Kind::ElbChange,
