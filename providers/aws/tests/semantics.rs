@@ -235,7 +235,7 @@ proptest! {
     #[test]
     fn joined_matches_answer_as_each_alone_would(yaml in listeners(), requests in prop::collection::vec(request(), 40)) {
         let plenty = Limits { rules_per_load_balancer: 1000, ..Limits::default() };
-        let compiled = |yaml: &Value| compile_within(&cluster(), &plan(&yaml.to_string()), &plenty);
+        let compiled = |yaml: &Value| compile_within(&cluster(), &plan(&yaml.to_string()), &plenty.into());
         let (joined, alone) = (compiled(&yaml), compiled(&apart(yaml.clone())));
         prop_assert!(joined.stack.rule_count() <= alone.stack.rule_count());
         for listener in &joined.stack.listeners {
@@ -264,8 +264,8 @@ fn random_rules_are_joined_often() {
     for _ in 0..200 {
         let yaml = listeners().new_tree(&mut runner).unwrap().current();
         let plenty = Limits { rules_per_load_balancer: 1000, ..Limits::default() };
-        joined += compile_within(&cluster(), &plan(&yaml.to_string()), &plenty).stack.rule_count();
-        alone += compile_within(&cluster(), &plan(&apart(yaml).to_string()), &plenty).stack.rule_count();
+        joined += compile_within(&cluster(), &plan(&yaml.to_string()), &plenty.into()).stack.rule_count();
+        alone += compile_within(&cluster(), &plan(&apart(yaml).to_string()), &plenty.into()).stack.rule_count();
     }
     assert!(joined * 5 < alone * 4, "{alone} rules became {joined}");
 }

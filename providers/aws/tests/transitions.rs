@@ -5,9 +5,8 @@ use crate::diff::{calls, reach, stack};
 use crate::plans::{cluster, plan};
 use crate::semantics::request::Request;
 use crate::semantics::{Matches, further_match, request, rule_of_matches, spread, stack_side};
-use portico_aws::observed::Limits;
 use portico_aws::stack::{RuleAction, Transform};
-use portico_aws::{Stack, compile_within, diff};
+use portico_aws::{Stack, compile, diff};
 use portico_providers::Gate;
 use proptest::prelude::*;
 use serde_json::json;
@@ -76,7 +75,7 @@ fn other_conditions_and_another_action_make_another_rule() {
 
 fn config(rules: Vec<Matches>) -> Stack {
     let yaml = json!({ "ports": [{ "listeners": [{ "rules": spread(rules, 0) }] }] }).to_string();
-    compile_within(&cluster(), &plan(&yaml), &Limits::default()).stack
+    compile(&cluster(), &plan(&yaml)).stack
 }
 
 type Outcome = (RuleAction, Vec<Transform>);
