@@ -47,7 +47,7 @@ impl Compiler<'_> {
                 ));
             }
             let https = self.plan.ports.iter().any(|port| port.port == listener_port && port.protocol == PortProtocol::Https);
-            match redirect::compile(filter, &rule.matches, hostname, listener_port, https, &format!("{field}.requestRedirect")) {
+            match redirect::compile(filter, &rule.matches, hostname, listener_port, https, &field) {
                 Ok(shares) if issues.is_empty() => return Ok(shares),
                 Ok(_) => {}
                 Err(found) => issues.extend(found),
