@@ -170,7 +170,7 @@ async fn certificates_of_acm_are_found_by_hostname() {
     wire::issue(&bench.cloud, &wide).await;
     let cost = bench.look("shop/edge").await;
     assert_eq!(cost.mutations, calls([("AuthorizeSecurityGroupIngress", 1), ("CreateListener", 1)]));
-    assert_eq!(served(&bench, 443).await, [wide.clone()]);
+    assert_eq!(served(&bench, 443).await, std::slice::from_ref(&wide));
     assert_eq!(listener_condition(&bench, 1, "ResolvedRefs").0, "True ResolvedRefs");
     // Another look lists the certificates no more.
     let cost = bench.look("shop/edge").await;
@@ -180,7 +180,7 @@ async fn certificates_of_acm_are_found_by_hostname() {
     let exact = request(&bench, "shop.example.com").await;
     wire::issue(&bench.cloud, &exact).await;
     assert_eq!(round(&bench).await.mutations, calls([("ModifyListener", 1)]));
-    assert_eq!(served(&bench, 443).await, [exact.clone()]);
+    assert_eq!(served(&bench, 443).await, std::slice::from_ref(&exact));
     // Renewed, it stays what it is.
     wire::issue(&bench.cloud, &exact).await;
     assert_eq!(round(&bench).await.mutations, calls([]));
@@ -212,7 +212,7 @@ async fn certificates_of_acm_are_served_by_arn() {
 
     // What nothing refers to any more is taken off the listener, and stays in ACM, where its owner deletes it.
     bench.apply(&secure::gateway(&[&naming("both", 443, "one.example.com", &one)])).await;
-    assert_eq!(served(&bench, 443).await, [one.clone()]);
+    assert_eq!(served(&bench, 443).await, std::slice::from_ref(&one));
     wire::call_acm(&bench.cloud, "DeleteCertificate", &json!({ "CertificateArn": two })).await;
     assert_eq!(round(&bench).await.mutations, calls([]));
 

@@ -7,9 +7,12 @@ use serde_json::json;
 
 use super::scenario::{class, pods, route, service};
 
+/// Secrets by name, hostname and issue.
+type Made = BTreeMap<(String, String, u32), String>;
+
 /// A Secret with a certificate for a hostname. The same `issue` of a name has the same certificate whenever it is asked for.
 pub fn secret(name: &str, hostname: &str, issue: u32) -> String {
-    static MADE: OnceLock<Mutex<BTreeMap<(String, String, u32), String>>> = OnceLock::new();
+    static MADE: OnceLock<Mutex<Made>> = OnceLock::new();
     let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let of = (name.to_owned(), hostname.to_owned(), issue);
     made.entry(of).or_insert_with(|| new_secret(name, hostname)).clone()

@@ -160,7 +160,7 @@ mod tests {
         let exact = ("c", held("ISSUED", &["x.org", "shop.example.com"], "2027-01-01"));
         let longer = ("d", held("ISSUED", &["SHOP.example.com"], "2028-01-01"));
         let twin = ("e", longer.1.clone());
-        assert_eq!(chosen(&[wide.clone()]), Some("b".into()));
+        assert_eq!(chosen(std::slice::from_ref(&wide)), Some("b".into()));
         assert_eq!(chosen(&[wide.clone(), exact.clone()]), Some("c".into()));
         assert_eq!(chosen(&[wide.clone(), exact.clone(), longer.clone()]), Some("d".into()));
         assert_eq!(chosen(&[twin, longer, exact, wide]), Some("d".into()));

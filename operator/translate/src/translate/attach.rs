@@ -117,7 +117,7 @@ fn refusal(world: &World, listener: &Listener<'_>, id: &RouteId) -> Option<Strin
 }
 
 /// The ListenerSet in the route's own namespace that has the section which the route looks for in the Gateway.
-fn set_of_section<'a>(listeners: &'a [Listener<'_>], id: &RouteId, parent: &ParentRef) -> Option<String> {
+fn set_of_section(listeners: &[Listener<'_>], id: &RouteId, parent: &ParentRef) -> Option<String> {
     let owners = listeners.iter().map(|listener| &listener.report.owner).filter(|owner| owner.parent == ListenerParent::ListenerSet);
     let mut found = owners.filter(|owner| owner.key.namespace == id.key.namespace && Some(&owner.section) == parent.section_name.as_ref());
     found.next().map(|owner| format!("ListenerSet {}", owner.key))
