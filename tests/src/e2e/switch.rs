@@ -87,6 +87,11 @@ async fn answered_by(case: &Case<'_>, url: &str, backend: &str) -> Result<()> {
     .await
 }
 
+/// Lets registrations take so long that traffic which does not wait for them meets a target group without targets.
+async fn slow_registrations(case: &Case<'_>) -> Result<()> {
+    case.set_faults(&json!([{"operation": "RegisterTargets", "kind": {"delay": {"ms": 1500}}}])).await
+}
+
 /// A route's rule moves from one Service to another, whose load balancer does not know it yet: no request is lost, and none goes back.
 pub async fn of_a_backend_loses_no_request(case: &Case<'_>) -> Result<String> {
     let address = serving(case).await?;
@@ -94,11 +99,14 @@ pub async fn of_a_backend_loses_no_request(case: &Case<'_>) -> Result<String> {
     case.apply(&backend("next", 2)).await?;
     case.deployments_ready(&["next"]).await?;
     case.reset_calls().await?;
+    slow_registrations(case).await?;
     let answers = under_traffic(case, &url, async {
         case.apply(&route("shop", "edge", &everything_to("next"))).await?;
         answered_by(case, &url, "next").await
     })
-    .await?;
+    .await;
+    case.set_faults(&json!([])).await?;
+    let answers = answers?;
     ensure!(answers.lost.is_empty(), "{} of {} requests were lost: {:?}", answers.lost.len(), answers.total, answers.lost.first());
     for seen in &answers.backends {
         ensure!(*seen == ["shop", "next"] || *seen == ["next"], "answered by turns: {seen:?}");
@@ -123,11 +131,14 @@ pub async fn of_a_path_loses_no_request(case: &Case<'_>) -> Result<String> {
     case.apply(&backend("next", 2)).await?;
     case.deployments_ready(&["next"]).await?;
     let rules = "  rules:\n  - matches:\n    - path: {type: PathPrefix, value: /next}\n    backendRefs: [{name: next, port: 8080}]\n";
+    slow_registrations(case).await?;
     let answers = under_traffic(case, &url, async {
         case.apply(&route("next", "edge", rules)).await?;
         answered_by(case, &url, "next").await
     })
-    .await?;
+    .await;
+    case.set_faults(&json!([])).await?;
+    let answers = answers?;
     ensure!(answers.lost.is_empty(), "{} of {} requests were lost: {:?}", answers.lost.len(), answers.total, answers.lost.first());
     Ok(format!("{} requests", answers.total))
 }
