@@ -52,7 +52,7 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("HTTPRouteBackendProtocolWebSocket", Support::Native),
     ("HTTPRouteBackendRequestHeaderModification", Support::Refused("an ALB changes no request headers: let the backend do it")),
     ("HTTPRouteBackendTimeout", Support::Refused("the idle timeout of the LoadBalancerProfile holds for the whole load balancer")),
-    ("HTTPRouteBackendURLRewrite", Support::Served("for the only backend of a rule; its conformance test has several")),
+    ("HTTPRouteBackendURLRewrite", Support::Native),
     ("HTTPRouteCORS", Support::Refused("let the backend answer preflight requests")),
     ("HTTPRouteDestinationPortMatching", Support::Native),
     ("HTTPRouteHostRewrite", Support::Served("its conformance test also changes request headers, which an ALB cannot")),
