@@ -10,7 +10,7 @@ use portico_crds::{Kind, NamespacedName};
 use serde_json::Value;
 
 pub use kube::KubeCluster;
-pub use memory::MemoryCluster;
+pub use memory::{Deletion, MemoryCluster};
 
 /// The objects of a cluster, to read afresh and to write.
 #[async_trait]

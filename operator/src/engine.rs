@@ -1,20 +1,21 @@
 //! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portico_crds::{Kind, NamespacedName};
-use portico_providers::{ClusterId, Leadership, LoadBalancerState, Outcome, Plan, Provider, ProviderError, UnitId};
+use portico_providers::{ClusterId, Leadership, LoadBalancerState, Outcome, Provider, ProviderError, RouteId, UnitId};
 use portico_translate::{CLASS_FINALIZER, FINALIZER, Report, UnitState, translate, translate_class};
+use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use crate::cluster::ClusterError;
 use crate::gate;
-use crate::keeper::SharedWorld;
+use crate::keeper::{self, SharedWorld};
 use crate::metrics::{Metrics, ResultLabel};
 use crate::news::News;
-use crate::objects::Objects;
+use crate::objects::{self, Objects};
 use crate::queue::Finish;
 use crate::status::StatusWriter;
 use crate::targets::Targets;
@@ -32,7 +33,20 @@ pub struct Engine<P> {
     metrics: Arc<Metrics>,
     witness: Arc<dyn Witness>,
     stale: Mutex<BTreeMap<UnitId, Doubt>>,
+    owned: Mutex<BTreeMap<UnitId, Owned>>,
 }
+
+/// What a unit may own in the cloud, as far as this process knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owned {
+    /// What is served.
+    Served,
+    /// What its Gateway left behind.
+    Orphaned,
+}
+
+/// A Gateway that a pass acts for, and its uid.
+type Principal = (NamespacedName, Option<Value>);
 
 /// Why the cache is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +123,19 @@ impl<P: Provider> Engine<P> {
     /// An engine.
     pub fn new(parts: EngineParts<P>) -> Self {
         let EngineParts { provider, cluster, world, objects, leadership, status, targets, metrics, witness } = parts;
-        Self { provider, cluster, world, objects, leadership, status, targets, metrics, witness, stale: Mutex::default() }
+        Self {
+            provider,
+            cluster,
+            world,
+            objects,
+            leadership,
+            status,
+            targets,
+            metrics,
+            witness,
+            stale: Mutex::default(),
+            owned: Mutex::default(),
+        }
     }
 
     /// The cloud.
@@ -129,6 +155,10 @@ impl<P: Provider> Engine<P> {
 
     fn doubt(&self, unit: UnitId, doubt: Doubt) {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, doubt);
+    }
+
+    fn owned(&self) -> MutexGuard<'_, BTreeMap<UnitId, Owned>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, unit: &UnitId, news: &News<'_>) {
@@ -173,6 +203,10 @@ impl<P: Provider> Engine<P> {
                     self.doubt(unit.clone(), doubt);
                 }
                 let again = !matches!(&error, PassError::Provider(error) if !error.is_retryable());
+                if let PassError::Cluster(ClusterError::Gone) = error {
+                    info!(%unit, "its Gateway is going or gone; what was made for it goes, too");
+                    return Finish::Failed;
+                }
                 let class = error.class();
                 warn!(%unit, %error, class, again, "the pass failed");
                 self.tell(unit, &News::Failed { error: &error.to_string(), class, again });
@@ -184,7 +218,14 @@ impl<P: Provider> Engine<P> {
 
     /// Serves a unit.
     async fn serve(&self, unit: &UnitId, doubt: Option<Doubt>) -> Result<Passed, PassError> {
-        let translation = translate(&self.world.read(), unit);
+        let (translation, principals) = {
+            let world = self.world.read();
+            let translation = translate(&world, unit);
+            let gateways = translation.iter().flat_map(|it| &it.plan).flat_map(|plan| &plan.gateways);
+            let uid = |key| world.raw(Kind::Gateway, key).and_then(|raw| objects::uid(raw)).cloned();
+            let principals: Vec<Principal> = gateways.map(|gateway| (gateway.key.clone(), uid(&gateway.key))).collect();
+            (translation, principals)
+        };
         let Some(mut translation) = translation else { return Ok(Passed::Nothing) };
         let Some(plan) = translation.plan.take() else {
             // Nobody can say what to serve: what exists stays as it is, and so do its targets.
@@ -201,7 +242,7 @@ impl<P: Provider> Engine<P> {
         self.tell(unit, &News::Refused(&compiled.refusals));
         report.refuse(&compiled.refusals);
         self.targets.bind(unit, compiled.bindings);
-        let brought = self.bring_about(unit, &plan, &compiled.stack, doubt, &report).await;
+        let brought = self.bring_about(unit, &principals, &compiled.stack, doubt, &report).await;
         match &brought {
             Ok(Brought { outcome, left_over, .. }) => {
                 if left_over.is_none() {
@@ -233,7 +274,7 @@ impl<P: Provider> Engine<P> {
     async fn bring_about(
         &self,
         unit: &UnitId,
-        plan: &Plan,
+        principals: &[Principal],
         stack: &P::Stack,
         doubt: Option<Doubt>,
         report: &Report,
@@ -255,7 +296,8 @@ impl<P: Provider> Engine<P> {
             info!(%unit, changes = changes.len(), "changes");
             // What translation found out need not wait for the cloud.
             self.say(unit, report);
-            self.hold(plan).await?;
+            self.hold(principals).await?;
+            self.owned().insert(unit.clone(), Owned::Served);
             match self.execute(unit, stack, changes).await {
                 Err(busy @ ProviderError::Busy { .. }) => left_over = Some(busy),
                 result => result?,
@@ -263,7 +305,8 @@ impl<P: Provider> Engine<P> {
         }
         let outcome = self.provider.outcome(stack).await?;
         if outcome.state != LoadBalancerState::Absent {
-            self.hold(plan).await?;
+            self.owned().insert(unit.clone(), Owned::Served);
+            self.hold(principals).await?;
         }
         Ok(Brought { outcome, waiting: (waiting > 0).then_some(closed.at_most), left_over })
     }
@@ -279,23 +322,20 @@ impl<P: Provider> Engine<P> {
         self.provider.execute(stack, changes, &self.leadership, &telling).await
     }
 
-    /// Puts our finalizer on the Gateways of a plan, before anything exists that would outlive them.
-    async fn hold(&self, plan: &Plan) -> Result<(), ClusterError> {
-        for gateway in &plan.gateways {
-            self.objects.set_finalizer(Kind::Gateway, &gateway.key, FINALIZER, true).await?;
-            if !self.objects.has_finalizer(Kind::Gateway, &gateway.key, FINALIZER) {
-                // It is going, or gone: the event that says so brings the unit back.
-                return Err(ClusterError::Gone);
-            }
+    /// Puts our finalizer on the Gateways that a pass acts for, before anything exists that would outlive them. Where one of them is going, or gone, the event that
+    /// says so brings the unit back.
+    async fn hold(&self, principals: &[Principal]) -> Result<(), ClusterError> {
+        for (gateway, uid) in principals {
+            self.objects.hold(Kind::Gateway, gateway, uid.as_ref(), FINALIZER).await?;
         }
         Ok(())
     }
 
     /// Removes everything of a unit that is to go, and then our finalizer.
     async fn remove(&self, unit: &UnitId) -> Result<Passed, PassError> {
-        self.status.forget(unit);
+        drop(self.status.forget(unit));
         self.targets.bind(unit, Vec::new());
-        if let Some(pause) = self.clear(unit).await? {
+        if let Some(pause) = self.clear(unit, false).await? {
             return Ok(Passed::LookAgain(pause));
         }
         self.tell(unit, &News::Removed);
@@ -307,25 +347,39 @@ impl<P: Provider> Engine<P> {
     }
 
     /// Deletes whatever the cloud has of a unit. Returns a pause if the cloud is still at it.
-    async fn clear(&self, unit: &UnitId) -> Result<Option<Duration>, PassError> {
+    async fn clear(&self, unit: &UnitId, orphan: bool) -> Result<Option<Duration>, PassError> {
         let stack = self.provider.empty_stack(&self.cluster, unit, None);
         let observed = self.provider.observe(&stack, true).await?;
         let changes = self.provider.diff(&stack, &observed)?;
-        if changes.is_empty() {
-            return Ok(None);
+        if !changes.is_empty() {
+            if orphan && self.owned().insert(unit.clone(), Owned::Orphaned) != Some(Owned::Orphaned) {
+                warn!(%unit, "the cloud still has a load balancer of a Gateway that is gone; deleting it");
+                self.metrics.orphans.inc();
+            }
+            self.execute(unit, &stack, changes).await?;
+            // Only a look that finds nothing proves that nothing is left.
+            let observed = self.provider.observe(&stack, true).await?;
+            if !self.provider.diff(&stack, &observed)?.is_empty() {
+                return Ok(Some(Duration::from_secs(2)));
+            }
         }
-        self.execute(unit, &stack, changes).await?;
-        // Only a look that finds nothing proves that nothing is left.
-        let observed = self.provider.observe(&stack, true).await?;
-        Ok((!self.provider.diff(&stack, &observed)?.is_empty()).then_some(Duration::from_secs(2)))
+        self.owned().remove(unit);
+        Ok(None)
     }
 
-    /// A unit that the world does not know (any more). Only one that the sweep found in the cloud costs anything: it is deleted if the API server
-    /// itself says that there is no such Gateway.
-    async fn forget(&self, unit: &UnitId, orphan: bool) -> Result<Passed, PassError> {
-        self.status.forget(unit);
+    /// A unit that the world does not know (any more). What it may own, since this process served it or the sweep says so, is deleted if the API server itself says that
+    /// there is no such Gateway: a finalizer that came while a deletion was under way does not hold it up (kubernetes/kubernetes#77988), and anybody may take it off.
+    async fn forget(&self, unit: &UnitId, swept: bool) -> Result<Passed, PassError> {
+        for (kind, key) in self.status.forget(unit) {
+            // A pass that was under way spoke after the event that took it back.
+            match keeper::route_kind(kind) {
+                Some(kind) => self.clean_route(&RouteId { kind, key }),
+                None if kind == Kind::BackendTlsPolicy => self.clean_policy(&key),
+                None => {}
+            }
+        }
         self.targets.bind(unit, Vec::new());
-        if !orphan {
+        if !swept && !self.owned().contains_key(unit) {
             self.tell(unit, &News::Removed);
             return Ok(Passed::Nothing);
         }
@@ -335,9 +389,7 @@ impl<P: Provider> Engine<P> {
             debug!(%unit, "the Gateway is there but not ours to serve; what the cloud has of it stays");
             return Ok(Passed::Nothing);
         }
-        warn!(%unit, "the cloud still has a load balancer of a Gateway that is gone; deleting it");
-        self.metrics.orphans.inc();
-        if let Some(pause) = self.clear(unit).await? {
+        if let Some(pause) = self.clear(unit, true).await? {
             return Ok(Passed::LookAgain(pause));
         }
         self.tell(unit, &News::Removed);
@@ -382,7 +434,7 @@ impl<P: Provider> Engine<P> {
     }
 
     /// Takes entries of ours off a route whose parents are not ours any more.
-    pub fn clean_route(&self, route: &portico_providers::RouteId) {
+    pub fn clean_route(&self, route: &RouteId) {
         let world = self.world.read();
         if let Some(desired) = portico_translate::route_cleanup(&world, route)
             && let Some(kind) = Kind::ROUTES.into_iter().find(|kind| kind.name() == route.kind.as_str())

@@ -160,7 +160,8 @@ fn everything(world: &World, stores: &BTreeMap<Kind, Store>) -> Impact {
     impact
 }
 
-fn route_kind(kind: Kind) -> Option<RouteKind> {
+/// The kind of a route in plans.
+pub fn route_kind(kind: Kind) -> Option<RouteKind> {
     [RouteKind::Http, RouteKind::Grpc, RouteKind::Tls, RouteKind::Tcp, RouteKind::Udp]
         .into_iter()
         .find(|route| route.as_str() == kind.name())

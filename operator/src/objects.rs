@@ -58,8 +58,13 @@ impl Objects {
         }
     }
 
-    fn note(&self, kind: Kind, key: &NamespacedName, object: Value) {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, key.clone()), Arc::new(object));
+    /// Keeps what a write returned, unless the answer to a later write was here first.
+    fn note(&self, kind: Kind, key: &NamespacedName, object: &Arc<Value>) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (kind, key.clone());
+        if written.get(&place).is_none_or(|before| !is_newer(before, object)) {
+            written.insert(place, object.clone());
+        }
     }
 
     /// Writes what `decide` makes of the newest form, and again of a fresh one if someone else wrote first. `Ok(false)` where there was nothing to
@@ -70,24 +75,39 @@ impl Objects {
         key: &NamespacedName,
         decide: impl Fn(&Value) -> Option<Write> + Send + Sync,
     ) -> Result<bool, ClusterError> {
-        let Some(mut object) = self.newest(kind, key) else { return Ok(false) };
-        let uid = object.pointer("/metadata/uid").cloned();
+        Ok(self.bring(kind, key, decide).await?.is_some_and(|brought| brought.written))
+    }
+
+    /// The same; returns the object as it was shown last, nothing if it is gone.
+    async fn bring(
+        &self,
+        kind: Kind,
+        key: &NamespacedName,
+        decide: impl Fn(&Value) -> Option<Write> + Send + Sync,
+    ) -> Result<Option<Brought>, ClusterError> {
+        let Some(mut object) = self.newest(kind, key) else { return Ok(None) };
+        let uid = uid(&object).cloned();
         for _ in 0..ATTEMPTS {
-            let written = match decide(&object) {
-                None => return Ok(false),
+            let answer = match decide(&object) {
+                None => return Ok(Some(Brought { object, written: false })),
                 Some(Write::Status(status)) => self.cluster.write_status(kind, &object, status).await,
                 Some(Write::Finalizers(finalizers)) => self.cluster.write_finalizers(kind, &object, finalizers).await,
             };
-            match written {
+            match answer {
                 Ok(object) => {
-                    self.note(kind, key, object);
-                    return Ok(true);
+                    let object = Arc::new(object);
+                    self.note(kind, key, &object);
+                    return Ok(Some(Brought { object, written: true }));
                 }
-                Err(ClusterError::Gone) => return Ok(false),
+                Err(ClusterError::Gone) => {
+                    // What our earlier writes returned is no longer so.
+                    self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, key.clone()));
+                    return Ok(None);
+                }
                 Err(ClusterError::Conflict) => match self.cluster.get(kind, key).await? {
                     // Another object of that name: what we have to say is not about it.
-                    Some(fresh) if fresh.pointer("/metadata/uid").cloned() == uid => object = Arc::new(fresh),
-                    _ => return Ok(false),
+                    Some(fresh) if self::uid(&fresh) == uid.as_ref() => object = Arc::new(fresh),
+                    _ => return Ok(None),
                 },
                 Err(error) => return Err(error),
             }
@@ -97,26 +117,52 @@ impl Objects {
 
     /// Adds or takes away a finalizer. Everybody else's stay, in their order.
     pub async fn set_finalizer(&self, kind: Kind, key: &NamespacedName, finalizer: &str, wanted: bool) -> Result<bool, ClusterError> {
-        self.write(kind, key, |object| {
-            let mut finalizers = finalizers_of(object);
-            if finalizers.iter().any(|it| it == finalizer) == wanted {
-                return None;
-            }
-            if wanted {
-                // An object that is being deleted takes no new finalizers.
-                object.pointer("/metadata/deletionTimestamp").is_none().then(|| finalizers.push(finalizer.to_owned()))?;
-            } else {
-                finalizers.retain(|it| it != finalizer);
-            }
-            Some(Write::Finalizers(finalizers))
-        })
-        .await
+        self.write(kind, key, |object| set(object, finalizer, wanted)).await
     }
 
-    /// Whether the newest form carries a finalizer.
-    pub fn has_finalizer(&self, kind: Kind, key: &NamespacedName, finalizer: &str) -> bool {
-        self.newest(kind, key).is_some_and(|object| finalizers_of(&object).iter().any(|it| it == finalizer))
+    /// Puts a finalizer on the object with this uid, unless it is there. [`ClusterError::Gone`] if the API server does not show it there: the object is gone, is
+    /// being deleted, or is another of that name.
+    pub async fn hold(&self, kind: Kind, key: &NamespacedName, uid: Option<&Value>, finalizer: &str) -> Result<(), ClusterError> {
+        let is_meant = |object: &Value| self::uid(object) == uid && !is_going(object);
+        let brought = self.bring(kind, key, |object| is_meant(object).then(|| set(object, finalizer, true))?).await?;
+        let is_held = |object: &Value| is_meant(object) && has(object, finalizer);
+        brought.filter(|brought| is_held(&brought.object)).map(drop).ok_or(ClusterError::Gone)
     }
+}
+
+/// What a write came to.
+struct Brought {
+    /// The object as it was shown last.
+    object: Arc<Value>,
+    written: bool,
+}
+
+/// The finalizers of an object with or without one of them, if that changes anything.
+fn set(object: &Value, finalizer: &str, wanted: bool) -> Option<Write> {
+    if has(object, finalizer) == wanted {
+        return None;
+    }
+    let mut finalizers = finalizers_of(object);
+    if wanted {
+        // An object that is being deleted takes no new finalizers.
+        (!is_going(object)).then(|| finalizers.push(finalizer.to_owned()))?;
+    } else {
+        finalizers.retain(|it| it != finalizer);
+    }
+    Some(Write::Finalizers(finalizers))
+}
+
+fn has(object: &Value, finalizer: &str) -> bool {
+    finalizers_of(object).iter().any(|it| it == finalizer)
+}
+
+fn is_going(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+/// `metadata.uid` of a raw object, which no other object of its name has.
+pub fn uid(object: &Value) -> Option<&Value> {
+    object.pointer("/metadata/uid")
 }
 
 /// What to write of an object.
@@ -158,11 +204,58 @@ mod tests {
         // Two writes without the watch in between: the second builds on the first.
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", true).await, Ok(true));
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", true).await, Ok(false));
-        assert!(objects.has_finalizer(Kind::Gateway, &key, "ours"));
+        assert!(has(&objects.newest(Kind::Gateway, &key).unwrap(), "ours"));
         // Someone else adds one behind our back: it stays.
         let theirs = cluster.read(Kind::Gateway, &key).unwrap();
         cluster.write_finalizers(Kind::Gateway, &theirs, vec!["theirs".into(), "ours".into()]).await.unwrap();
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", false).await, Ok(true));
         assert_eq!(finalizers_of(&cluster.read(Kind::Gateway, &key).unwrap()), ["theirs"]);
+    }
+
+    #[tokio::test]
+    async fn only_the_object_that_is_meant_is_held() {
+        let (out, mut seen) = mpsc::unbounded_channel();
+        let cluster = Arc::new(MemoryCluster::new(out));
+        let world = SharedWorld::default();
+        let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
+        let objects = Objects::new(world, cluster.clone());
+        let key = NamespacedName::new("a", "g");
+        let gateway = json!({"metadata": {"name": "g", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}});
+        cluster.apply(Kind::Gateway, gateway.clone());
+        keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
+        let first = uid(&cluster.read(Kind::Gateway, &key).unwrap()).cloned();
+        let hold = async |uid: &Option<Value>| objects.hold(Kind::Gateway, &key, uid.as_ref(), "ours").await;
+        assert_eq!(hold(&Some(json!("another"))).await, Err(ClusterError::Gone));
+        assert_eq!(finalizers_of(&cluster.read(Kind::Gateway, &key).unwrap()), [""; 0]);
+        assert_eq!(hold(&first).await, Ok(()));
+        assert_eq!(hold(&first).await, Ok(()));
+
+        // It is being deleted: held still, but nothing more is to be made for it.
+        cluster.delete(Kind::Gateway, &key);
+        keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
+        assert_eq!(hold(&first).await, Err(ClusterError::Gone));
+        assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", false).await, Ok(true));
+        // It is gone, which the watch has not shown yet; then there is another.
+        assert_eq!(hold(&first).await, Err(ClusterError::Gone));
+        cluster.apply(Kind::Gateway, gateway);
+        assert_eq!(hold(&first).await, Err(ClusterError::Gone));
+        keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
+        assert_eq!(hold(&first).await, Err(ClusterError::Gone));
+        assert_eq!(finalizers_of(&cluster.read(Kind::Gateway, &key).unwrap()), [""; 0]);
+        let second = uid(&cluster.read(Kind::Gateway, &key).unwrap()).cloned();
+        assert_eq!(hold(&second).await, Ok(()));
+
+        // A deletion that had begun by then: the API server held it up for nobody.
+        cluster.apply(
+            Kind::Gateway,
+            json!({"metadata": {"name": "late", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}}),
+        );
+        keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
+        let late = NamespacedName::new("a", "late");
+        let deletion = cluster.begin_delete(Kind::Gateway, &late);
+        let third = uid(&cluster.read(Kind::Gateway, &late).unwrap()).cloned();
+        assert_eq!(objects.hold(Kind::Gateway, &late, third.as_ref(), "ours").await, Ok(()));
+        cluster.end_delete(deletion);
+        assert_eq!(cluster.read(Kind::Gateway, &late), None);
     }
 }

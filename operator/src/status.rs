@@ -8,7 +8,7 @@
 
 mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,9 +73,12 @@ impl StatusWriter {
         }
     }
 
-    /// Forgets what a unit said, which is no more.
-    pub fn forget(&self, unit: &UnitId) {
-        self.memory().remember(&Some(unit.clone()), &[]);
+    /// Forgets what a unit said, which is no more. Returns the objects about which it did.
+    pub fn forget(&self, unit: &UnitId) -> BTreeSet<Place> {
+        let (speaker, mut memory) = (Some(unit.clone()), self.memory());
+        let places = memory.places(&speaker);
+        memory.remember(&speaker, &[]);
+        places
     }
 
     /// Somebody wrote an object's status: sees to it that what we said is still there. Costs a comparison where it is.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use portico_providers::Provider;
+use portico_translate::UnitState;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -28,7 +29,10 @@ pub async fn run<P: Provider>(operator: Operator<P>, interval: Duration, stop: C
             if paused(pause, &stop).await {
                 return;
             }
-            operator.look_afresh(unit);
+            // A round takes its time: what is gone by now is for the list of orphans.
+            if operator.world().read().unit_state(&unit) != UnitState::Absent {
+                operator.look_afresh(unit);
+            }
         }
         orphans(&operator).await;
     }
@@ -49,7 +53,7 @@ async fn orphans<P: Provider>(operator: &Operator<P>) {
         Ok(owned) => {
             let unknown: Vec<_> = {
                 let world = operator.world().read();
-                owned.into_iter().filter(|unit| world.unit_state(unit) == portico_translate::UnitState::Absent).collect()
+                owned.into_iter().filter(|unit| world.unit_state(unit) == UnitState::Absent).collect()
             };
             for unit in unknown {
                 operator.look_afresh(unit);

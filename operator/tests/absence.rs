@@ -3,7 +3,7 @@
 use portico::watch::Seen;
 use portico_crds::Kind;
 
-use crate::harness::{Bench, scenario};
+use crate::harness::{Bench, parse, scenario};
 
 #[tokio::test]
 async fn empty_stores_and_broken_lists_delete_no_load_balancer() {
@@ -55,5 +55,53 @@ async fn what_belongs_to_a_gateway_that_is_gone_is_deleted_at_the_next_start() {
     bench.launch().await;
     bench.settle().await;
     assert_eq!(bench.dump().await["cloud"], untouched);
+    bench.end().await;
+}
+
+/// A deletion that began before our finalizer came ends in the middle of a pass, or after it. Whatever was made goes at once: nobody sweeps here.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_for_a_gateway_whose_deletion_had_begun_goes_at_once() {
+    let bench = Bench::start().await;
+    let all = bench.apply(&scenario::created()).await.mutations.values().sum::<u64>();
+    let gateways: Vec<_> = parse(&scenario::created()).into_iter().filter(|(kind, _)| *kind == Kind::Gateway).collect();
+    bench.delete(&[(Kind::Gateway, "shop/edge"), (Kind::Gateway, "shop/inner")]).await;
+    let end = bench.dump().await;
+    for made in [0, 1, all / 4, all / 2, 3 * all / 4, all] {
+        let before = bench.cloud.calls().operations;
+        let deletions = bench.put_doomed(gateways.clone());
+        bench.waits_for("so much", |bench| bench.calls_since(&before).mutations.values().sum::<u64>() >= made).await;
+        for deletion in deletions {
+            bench.cluster.end_delete(deletion);
+        }
+        bench.reaches(&end, &format!("a deletion that ended after {made} calls")).await;
+    }
+    bench.end().await;
+}
+
+/// Somebody takes our finalizer off. What was served goes at once; it is an orphan, once, and whoever looks again finds none.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_a_gateway_that_is_deleted_by_force_goes_at_once() {
+    let mut bench = Bench::start().await;
+    bench.apply(&scenario::created()).await;
+    bench.delete(&[(Kind::Gateway, "shop/edge")]).await;
+    bench.look("shop/edge").await;
+    assert_eq!(bench.process().orphans(), 0, "a Gateway that went by the rules");
+    bench.delete(&[(Kind::Gateway, "shop/inner")]).await;
+    let end = bench.dump().await;
+
+    // Whether this process made it or found it.
+    for restarted in [false, true] {
+        bench.put(parse(&scenario::created()).into_iter().filter(|(_, object)| object["metadata"]["name"] == "inner").collect());
+        bench.settle().await;
+        assert_eq!(bench.cloud.load_balancers().len(), 1);
+        if restarted {
+            bench.restart().await;
+        }
+        let before = bench.process().orphans();
+        bench.remove_by_force(Kind::Gateway, "shop/inner");
+        bench.reaches(&end, "a deletion by force").await;
+        bench.look("shop/inner").await;
+        assert_eq!(bench.process().orphans() - before, 1);
+    }
     bench.end().await;
 }

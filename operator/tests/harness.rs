@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use portico::cluster::{MemoryCluster, finalizers_of, key_of};
+use futures::FutureExt;
+use portico::cluster::{Cluster, Deletion, MemoryCluster, finalizers_of, key_of};
 use portico::keeper::{Keeper, SharedWorld};
 use portico::manifests::Manifests;
 use portico::plan;
@@ -120,6 +121,26 @@ impl Bench {
         for (kind, key) in objects {
             self.cluster.delete(*kind, &key.parse().unwrap());
         }
+    }
+
+    /// Applies objects whose deletion is under way before the operator sees them: no finalizer holds it up when it ends.
+    pub fn put_doomed(&self, objects: Vec<(Kind, Value)>) -> Vec<Deletion> {
+        let _whole = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let apply = |(kind, object): (Kind, Value)| {
+            let key = key_of(&object);
+            self.cluster.apply(kind, object);
+            self.cluster.begin_delete(kind, &key)
+        };
+        objects.into_iter().map(apply).collect()
+    }
+
+    /// Takes all finalizers off an object and deletes it, in one.
+    pub fn remove_by_force(&self, kind: Kind, key: &str) {
+        let _whole = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key.parse().unwrap();
+        let object = self.cluster.read(kind, &key).unwrap();
+        self.cluster.write_finalizers(kind, &object, vec![]).now_or_never().unwrap().unwrap();
+        self.cluster.delete(kind, &key);
     }
 
     /// Applies manifests and waits until there is nothing left to do. What it changes in the cloud is what `portico plan` says.

@@ -16,6 +16,13 @@ pub struct MemoryCluster {
     state: Mutex<State>,
 }
 
+/// A deletion that is under way.
+#[derive(Debug)]
+pub struct Deletion {
+    place: (Kind, NamespacedName),
+    held: bool,
+}
+
 struct State {
     objects: BTreeMap<(Kind, NamespacedName), Value>,
     version: u64,
@@ -94,12 +101,26 @@ impl MemoryCluster {
 
     /// Deletes an object as `kubectl delete` would: at once, or by setting deletionTimestamp where finalizers hold it.
     pub fn delete(&self, kind: Kind, key: &NamespacedName) {
-        let mut state = self.state();
+        let deletion = self.begin_delete(kind, key);
+        self.end_delete(deletion);
+    }
+
+    /// The first half of a deletion, which looks for finalizers. As in kube-apiserver, those that come between the two halves hold nothing up
+    /// (kubernetes/kubernetes#77988).
+    pub fn begin_delete(&self, kind: Kind, key: &NamespacedName) -> Deletion {
         let place = (kind, key.clone());
+        let held = self.state().objects.get(&place).is_some_and(|object| !super::finalizers_of(object).is_empty());
+        Deletion { place, held }
+    }
+
+    /// The second half of a deletion.
+    pub fn end_delete(&self, deletion: Deletion) {
+        let Deletion { place, held } = deletion;
+        let mut state = self.state();
         let Some(mut object) = state.objects.get(&place).cloned() else { return };
-        if super::finalizers_of(&object).is_empty() {
+        if !held || super::finalizers_of(&object).is_empty() {
             state.objects.remove(&place);
-            state.tell(kind, Seen::Deleted(object));
+            state.tell(place.0, Seen::Deleted(object));
         } else if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("deletionTimestamp".into(), json!("2026-01-01T00:00:00Z"));
             self.store(&mut state, place, object);

@@ -57,6 +57,11 @@ impl Memory {
         }
     }
 
+    /// The objects about which a speaker said something that holds.
+    pub fn places(&self, speaker: &Speaker) -> BTreeSet<Place> {
+        self.places.get(speaker).cloned().unwrap_or_default()
+    }
+
     /// What was said last about an object.
     pub fn said(&self, place: &Place) -> Said {
         self.said.get(place).cloned().unwrap_or_default()

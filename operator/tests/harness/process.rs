@@ -114,8 +114,17 @@ impl Process {
 
     /// Passes that have ended so far.
     pub fn passes(&self) -> u64 {
+        self.count("portico_passes_total")
+    }
+
+    /// Load balancers of Gateways that were gone.
+    pub fn orphans(&self) -> u64 {
+        self.count("portico_orphans_total")
+    }
+
+    fn count(&self, metric: &str) -> u64 {
         let text = self.metrics.render();
-        let lines = text.lines().filter(|line| line.starts_with("portico_passes_total"));
+        let lines = text.lines().filter(|line| line.starts_with(metric));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
