@@ -67,6 +67,11 @@ impl Changes {
         }
     }
 
+    /// Whether the last change waits for a gate.
+    pub fn gated(&self) -> bool {
+        self.list.last().is_some_and(|last| last.gate != Gate::None)
+    }
+
     /// Lets the last change come after others.
     pub fn after(&mut self, others: impl IntoIterator<Item = ChangeId>) {
         let Some(id) = self.last() else { return };

@@ -89,7 +89,7 @@ pub(super) fn ensure(
         }
         certificate::remove(stack, &wanted.name, listener, served, observed, changes);
         let existing = found.and_then(|there| there.rules.present()).unwrap_or(&no_rules);
-        let compared = rule::compare(listener, existing)?;
+        let compared = rule::compare(listener, existing, room)?;
         rule::append(&wanted.name, listener, compared, existing, &mut traffic, &mut room, changes);
     }
     delete(wanted, late, there, &mut room, changes);

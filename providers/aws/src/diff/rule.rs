@@ -1,9 +1,11 @@
 //! Rules of one listener.
 //!
 //! A rule in AWS is known by what it says, and needs no tags: one that says the same is kept, one with the same conditions is modified, and so is one that does the
-//! same for other requests, where that cannot lead any astray. Any other difference makes another rule. Rules that nothing of the stack accounts for go: the
+//! same for other requests, where that cannot lead any astray (see [`order`] for what comes when). Any other difference makes another rule. Rules that nothing of the stack accounts for go: the
 //! listener is ours, and so are they.
 
+mod order;
+mod place;
 mod reshape;
 
 use super::changes::Changes;
@@ -14,17 +16,19 @@ use crate::matcher::Matcher;
 use crate::observed;
 use crate::operation::{Operation, when};
 use crate::stack::{Listener, Rule, RuleAction, Transform};
-use portico_providers::{Action, ChangeId, Gate, ProviderError, ResourceId};
+use order::{Order, Turn};
+use portico_providers::{Action, Gate, ProviderError, ResourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to be done on one listener, in the order in which it is to be done.
+/// What is to be done on one listener.
 #[derive(Default)]
 pub(super) struct RuleChanges {
     pub priorities: BTreeMap<String, u32>,
-    /// Highest precedence first: a broad new rule never takes, even for a moment, what a narrow new rule should get.
+    /// Highest precedence first.
     pub create: Vec<(Rule, u32)>,
+    /// Highest precedence first.
     pub modify: Vec<Modification>,
-    /// Lowest precedence first, for the same reason.
+    /// Lowest precedence first.
     pub delete: Vec<(u32, observed::Rule)>,
 }
 
@@ -32,13 +36,16 @@ pub(super) struct RuleChanges {
 pub(super) struct Modification {
     wanted: Rule,
     there: observed::Rule,
+    /// Its priority once rules have changed their place.
+    at: u32,
     reason: String,
+    before: Matcher,
+    after: Matcher,
 }
 
 impl Modification {
-    /// Whether the rule takes requests that it did not take.
-    fn widens(&self) -> bool {
-        self.reshaped() && !Matcher::read(&self.there.conditions).covers(&Matcher::read(&self.wanted.conditions))
+    fn turn(&self) -> Turn {
+        Turn::of(&self.before, &self.after)
     }
 
     fn reshaped(&self) -> bool {
@@ -46,16 +53,28 @@ impl Modification {
     }
 }
 
-/// Compares a listener's rules with those that exist, by priority.
-pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule>) -> Result<RuleChanges, ProviderError> {
-    let mut matched = pair(&wanted.rules, existing);
-    reshape::pair(&wanted.rules, existing, &mut matched);
-    let used: BTreeSet<u32> = matched.iter().flatten().copied().collect();
-    let stale: BTreeSet<u32> = existing.keys().copied().filter(|priority| !used.contains(priority)).collect();
-    let priorities = priority::assign(&matched, &stale).ok_or_else(|| ProviderError::Limit {
-        operation: "CreateRule".into(),
-        message: format!("{} rules need more priorities than the {} of a listener", wanted.rules.len(), limit::HIGHEST_PRIORITY),
-    })?;
+/// Compares a listener's rules with those that exist, by priority. `room` is how many more rules the load balancer may have.
+pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule>, room: i64) -> Result<RuleChanges, ProviderError> {
+    // Rules that are made anew although one that says the same exists: it cannot move to their place.
+    let mut apart = BTreeSet::new();
+    let (matched, stale, priorities) = loop {
+        let mut matched = pair(&wanted.rules, existing);
+        apart.iter().for_each(|index| matched.get_mut(*index).into_iter().for_each(|slot| *slot = None));
+        reshape::pair(&wanted.rules, existing, &apart, &mut matched);
+        let used: BTreeSet<u32> = matched.iter().flatten().copied().collect();
+        let stale: BTreeSet<u32> = existing.keys().copied().filter(|priority| !used.contains(priority)).collect();
+        let priorities = priority::assign(&matched, &stale).ok_or_else(|| ProviderError::Limit {
+            operation: "CreateRule".into(),
+            message: format!("{} rules need more priorities than the {} of a listener", wanted.rules.len(), limit::HIGHEST_PRIORITY),
+        })?;
+        let stuck = place::stuck(&wanted.rules, existing, &matched, &priorities);
+        let new = matched.iter().filter(|slot| slot.is_none()).count() + stuck.len();
+        // Without room for both, the old ones would have to go first, which is worse.
+        if stuck.is_empty() || i64::try_from(new).map_or(true, |new| new > room) {
+            break (matched, stale, priorities);
+        }
+        apart.extend(stuck);
+    };
     let mut changes = RuleChanges::default();
     for ((rule, current), priority) in wanted.rules.iter().zip(&matched).zip(priorities) {
         let Some((current, there)) = current.and_then(|current| existing.get(&current).map(|there| (current, there))) else {
@@ -65,7 +84,7 @@ pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule
         if current != priority {
             changes.priorities.insert(there.arn.clone(), priority);
         }
-        if there.conditions != rule.conditions || there.action != rule.action || there.transforms != sorted(rule) {
+        if there.conditions != rule.conditions || !same_outcome(rule, there) {
             let reason = if there.conditions != rule.conditions {
                 format!("it was there {}", when(&there.conditions))
             } else if there.action == rule.action {
@@ -73,12 +92,18 @@ pub(super) fn compare(wanted: &Listener, existing: &BTreeMap<u32, observed::Rule
             } else {
                 format!("{} → {}", there.action, rule.action)
             };
-            changes.modify.push(Modification { wanted: rule.clone(), there: there.clone(), reason });
+            let (before, after) = (Matcher::read(&there.conditions), Matcher::read(&rule.conditions));
+            changes.modify.push(Modification { wanted: rule.clone(), there: there.clone(), at: priority, reason, before, after });
         }
     }
     changes.delete =
         existing.iter().rev().filter(|(priority, _)| stale.contains(priority)).map(|(priority, rule)| (*priority, rule.clone())).collect();
     Ok(changes)
+}
+
+/// Whether requests get the same from both.
+fn same_outcome(rule: &Rule, there: &observed::Rule) -> bool {
+    there.action == rule.action && there.transforms == sorted(rule)
 }
 
 fn sorted(rule: &Rule) -> Vec<crate::stack::Transform> {
@@ -144,9 +169,21 @@ pub(super) fn append(
             on.modify(change, change.there.transforms.clone(), action, reason, changes);
         }
     }
-    let mut heirs = Vec::new();
+    let mut order = Order::default();
+    let (widened, rest): (Vec<_>, Vec<_>) = rules.modify.into_iter().partition(|change| change.turn() == Turn::Take);
+    let (narrowed, changed): (Vec<_>, Vec<_>) = rest.into_iter().partition(|change| change.turn() == Turn::Leave);
+    let mut take: Vec<_> = widened.into_iter().map(|change| (change.at, Taking::Widened(Box::new(change)))).collect();
+    take.extend(rules.create.into_iter().zip(taking_over).map(|((rule, at), takes_over)| (at, Taking::New(rule, takes_over))));
+    take.sort_by_key(|(at, _)| *at);
     let mut stale = rules.delete.into_iter();
-    for ((rule, priority), takes_over) in rules.create.into_iter().zip(taking_over) {
+    for (at, step) in take {
+        let (rule, takes_over) = match step {
+            Taking::Widened(change) => {
+                on.become_wanted(*change, &mut order, traffic, changes);
+                continue;
+            }
+            Taking::New(rule, takes_over) => (rule, takes_over),
+        };
         let gate = if takes_over { traffic.gate(&rule.action) } else { Gate::None };
         let mut early = None;
         if *room <= 0
@@ -164,56 +201,46 @@ pub(super) fn append(
         let operation = Operation::CreateRule {
             load_balancer: on.load_balancer.clone(),
             port: on.port,
-            priority,
+            priority: at,
             conditions: rule.conditions.clone(),
             transforms: rule.transforms.clone(),
             action: rule.action.clone(),
         };
         changes.push(Action::Create, &rule.id, &needs, operation, "not there yet", &rule.sources);
-        let waits = gate != Gate::None;
         changes.gate(gate);
         changes.after(early);
-        heirs.extend(changes.last().map(|id| Heir { id, priority, matcher: Matcher::read(&rule.conditions), action: rule.action, waits }));
+        let matcher = Matcher::read(&rule.conditions);
+        order.put(Turn::Take, at, [&matcher, &matcher], Some(rule.action), traffic, changes);
     }
-    // A rule takes what it takes anew before another one leaves it.
-    let (early, late): (Vec<_>, Vec<_>) = rules.modify.into_iter().partition(Modification::widens);
-    for change in early.into_iter().chain(late) {
-        let (before, after) = (&change.there, &change.wanted);
-        let gate = traffic.gate_change(&before.action, &after.action);
-        on.modify(&change, after.transforms.clone(), after.action.clone(), change.reason.clone(), changes);
-        changes.gate(gate);
-        if change.reshaped() {
-            let at = standing.iter().find(|(_, there, _)| there.arn == before.arn).map_or(0, |(at, _, _)| *at);
-            leave(at, &Matcher::read(&before.conditions), &heirs, traffic, changes);
-            let matcher = Matcher::read(&after.conditions);
-            heirs.extend(changes.last().map(|id| Heir { id, priority: at, matcher, action: after.action.clone(), waits: false }));
+    for change in changed {
+        on.become_wanted(change, &mut order, traffic, changes);
+    }
+    let mut leave: Vec<_> = narrowed.into_iter().map(|change| (change.at, Leaving::Narrowed(Box::new(change)))).collect();
+    leave.extend(stale.map(|(at, gone)| (at, Leaving::Gone(gone))));
+    leave.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    for (at, step) in leave {
+        match step {
+            Leaving::Narrowed(change) => on.become_wanted(*change, &mut order, traffic, changes),
+            Leaving::Gone(gone) => {
+                let matcher = Matcher::read(&gone.conditions);
+                on.delete((at, gone), "no route asks for it any more", changes);
+                order.put(Turn::Leave, at, [&matcher, &matcher], None, traffic, changes);
+                *room += 1;
+            }
         }
-        let kept: BTreeSet<_> = after.action.target_groups().collect();
-        changes.releases(before.action.target_groups().filter(|group| !kept.contains(group)));
-    }
-    for gone in stale {
-        let (at, matcher) = (gone.0, Matcher::read(&gone.1.conditions));
-        on.delete(gone, "no route asks for it any more", changes);
-        leave(at, &matcher, &heirs, traffic, changes);
-        *room += 1;
     }
 }
 
-/// A rule that is made, or takes more than before, and may take over requests of one that goes or gets narrower.
-struct Heir {
-    id: ChangeId,
-    priority: u32,
-    matcher: Matcher,
-    action: RuleAction,
-    /// Whether it waits itself until its targets take requests.
-    waits: bool,
+/// A rule that takes requests which it did not take.
+enum Taking {
+    New(Rule, bool),
+    Widened(Box<Modification>),
 }
 
-/// The last change leaves requests of the rule at this priority to others: those come first, and take requests.
-fn leave(priority: u32, matcher: &Matcher, heirs: &[Heir], traffic: &Traffic, changes: &mut Changes) {
-    let taking = || heirs.iter().filter(|heir| heir.matcher.meets(matcher));
-    changes.after(taking().map(|heir| heir.id));
-    changes.gate(traffic.gate_release(taking().filter(|heir| heir.priority > priority && !heir.waits).map(|heir| &heir.action)));
+/// A rule that takes requests no longer.
+enum Leaving {
+    Gone(observed::Rule),
+    Narrowed(Box<Modification>),
 }
 
 /// Where rules are.
@@ -228,6 +255,16 @@ impl On {
         let operation = Operation::DeleteRule { load_balancer: self.load_balancer.clone(), port: self.port, arn: rule.arn };
         changes.delete(&id, operation, reason);
         changes.releases(rule.action.target_groups());
+    }
+
+    /// Makes an existing rule the wanted one.
+    fn become_wanted(&self, change: Modification, order: &mut Order, traffic: &Traffic, changes: &mut Changes) {
+        let (before, after) = (&change.there.action, &change.wanted.action);
+        self.modify(&change, change.wanted.transforms.clone(), after.clone(), change.reason.as_str(), changes);
+        changes.gate(traffic.gate_change(before, after));
+        let kept: BTreeSet<_> = after.target_groups().collect();
+        changes.releases(before.target_groups().filter(|group| !kept.contains(group)));
+        order.put(change.turn(), change.at, [&change.before, &change.after], Some(after.clone()), traffic, changes);
     }
 
     fn modify(

@@ -1,9 +1,10 @@
 //! Rules that go on doing the same for other requests: a match that joins others, or leaves them, costs one call.
 //!
-//! Only a rule that keeps its place among the others may change what it matches, and only where no request is without a rule on the way: a rule takes requests anew
-//! before others leave them, and one that does both at once leaves nothing to another that changes so.
+//! Only a rule that keeps its place among the others may change what it matches. One that takes some requests anew and leaves others, in one step, may do so only where
+//! no rule behind it, at whatever time, lets another one have the requests that it leaves or takes; else one more rule is made, and the old one goes.
 
-use super::sorted;
+use super::order::Turn;
+use super::{same_outcome, sorted};
 use crate::matcher::Matcher;
 use crate::observed;
 use crate::stack::{Condition, Rule};
@@ -17,23 +18,17 @@ struct Pair {
     after: Matcher,
 }
 
-impl Pair {
-    /// Whether the rule takes some requests anew and leaves others.
-    fn exchanges(&self) -> bool {
-        !self.before.covers(&self.after) && !self.after.covers(&self.before)
-    }
-}
-
 /// Finds for wanted rules without an existing one those that do the same for some of the same requests. `matched` holds the priorities of existing rules that others
-/// have taken already.
-pub(super) fn pair(wanted: &[Rule], existing: &BTreeMap<u32, observed::Rule>, matched: &mut [Option<u32>]) {
+/// have taken already; rules that stand `apart` get none.
+pub(super) fn pair(wanted: &[Rule], existing: &BTreeMap<u32, observed::Rule>, apart: &BTreeSet<usize>, matched: &mut [Option<u32>]) {
     let mut free: BTreeSet<u32> = existing.keys().copied().collect();
     for priority in matched.iter().flatten() {
         free.remove(priority);
     }
     let mut pairs: Vec<Pair> = Vec::new();
     let mut places = matched.to_vec();
-    for (index, rule) in wanted.iter().enumerate().filter(|(index, _)| matched.get(*index).is_some_and(Option::is_none)) {
+    let alone = |index: &usize| !apart.contains(index) && matched.get(*index).is_some_and(Option::is_none);
+    for (index, rule) in wanted.iter().enumerate().filter(|(index, _)| alone(index)) {
         let (before, after) = places.split_at(index);
         let low = before.iter().flatten().max().map_or(0, |priority| priority + 1);
         let high = after.iter().flatten().min().copied().unwrap_or(u32::MAX);
@@ -49,11 +44,59 @@ pub(super) fn pair(wanted: &[Rule], existing: &BTreeMap<u32, observed::Rule>, ma
         }
         pairs.push(Pair { wanted: index, existing: found.0, before: found.1, after: Matcher::read(&rule.conditions) });
     }
-    let leaves_to_another = |pair: &Pair| pairs.iter().any(|other| other.wanted != pair.wanted && other.after.meets(&pair.before));
-    for pair in pairs.iter().filter(|pair| !pair.exchanges() || !leaves_to_another(pair)) {
-        if let Some(slot) = matched.get_mut(pair.wanted) {
+    let mut others = Others::of(wanted, existing, &free, &places);
+    // Lowest precedence first: what a rule may do depends on those behind it.
+    for pair in pairs.into_iter().rev() {
+        let turn = Turn::of(&pair.before, &pair.after);
+        if (turn != Turn::Exchange || !others.disturb(&pair))
+            && let Some(slot) = matched.get_mut(pair.wanted)
+        {
             *slot = Some(pair.existing);
         }
+        if matches!(turn, Turn::Take | Turn::Exchange) {
+            others.taking.push((pair.wanted, pair.after));
+        }
+        if matches!(turn, Turn::Leave | Turn::Exchange) {
+            others.leaving.push((pair.existing, pair.before));
+        }
+    }
+}
+
+/// What else changes.
+struct Others {
+    /// By index of the wanted rule.
+    taking: Vec<(usize, Matcher)>,
+    /// By index of the wanted rule.
+    changing: Vec<(usize, Matcher)>,
+    /// By priority.
+    leaving: Vec<(u32, Matcher)>,
+}
+
+impl Others {
+    /// `places` are the priorities of the existing rules that become the wanted ones, `free` those of rules that go.
+    fn of(wanted: &[Rule], existing: &BTreeMap<u32, observed::Rule>, free: &BTreeSet<u32>, places: &[Option<u32>]) -> Self {
+        let mut others = Self { taking: Vec::new(), changing: Vec::new(), leaving: Vec::new() };
+        for (index, (rule, place)) in wanted.iter().zip(places).enumerate() {
+            match place.and_then(|place| existing.get(&place)) {
+                None => others.taking.push((index, Matcher::read(&rule.conditions))),
+                Some(there) if !same_outcome(rule, there) => others.changing.push((index, Matcher::read(&rule.conditions))),
+                Some(_) => {}
+            }
+        }
+        let going = free.iter().filter_map(|priority| Some((*priority, existing.get(priority)?)));
+        others.leaving.extend(going.map(|(priority, there)| (priority, Matcher::read(&there.conditions))));
+        others
+    }
+
+    /// Whether a request may get to a wrong rule behind this one, before or after it exchanges its requests. Rules behind it that take requests have done so by then,
+    /// and none has left any.
+    fn disturb(&self, pair: &Pair) -> bool {
+        self.taking.iter().any(|(index, taker)| *index > pair.wanted && taker.meets(&pair.after))
+            || self.leaving.iter().any(|(priority, leaver)| *priority > pair.existing && leaver.meets(&pair.before))
+            || self
+                .changing
+                .iter()
+                .any(|(index, changer)| *index > pair.wanted && (changer.meets(&pair.before) || changer.meets(&pair.after)))
     }
 }
 
