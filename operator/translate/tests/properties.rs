@@ -1,5 +1,6 @@
 //! Properties of the world and of translation over random sequences of events.
 
+use portico_crds::normal::ParentRef;
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{AddressFamily, AppProtocol, Binding, ServiceBackend, TargetSetId, UnitId};
 use portico_translate::{Event, Impact, UnitState, World, endpoints, translate, translate_class};
@@ -226,6 +227,14 @@ fn bindings() -> Vec<Binding> {
         .collect()
 }
 
+/// The Gateway that a ListenerSet belongs to now, if that is what a route's parent is.
+fn gateway_of_set(store: &Store, route: &NamespacedName, parent: &ParentRef) -> Option<UnitId> {
+    let namespace = parent.namespace.as_ref().unwrap_or(&route.namespace);
+    let set = store.get(&(Kind::ListenerSet, NamespacedName::new(namespace, &parent.name))).filter(|_| parent.kind == "ListenerSet")?;
+    let gateway = &set["spec"]["parentRef"];
+    Some(UnitId::Gateway(NamespacedName::new(gateway["namespace"].as_str()?, gateway["name"].as_str()?)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -264,12 +273,15 @@ proptest! {
             };
             let after = reported(&world);
             for ((id, parent), unit) in reported(&before) {
-                if after.contains_key(&(id.clone(), parent)) {
+                if after.contains_key(&(id.clone(), parent.clone())) {
                     continue;
                 }
                 let there = store.keys().any(|(kind, key)| kind.name() == id.kind.as_str() && *key == id.key);
-                // A Gateway that cannot be looked into reports on no routes, and keeps their entries.
-                let kept = translate(&world, &unit).is_some_and(|it| it.report.routes.is_empty() && it.plan.is_none()) || world.unit_state(&unit) == UnitState::Held;
+                // A Gateway that is held, or cannot be looked into, reports on no routes and keeps their entries, also those of a ListenerSet that has just come to it.
+                let owners = std::iter::once(unit).chain(gateway_of_set(&store, &id.key, &parent));
+                let kept = owners.into_iter().any(|unit| {
+                    translate(&world, &unit).is_some_and(|it| it.report.routes.is_empty() && it.plan.is_none()) || world.unit_state(&unit) == UnitState::Held
+                });
                 prop_assert!(!there || kept || impact.routes.contains(&id), "{step:?} leaves an entry on {id}");
             }
             // So is an entry of a policy.
