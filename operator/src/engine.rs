@@ -281,8 +281,12 @@ impl<P: Provider> Engine<P> {
     ) -> Result<Brought, PassError> {
         let observed = self.provider.observe(stack, doubt.is_some()).await?;
         let changes = self.provider.diff(stack, &observed)?;
-        let closed = self.targets.wait_for(unit, &gate::needed(&changes));
-        let (changes, waiting) = gate::split(changes, &closed.sets);
+        let needed = gate::needed(&changes);
+        let mut closed = self.targets.wait_for(unit, &needed);
+        if gate::all_wait(&changes, &closed.sets, &closed.unregistered) && self.targets.open_unused(unit) {
+            closed = self.targets.wait_for(unit, &needed);
+        }
+        let (changes, waiting) = gate::split(changes, &closed.sets, &closed.unregistered);
         if waiting > 0 {
             let target_sets = closed.sets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             info!(%unit, waiting, target_sets, "changes wait until their targets take requests");
@@ -298,7 +302,9 @@ impl<P: Provider> Engine<P> {
             self.say(unit, report);
             self.hold(principals).await?;
             self.owned().insert(unit.clone(), Owned::Served);
-            match self.execute(unit, stack, changes).await {
+            let executed = self.execute(unit, stack, changes).await;
+            self.targets.changed(unit);
+            match executed {
                 Err(busy @ ProviderError::Busy { .. }) => left_over = Some(busy),
                 result => result?,
             }

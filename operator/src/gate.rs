@@ -30,16 +30,28 @@ pub fn needed<O>(changes: &[Change<O>]) -> BTreeMap<TargetSetId, Needed> {
     all
 }
 
-/// Changes that are made now, in order, and how many wait: those whose gate is closed, and whatever comes after one of them.
-pub fn split<O>(changes: Vec<Change<O>>, closed: &BTreeSet<TargetSetId>) -> (Vec<Change<O>>, usize) {
+fn is_closed(gate: &Gate, closed: &BTreeSet<TargetSetId>, unregistered: &BTreeSet<TargetSetId>) -> bool {
+    match gate {
+        Gate::TargetsHealthy(sets) => sets.iter().any(|set| closed.contains(set)),
+        Gate::TargetsRegistered(sets) => sets.iter().any(|set| unregistered.contains(set)),
+        Gate::None | Gate::OperationDone(_) | Gate::Propagated(_) => false,
+    }
+}
+
+/// Whether there are changes, and all of them wait: each that comes after none has a closed gate.
+pub fn all_wait<O>(changes: &[Change<O>], closed: &BTreeSet<TargetSetId>, unregistered: &BTreeSet<TargetSetId>) -> bool {
+    let mut first = changes.iter().filter(|change| change.after.is_empty());
+    !changes.is_empty() && first.all(|change| is_closed(&change.gate, closed, unregistered))
+}
+
+/// Changes that are made now, in order, and how many wait: those whose gate is closed, and whatever comes after one of them. `closed` are the sets that are not ready
+/// for all that is needed of them, `unregistered` those among them whose targets are not even registered.
+pub fn split<O>(changes: Vec<Change<O>>, closed: &BTreeSet<TargetSetId>, unregistered: &BTreeSet<TargetSetId>) -> (Vec<Change<O>>, usize) {
     let mut now: Vec<Change<O>> = Vec::with_capacity(changes.len());
     // New positions by old ones; none for what waits.
     let mut positions: Vec<Option<usize>> = Vec::with_capacity(changes.len());
     for mut change in changes {
-        let waits = match &change.gate {
-            Gate::TargetsHealthy(sets) | Gate::TargetsRegistered(sets) => sets.iter().any(|set| closed.contains(set)),
-            Gate::None | Gate::OperationDone(_) | Gate::Propagated(_) => false,
-        };
+        let waits = is_closed(&change.gate, closed, unregistered);
         let after: Option<Vec<usize>> = change.after.iter().map(|id| positions.get(*id).copied().flatten()).collect();
         match after.filter(|_| !waits) {
             Some(after) => {
@@ -87,7 +99,8 @@ mod tests {
         let all = BTreeMap::from([(set("new"), Needed::Healthy), (set("other"), Needed::Registered)]);
         assert_eq!(needed(&changes()), all);
         let made = |closed: &[&str]| {
-            let (now, waiting) = split(changes(), &closed.iter().map(|name| set(name)).collect());
+            let closed = closed.iter().map(|name| set(name)).collect();
+            let (now, waiting) = split(changes(), &closed, &closed);
             assert!(now.iter().enumerate().all(|(place, change)| change.after.iter().all(|id| *id < place)));
             let after = now.last().map(|last| now[last.after[0]].resource.0.clone());
             assert_eq!(after.as_deref(), Some("something else"));
@@ -96,5 +109,11 @@ mod tests {
         assert_eq!(made(&["new"]), (vec!["make the new group".into(), "something else".into(), "after something else".into()], 3));
         assert_eq!(made(&["other"]).1, 1);
         assert_eq!(made(&[]).1, 0);
+        let new = BTreeSet::from([set("new")]);
+        assert!(!all_wait(&changes(), &new, &new));
+        let stuck = vec![change("move to it", &[], Gate::TargetsHealthy(vec![set("new")])), change("put it to use", &[0], Gate::None)];
+        assert!(all_wait(&stuck, &new, &BTreeSet::new()) && !all_wait(&stuck, &BTreeSet::new(), &new));
+        // Registered is enough for what puts a set to use, or it would never be checked.
+        assert_eq!(split(changes(), &BTreeSet::from([set("new")]), &BTreeSet::new()).1, 2);
     }
 }

@@ -59,6 +59,9 @@ struct Awaited {
     needed: Needed,
     since: Instant,
     open: bool,
+    registered: bool,
+    /// As last seen since the unit's last change: no rule sends it requests, so that nobody checks its targets.
+    unused: bool,
 }
 
 /// Target sets that changes wait for.
@@ -66,6 +69,8 @@ struct Awaited {
 pub struct Closed {
     /// The sets.
     pub sets: BTreeSet<TargetSetId>,
+    /// Those among them whose targets are not registered yet.
+    pub unregistered: BTreeSet<TargetSetId>,
     /// When patience is over.
     pub at_most: Duration,
 }
@@ -197,7 +202,7 @@ impl<P: Provider> Targets<P> {
         for (sink, needed) in needed.iter().filter(|(sink, _)| bound.contains(*sink)) {
             let entry = awaited.entry(sink.clone()).or_insert_with(|| {
                 self.queue.add(sink.clone());
-                Awaited { unit: unit.clone(), needed: *needed, since: Instant::now(), open: false }
+                Awaited { unit: unit.clone(), needed: *needed, since: Instant::now(), open: false, registered: false, unused: false }
             });
             if entry.needed < *needed {
                 entry.needed = *needed;
@@ -207,10 +212,27 @@ impl<P: Provider> Targets<P> {
             entry.give_up(sink, patience);
             if !entry.open {
                 closed.sets.insert(sink.clone());
+                if !entry.registered {
+                    closed.unregistered.insert(sink.clone());
+                }
                 closed.at_most = closed.at_most.max(patience.saturating_sub(entry.since.elapsed()));
             }
         }
         closed
+    }
+
+    /// Changes of a unit were made: what was seen of its target sets before says nothing any more.
+    pub fn changed(&self, unit: &UnitId) {
+        self.awaited().values_mut().filter(|it| it.unit == *unit).for_each(|it| it.unused = false);
+    }
+
+    /// Opens the gates of a unit's target sets that cannot become healthy, because only changes that wait for them would put them to use. Says whether there were any.
+    pub fn open_unused(&self, unit: &UnitId) -> bool {
+        let mut awaited = self.awaited();
+        let stuck: Vec<_> = awaited.values_mut().filter(|it| it.unit == *unit && !it.open && it.unused).collect();
+        let any = !stuck.is_empty();
+        stuck.into_iter().for_each(|it| it.open = true);
+        any
     }
 
     /// Looks whether a target set that changes wait for is ready. Returns the pause until the next look, if one is needed.
@@ -218,12 +240,16 @@ impl<P: Provider> Targets<P> {
         let (needed, since) = self.awaited().get(sink).filter(|it| !it.open).map(|it| (it.needed, it.since))?;
         let wanted = targets.in_use();
         let registered = report.held > 0 && report.held + report.waiting + report.rejected.len() >= wanted.len();
+        let mut unused = false;
         let ready = wanted.is_empty()
             || registered
                 && match needed {
                     Needed::Registered => true,
                     Needed::Healthy => match self.provider.target_health(sink).await {
-                        Ok(found) => are_healthy(&wanted, &found),
+                        Ok(found) => {
+                            unused = !found.is_empty() && found.iter().all(|health| health.state == TargetState::Unused);
+                            are_healthy(&wanted, &found)
+                        }
                         Err(error) => {
                             debug!(target_set = %sink, %error, "the health of targets cannot be read; looking again");
                             false
@@ -234,12 +260,14 @@ impl<P: Provider> Targets<P> {
         let entry = awaited.get_mut(sink)?;
         entry.open |= ready;
         entry.give_up(sink, self.patience());
-        if entry.open {
-            let unit = entry.unit.clone();
-            drop(awaited);
-            if let Some(wake) = self.wake.get() {
-                wake(&unit);
-            }
+        let news = entry.open || (registered && !entry.registered) || (unused && !entry.unused);
+        (entry.registered, entry.unused) = (entry.registered || registered, unused);
+        let (open, unit) = (entry.open, entry.unit.clone());
+        drop(awaited);
+        if let Some(wake) = self.wake.get().filter(|_| news) {
+            wake(&unit);
+        }
+        if open {
             return None;
         }
         // The longer it takes, the rarer the looks.
