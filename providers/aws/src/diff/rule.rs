@@ -173,7 +173,7 @@ pub(super) fn append(
     let (widened, rest): (Vec<_>, Vec<_>) = rules.modify.into_iter().partition(|change| change.turn() == Turn::Take);
     let (narrowed, changed): (Vec<_>, Vec<_>) = rest.into_iter().partition(|change| change.turn() == Turn::Leave);
     let mut take: Vec<_> = widened.into_iter().map(|change| (change.at, Taking::Widened(Box::new(change)))).collect();
-    take.extend(rules.create.into_iter().zip(taking_over).map(|((rule, at), takes_over)| (at, Taking::New(rule, takes_over))));
+    take.extend(rules.create.into_iter().zip(taking_over).map(|((rule, at), takes_over)| (at, Taking::New(Box::new(rule), takes_over))));
     take.sort_by_key(|(at, _)| *at);
     let mut stale = rules.delete.into_iter();
     for (at, step) in take {
@@ -182,7 +182,7 @@ pub(super) fn append(
                 on.become_wanted(*change, &mut order, traffic, changes);
                 continue;
             }
-            Taking::New(rule, takes_over) => (rule, takes_over),
+            Taking::New(rule, takes_over) => (*rule, takes_over),
         };
         let gate = if takes_over { traffic.gate(&rule.action) } else { Gate::None };
         let mut early = None;
@@ -233,7 +233,7 @@ pub(super) fn append(
 
 /// A rule that takes requests which it did not take.
 enum Taking {
-    New(Rule, bool),
+    New(Box<Rule>, bool),
     Widened(Box<Modification>),
 }
 
