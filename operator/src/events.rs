@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use portico_crds::condition::GatewayCondition;
 use portico_crds::{Kind, NamespacedName};
-use portico_providers::{Action, ListenerParent, LoadBalancerState, ProviderError, Refusal, RefusalCause, RuleId, Subject, UnitId};
+use portico_providers::{
+    Action, ListenerParent, LoadBalancerState, ProviderError, Refusal, RefusalCause, RejectedTarget, RouteKind, RuleId, Subject, UnitId,
+};
 use serde_json::Value;
 
 use crate::keeper::SharedWorld;
@@ -169,7 +171,7 @@ impl EventWitness {
             }
             let reason = if matches!(refusal.cause, RefusalCause::Quota { .. }) { "QuotaExceeded" } else { "Refused" };
             let (kind, key) = match &refusal.subject {
-                Subject::Rule(rule) => match Kind::ROUTES.into_iter().find(|kind| kind.name() == rule.route.kind.as_str()) {
+                Subject::Rule(rule) => match route_kind(rule.route.kind) {
                     Some(kind) => (kind, &rule.route.key),
                     None => continue,
                 },
@@ -193,6 +195,22 @@ impl EventWitness {
             let places: Vec<_> =
                 rules.iter().take(LISTED).map(|rule| format!("rules[{}].matches[{}]", rule.rule, rule.match_index)).collect();
             self.tell(kind, &key, Severity::Warning, reason, "Translate", format!("{}{more}: {why}", places.join(", ")));
+        }
+    }
+
+    /// Tells of an address that the cloud does not take, on the routes whose requests its pod misses.
+    fn rejected(&self, service: &NamespacedName, target: Option<&str>, rejected: &RejectedTarget) {
+        let RejectedTarget { address, port, reason } = rejected;
+        let target = target.map(|target| format!(" ({target})")).unwrap_or_default();
+        let note = format!(
+            "Address {address}, port {port}{target} of Service {service} gets no requests, the others do. The cloud does not take it: {reason}. It is offered again \
+             every 5 min: see that it is an address of the load balancer's VPC, and how many targets a target group may have"
+        );
+        let routes: Vec<_> = self.world.read().routes_of_service(service).take(LISTED).cloned().collect();
+        for route in routes {
+            if let Some(kind) = route_kind(route.kind) {
+                self.tell(kind, &route.key, Severity::Warning, "TargetRejected", "Register", note.clone());
+            }
         }
     }
 
@@ -230,6 +248,14 @@ impl Witness for EventWitness {
             News::Drifted => self.units().entry(unit.clone()).or_default().drift = true,
             News::Passed(outcome) => self.passed(unit, &outcome.state, outcome.addresses.first().map(|address| address.value.as_str())),
             News::Failed { error, class, again } => self.failed(unit, error, class, *again),
+            News::Unready { service, seconds } => {
+                let note = format!(
+                    "No target of Service {service} became healthy within {seconds} s; traffic is moved to them nevertheless. Check the pods, and the health check \
+                     of the LoadBalancerProfile (targetGroup.healthCheck)"
+                );
+                self.tell_gateway(unit, Severity::Warning, "TargetsNotReady", "Update", note);
+            }
+            News::Rejected { service, target, rejected } => self.rejected(service, *target, rejected),
             News::Removed => {
                 let made = self.units().remove(unit).is_some_and(|memory| memory.made.iter().any(|number| *number > 0));
                 if made {
@@ -239,6 +265,10 @@ impl Witness for EventWitness {
             }
         }
     }
+}
+
+fn route_kind(kind: RouteKind) -> Option<Kind> {
+    Kind::ROUTES.into_iter().find(|it| it.name() == kind.as_str())
 }
 
 /// Whether failures of a class (see [`ProviderError::class`]) mostly pass without anybody doing anything.

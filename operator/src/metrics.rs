@@ -84,6 +84,8 @@ pub struct Metrics {
     pub targets_registered: Counter,
     /// Addresses taken out of target sets.
     pub targets_deregistered: Counter,
+    /// Addresses that clouds do not take as targets now.
+    pub targets_rejected: Gauge,
     /// Units whose cloud had drifted when the sweep looked.
     pub drift: Counter,
     /// Units that Kubernetes does not know any more but a cloud still did.
@@ -112,6 +114,7 @@ impl Default for Metrics {
             target_syncs: Family::default(),
             targets_registered: Counter::default(),
             targets_deregistered: Counter::default(),
+            targets_rejected: Gauge::default(),
             drift: Counter::default(),
             orphans: Counter::default(),
             leader: Gauge::default(),
@@ -130,6 +133,7 @@ impl Default for Metrics {
             r.register("target_syncs", "Synchronisations of target sets", metrics.target_syncs.clone());
             r.register("targets_registered", "Addresses registered with target sets", metrics.targets_registered.clone());
             r.register("targets_deregistered", "Addresses taken out of target sets", metrics.targets_deregistered.clone());
+            r.register("targets_rejected", "Addresses that the cloud does not take now", metrics.targets_rejected.clone());
             r.register("drift", "Load balancers found changed from outside", metrics.drift.clone());
             r.register("orphans", "Load balancers left behind by Gateways that are gone", metrics.orphans.clone());
             r.register("leader", "1 while this replica leads", metrics.leader.clone());

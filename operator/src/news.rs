@@ -1,6 +1,7 @@
 //! What passes tell of: gauges, Events and the log are made of it.
 
-use portico_providers::{Outcome, Refusal};
+use portico_crds::NamespacedName;
+use portico_providers::{Outcome, Refusal, RejectedTarget};
 
 /// What a pass has to tell.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,22 @@ pub enum News<'a> {
         class: &'static str,
         /// Whether it comes back by itself.
         again: bool,
+    },
+    /// The targets of a Service did not become ready within so many seconds; traffic is moved to them nevertheless.
+    Unready {
+        /// The Service.
+        service: &'a NamespacedName,
+        /// The patience that there was.
+        seconds: u64,
+    },
+    /// The cloud does not take an address of a Service, and did before, or it is new; all others are registered.
+    Rejected {
+        /// The Service.
+        service: &'a NamespacedName,
+        /// `Kind/namespace/name` of what has the address, where it is known.
+        target: Option<&'a str>,
+        /// The address, and why.
+        rejected: &'a RejectedTarget,
     },
     /// Everything of the unit is gone.
     Removed,

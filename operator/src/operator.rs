@@ -85,7 +85,7 @@ impl<P: Provider> Operator<P> {
         let OperatorParts { provider, cluster_id, world, cluster, leadership, metrics, witness } = parts;
         let objects = Arc::new(Objects::new(world.clone(), cluster));
         let status = Arc::new(StatusWriter::new(objects.clone(), leadership.clone(), metrics.clone()));
-        let targets = Arc::new(Targets::new(provider.clone(), world.clone(), leadership.clone(), metrics.clone()));
+        let targets = Arc::new(Targets::new(provider.clone(), world.clone(), leadership.clone(), metrics.clone(), witness.clone()));
         let engine = Arc::new(Engine::new(EngineParts {
             provider,
             cluster: cluster_id,

@@ -1,5 +1,7 @@
 //! The target loop: endpoints to target sets, keyed by target set, apart from the pipeline and never waiting for it.
 
+mod bindings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +17,10 @@ use tracing::{debug, info, warn};
 use crate::gate::Needed;
 use crate::keeper::SharedWorld;
 use crate::metrics::{Metrics, ResultLabel};
+use crate::news::News;
 use crate::queue::{Backoff, Finish, Queue};
+use crate::witness::Witness;
+use bindings::Bindings;
 
 /// An endpoint that must get no more requests is taken out at once, but for what changes in the same moment.
 const GATHER_LOSSES: Duration = Duration::from_millis(20);
@@ -42,6 +47,7 @@ pub struct Targets<P> {
     world: SharedWorld,
     leadership: Arc<dyn Leadership>,
     metrics: Arc<Metrics>,
+    witness: Arc<dyn Witness>,
     bindings: Mutex<Bindings>,
     queue: Queue<TargetSetId>,
     awaited: Mutex<BTreeMap<TargetSetId, Awaited>>,
@@ -75,71 +81,15 @@ pub struct Closed {
     pub at_most: Duration,
 }
 
-/// Which endpoints fill which target set, from the last compile of each unit.
-#[derive(Debug, Default)]
-struct Bindings {
-    by_unit: BTreeMap<UnitId, BTreeSet<TargetSetId>>,
-    by_service: BTreeMap<NamespacedName, BTreeSet<TargetSetId>>,
-    by_sink: BTreeMap<TargetSetId, (UnitId, Binding)>,
-    absent: BTreeSet<TargetSetId>,
-    /// Endpoints in use when a target set was last brought up to date.
-    used: BTreeMap<TargetSetId, BTreeSet<(IpAddr, u16)>>,
-    /// Addresses that the cloud did not take.
-    rejected: BTreeMap<TargetSetId, Vec<RejectedTarget>>,
-    /// Counts what a unit's pass made, so that a look that began before it does not count as one after it.
-    made: BTreeMap<UnitId, u64>,
-}
-
-impl Bindings {
-    /// Replaces a unit's bindings; returns the target sets whose binding is new or changed.
-    fn replace(&mut self, unit: &UnitId, bindings: Vec<Binding>) -> Vec<TargetSetId> {
-        let sinks: BTreeSet<TargetSetId> = bindings.iter().map(|binding| binding.sink.clone()).collect();
-        for gone in self.by_unit.insert(unit.clone(), sinks.clone()).unwrap_or_default().difference(&sinks) {
-            self.forget(gone);
-        }
-        let mut changed = Vec::new();
-        for binding in bindings {
-            let sink = binding.sink.clone();
-            if self.by_sink.get(&sink).is_some_and(|(_, old)| *old == binding) {
-                continue;
-            }
-            self.forget(&sink);
-            self.by_service.entry(binding.source.service.clone()).or_default().insert(sink.clone());
-            self.by_sink.insert(sink.clone(), (unit.clone(), binding));
-            changed.push(sink);
-        }
-        if sinks.is_empty() {
-            self.by_unit.remove(unit);
-            self.made.remove(unit);
-        }
-        changed
-    }
-
-    fn forget(&mut self, sink: &TargetSetId) {
-        self.absent.remove(sink);
-        self.used.remove(sink);
-        self.rejected.remove(sink);
-        let Some((_, binding)) = self.by_sink.remove(sink) else { return };
-        if let Some(sinks) = self.by_service.get_mut(&binding.source.service) {
-            sinks.remove(sink);
-            if sinks.is_empty() {
-                self.by_service.remove(&binding.source.service);
-            }
-        }
-    }
-
-    /// Something of a unit was made: its target sets that were absent may be there now.
-    fn made(&mut self, unit: &UnitId) -> Vec<TargetSetId> {
-        let Some(sinks) = self.by_unit.get(unit) else { return Vec::new() };
-        let found: Vec<_> = sinks.intersection(&self.absent).cloned().collect();
-        *self.made.entry(unit.clone()).or_default() += 1;
-        found
-    }
-}
-
 impl<P: Provider> Targets<P> {
     /// A loop without bindings.
-    pub fn new(provider: Arc<P>, world: SharedWorld, leadership: Arc<dyn Leadership>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        provider: Arc<P>,
+        world: SharedWorld,
+        leadership: Arc<dyn Leadership>,
+        metrics: Arc<Metrics>,
+        witness: Arc<dyn Witness>,
+    ) -> Self {
         let backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
         let queue = Queue::new(backoff, metrics.depth("targets"));
         Self {
@@ -147,6 +97,7 @@ impl<P: Provider> Targets<P> {
             world,
             leadership,
             metrics,
+            witness,
             bindings: Mutex::default(),
             queue,
             awaited: Mutex::default(),
@@ -209,7 +160,7 @@ impl<P: Provider> Targets<P> {
                 entry.open = false;
                 self.queue.add(sink.clone());
             }
-            entry.give_up(sink, patience);
+            self.give_up(sink, entry);
             if !entry.open {
                 closed.sets.insert(sink.clone());
                 if !entry.registered {
@@ -259,7 +210,7 @@ impl<P: Provider> Targets<P> {
         let mut awaited = self.awaited();
         let entry = awaited.get_mut(sink)?;
         entry.open |= ready;
-        entry.give_up(sink, self.patience());
+        self.give_up(sink, entry);
         let news = entry.open || (registered && !entry.registered) || (unused && !entry.unused);
         (entry.registered, entry.unused) = (entry.registered || registered, unused);
         let (open, unit) = (entry.open, entry.unit.clone());
@@ -279,9 +230,13 @@ impl<P: Provider> Targets<P> {
         if bindings.is_empty() {
             self.awaited().retain(|_, it| it.unit != *unit);
         }
-        for sink in self.bindings().replace(unit, bindings) {
-            self.queue.add(sink);
-        }
+        let changed = {
+            let mut all = self.bindings();
+            let changed = all.replace(unit, bindings);
+            self.metrics.targets_rejected.set(all.rejected());
+            changed
+        };
+        changed.into_iter().for_each(|sink| self.queue.add(sink));
     }
 
     /// Something of a unit was made in the cloud.
@@ -331,7 +286,7 @@ impl<P: Provider> Targets<P> {
         match result {
             Ok(report) => {
                 self.bindings().used.insert(sink.clone(), targets.in_use());
-                self.tell_rejected(sink, &targets, &report.rejected);
+                self.tell_rejected(&unit, sink, &targets, &report.rejected);
                 self.metrics.targets_registered.inc_by(u64::try_from(report.registered).unwrap_or(0));
                 self.metrics.targets_deregistered.inc_by(u64::try_from(report.deregistered).unwrap_or(0));
                 if report.registered + report.deregistered > 0 {
@@ -361,31 +316,39 @@ impl<P: Provider> Targets<P> {
     }
 }
 
-impl<P> Targets<P> {
+impl<P: Provider> Targets<P> {
     /// Says once of each address that the cloud does not take it, and of which pod it is.
-    fn tell_rejected(&self, sink: &TargetSetId, targets: &ServiceTargets, rejected: &[RejectedTarget]) {
+    fn tell_rejected(&self, unit: &UnitId, sink: &TargetSetId, targets: &ServiceTargets, rejected: &[RejectedTarget]) {
         let before = {
             let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
-            if rejected.is_empty() { bindings.rejected.remove(sink) } else { bindings.rejected.insert(sink.clone(), rejected.to_vec()) }
+            let before = bindings.reject(sink, rejected);
+            self.metrics.targets_rejected.set(bindings.rejected());
+            before
         };
-        for target in rejected.iter().filter(|target| !before.iter().flatten().any(|known| known == *target)) {
+        let service = &targets.binding.source.service;
+        for target in rejected.iter().filter(|target| !before.contains(target)) {
             let endpoint = targets.endpoints.iter().find(|endpoint| endpoint.address == target.address && endpoint.port == target.port);
-            let pod = endpoint.and_then(|endpoint| endpoint.target_ref.as_deref()).unwrap_or("unknown");
+            let pod = endpoint.and_then(|endpoint| endpoint.target_ref.as_deref());
             let RejectedTarget { address, port, reason } = target;
-            warn!(target_set = %sink, service = %targets.binding.source.service, pod, %address, port, reason, "the cloud does not take this address; all others are registered");
+            warn!(target_set = %sink, %service, pod, %address, port, reason, "the cloud does not take this address; all others are registered");
+            self.witness.told(unit, &News::Rejected { service, target: pod, rejected: target });
         }
     }
-}
 
-impl Awaited {
-    /// Opens the gate when patience is over.
-    fn give_up(&mut self, sink: &TargetSetId, patience: Duration) {
-        if !self.open && self.since.elapsed() >= patience {
-            self.open = true;
-            warn!(
-                unit = %self.unit, target_set = %sink, needed = ?self.needed, seconds = patience.as_secs(),
-                "the targets did not become ready; traffic is moved to them nevertheless: check the health check of the LoadBalancerProfile and the pods"
-            );
+    /// Opens the gate of a target set when patience is over.
+    fn give_up(&self, sink: &TargetSetId, awaited: &mut Awaited) {
+        let patience = self.patience();
+        if awaited.open || awaited.since.elapsed() < patience {
+            return;
+        }
+        awaited.open = true;
+        let (unit, seconds) = (&awaited.unit, patience.as_secs());
+        warn!(
+            %unit, target_set = %sink, needed = ?awaited.needed, seconds,
+            "the targets did not become ready; traffic is moved to them nevertheless: check the health check of the LoadBalancerProfile and the pods"
+        );
+        if let Some(service) = self.bindings().service_of(sink) {
+            self.witness.told(unit, &News::Unready { service: &service, seconds });
         }
     }
 }
@@ -400,7 +363,6 @@ fn are_healthy(wanted: &BTreeSet<(IpAddr, u16)>, found: &[TargetHealth]) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portico_providers::{AddressFamily, AppProtocol, ServiceBackend};
 
     #[test]
     fn targets_are_healthy_when_all_were_checked_and_one_passed() {
@@ -421,36 +383,5 @@ mod tests {
             found.push(TargetHealth { address: address(99), port: 80, state: Initial, reason: None });
             assert_eq!(are_healthy(&wanted, &found), expected, "{states:?}");
         }
-    }
-
-    fn binding(service: &str, sink: &str) -> Binding {
-        Binding {
-            source: ServiceBackend {
-                tls_policy: None,
-                service: NamespacedName::new("a", service),
-                port: 80,
-                port_name: String::new(),
-                protocol: AppProtocol::Http,
-                families: vec![AddressFamily::V4],
-            },
-            family: AddressFamily::V4,
-            sink: TargetSetId(sink.into()),
-        }
-    }
-
-    #[test]
-    fn bindings_follow_the_last_compile() {
-        let unit = UnitId::Gateway(NamespacedName::new("a", "g"));
-        let mut bindings = Bindings::default();
-        let names = |sinks: Vec<TargetSetId>| sinks.into_iter().map(|sink| sink.0).collect::<Vec<_>>();
-        assert_eq!(names(bindings.replace(&unit, vec![binding("web", "1"), binding("api", "2")])), ["1", "2"]);
-        assert!(bindings.replace(&unit, vec![binding("web", "1"), binding("api", "2")]).is_empty());
-        bindings.absent.insert(TargetSetId("1".into()));
-        assert_eq!(names(bindings.made(&unit)), ["1"]);
-        assert_eq!(names(bindings.replace(&unit, vec![binding("api", "1")])), ["1"]);
-        assert_eq!(bindings.by_service.len(), 1);
-        assert!(bindings.absent.is_empty());
-        assert!(bindings.replace(&unit, vec![]).is_empty());
-        assert!(bindings.by_sink.is_empty() && bindings.by_service.is_empty() && bindings.by_unit.is_empty() && bindings.made.is_empty());
     }
 }

@@ -50,7 +50,7 @@ async fn told(programmed: &str, message: &str, tell: impl FnOnce(&EventWitness))
     let condition = |name: &str, status: &str| json!([{"type": name, "status": status, "message": message}]);
     let gateway = json!({"metadata": {"name": "g", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []},
         "status": {"conditions": condition("Programmed", programmed)}});
-    let route = json!({"metadata": {"name": "r", "namespace": "a"}, "spec": {},
+    let route = json!({"metadata": {"name": "r", "namespace": "a"}, "spec": {"rules": [{"backendRefs": [{"name": "web", "port": 80}]}]},
         "status": {"parents": [{"conditions": condition("Accepted", "False")}]}});
     let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
     keeper.take([(Kind::Gateway, gateway), (Kind::HttpRoute, route)].map(|(kind, object)| Sighting { kind, seen: Seen::Applied(object) }));
@@ -126,4 +126,20 @@ async fn failures_are_told_with_what_comes_next_but_not_what_passes_by_itself() 
         ]
     );
     assert!(told("True", "", fail("denied", true)).await.first().is_some_and(|line| line.ends_with("growing pauses of at most 2 min")));
+}
+
+#[tokio::test]
+async fn targets_are_told_on_the_gateway_that_waited_and_on_the_routes_that_miss_them() {
+    let service = NamespacedName::new("a", "web");
+    let unready = |witness: &EventWitness| witness.told(&unit(), &News::Unready { service: &service, seconds: 120 });
+    let line = told("True", "", unready).await.remove(0);
+    assert!(line.starts_with("Warning TargetsNotReady on Gateway: No target of Service a/web became healthy within 120 s"), "{line}");
+    let address = RejectedTarget { address: [192, 0, 2, 1].into(), port: 80, reason: "InvalidTarget: not in the VPC".into() };
+    let rejected = |witness: &EventWitness| {
+        witness.told(&unit(), &News::Rejected { service: &service, target: Some("Pod/a/web-1"), rejected: &address });
+    };
+    let line = told("True", "", rejected).await.remove(0);
+    let expected = "Warning TargetRejected on HTTPRoute: Address 192.0.2.1, port 80 (Pod/a/web-1) of Service a/web gets no requests, the others do. \
+         The cloud does not take it: InvalidTarget: not in the VPC.";
+    assert!(line.starts_with(expected), "{line}");
 }

@@ -55,6 +55,8 @@ impl Standing {
                 self.recount(&std::mem::replace(&mut stand.refusals, counted.clone()), &counted);
             }
             News::Passed(outcome) => self.stands(units.entry(unit.clone()).or_default(), Some(word(&outcome.state))),
+            // Traffic is as it should be: only what nobody needs any more is there still.
+            News::Failed { class: "busy", .. } => {}
             News::Failed { .. } => self.stands(units.entry(unit.clone()).or_default(), Some("error")),
             News::Removed => {
                 if let Some(mut stand) = units.remove(unit) {
@@ -62,7 +64,7 @@ impl Standing {
                     self.recount(&stand.refusals, &BTreeMap::new());
                 }
             }
-            News::Drifted => {}
+            News::Drifted | News::Unready { .. } | News::Rejected { .. } => {}
         }
     }
 
@@ -136,6 +138,9 @@ mod tests {
         standing.note(&unit, &News::Refused(&[refusal]));
         standing.note(&unit, &News::Failed { error: "x", class: "denied", again: true });
         assert_eq!(look(), (0, 1, 1));
+        standing.note(&unit, &News::Passed(&active));
+        standing.note(&unit, &News::Failed { error: "x", class: "busy", again: true });
+        assert_eq!(look(), (1, 0, 1));
         standing.note(&unit, &News::Removed);
         assert_eq!(look(), (0, 0, 0));
     }

@@ -168,6 +168,11 @@ impl World {
         parents.filter(|parent| self.gateway_of_parent(parent, &id.key.namespace).is_some_and(|gateway| self.reports_on(gateway)))
     }
 
+    /// The routes that refer to a Service, in order.
+    pub fn routes_of_service<'a>(&'a self, service: &'a NamespacedName) -> impl Iterator<Item = &'a RouteId> {
+        self.services_of.sources(service)
+    }
+
     /// The BackendTLSPolicies for Services that a route refers to, in order.
     pub(crate) fn policies_of_route<'a>(&'a self, route: &RouteId) -> impl Iterator<Item = &'a NamespacedName> + use<'a> {
         self.services_of.targets(route).flat_map(|service| self.services_of_policy.sources(service))
