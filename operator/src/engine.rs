@@ -1,5 +1,7 @@
 //! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
 
+mod removal;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::cluster::ClusterError;
 use crate::gate;
-use crate::keeper::{self, SharedWorld};
+use crate::keeper::SharedWorld;
 use crate::metrics::{Metrics, ResultLabel};
 use crate::news::News;
 use crate::objects::{self, Objects};
@@ -266,7 +268,13 @@ impl<P: Provider> Engine<P> {
             // Only its state changes without us, and that is asked for by every pass.
             (LoadBalancerState::Provisioning { look_again }, _) => Ok(Passed::Waiting(look_again)),
             (_, Some(pause)) => Ok(Passed::Waiting(pause)),
-            _ => Ok(Passed::Done),
+            // Where it was before, traffic is served until it is here.
+            _ => {
+                if doubt == Some(Doubt::Swept) {
+                    self.clear_elsewhere(unit, &compiled.stack).await?;
+                }
+                Ok(Passed::Done)
+            }
         }
     }
 
@@ -335,71 +343,6 @@ impl<P: Provider> Engine<P> {
             self.objects.hold(Kind::Gateway, gateway, uid.as_ref(), FINALIZER).await?;
         }
         Ok(())
-    }
-
-    /// Removes everything of a unit that is to go, and then our finalizer.
-    async fn remove(&self, unit: &UnitId) -> Result<Passed, PassError> {
-        drop(self.status.forget(unit));
-        self.targets.bind(unit, Vec::new());
-        if let Some(pause) = self.clear(unit, false).await? {
-            return Ok(Passed::LookAgain(pause));
-        }
-        self.tell(unit, &News::Removed);
-        if let Some(gateway) = unit.gateway() {
-            self.objects.set_finalizer(Kind::Gateway, gateway, FINALIZER, false).await?;
-        }
-        info!(%unit, "removed");
-        Ok(Passed::Done)
-    }
-
-    /// Deletes whatever the cloud has of a unit. Returns a pause if the cloud is still at it.
-    async fn clear(&self, unit: &UnitId, orphan: bool) -> Result<Option<Duration>, PassError> {
-        let stack = self.provider.empty_stack(&self.cluster, unit, None);
-        let observed = self.provider.observe(&stack, true).await?;
-        let changes = self.provider.diff(&stack, &observed)?;
-        if !changes.is_empty() {
-            if orphan && self.owned().insert(unit.clone(), Owned::Orphaned) != Some(Owned::Orphaned) {
-                warn!(%unit, "the cloud still has a load balancer of a Gateway that is gone; deleting it");
-                self.metrics.orphans.inc();
-            }
-            self.execute(unit, &stack, changes).await?;
-            // Only a look that finds nothing proves that nothing is left.
-            let observed = self.provider.observe(&stack, true).await?;
-            if !self.provider.diff(&stack, &observed)?.is_empty() {
-                return Ok(Some(Duration::from_secs(2)));
-            }
-        }
-        self.owned().remove(unit);
-        Ok(None)
-    }
-
-    /// A unit that the world does not know (any more). What it may own, since this process served it or the sweep says so, is deleted if the API server itself says that
-    /// there is no such Gateway: a finalizer that came while a deletion was under way does not hold it up (kubernetes/kubernetes#77988), and anybody may take it off.
-    async fn forget(&self, unit: &UnitId, swept: bool) -> Result<Passed, PassError> {
-        for (kind, key) in self.status.forget(unit) {
-            // A pass that was under way spoke after the event that took it back.
-            match keeper::route_kind(kind) {
-                Some(kind) => self.clean_route(&RouteId { kind, key }),
-                None if kind == Kind::BackendTlsPolicy => self.clean_policy(&key),
-                None => {}
-            }
-        }
-        self.targets.bind(unit, Vec::new());
-        if !swept && !self.owned().contains_key(unit) {
-            self.tell(unit, &News::Removed);
-            return Ok(Passed::Nothing);
-        }
-        if let Some(gateway) = unit.gateway()
-            && self.objects.cluster().get(Kind::Gateway, gateway).await?.is_some()
-        {
-            debug!(%unit, "the Gateway is there but not ours to serve; what the cloud has of it stays");
-            return Ok(Passed::Nothing);
-        }
-        if let Some(pause) = self.clear(unit, true).await? {
-            return Ok(Passed::LookAgain(pause));
-        }
-        self.tell(unit, &News::Removed);
-        Ok(Passed::Done)
     }
 
     fn say(&self, unit: &UnitId, report: &Report) {

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use futures::{StreamExt, stream};
-use portico_aws::{Observed, Operation, Stack};
+use portico_aws::{Observed, Operation};
 use portico_aws_api::Aws;
 use portico_crds::NamespacedName;
 use portico_providers::{ClusterId, Plan, Provider, ProviderError, UnitId};
-use portico_translate::{UnitState, translate};
+use portico_translate::{UnitState, known_settings, settings, translate};
 
 use crate::cli::{ObservedSource, PlanArguments, PlanFormat};
 use crate::keeper::SharedWorld;
@@ -56,7 +56,8 @@ pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     }
     let mut units: Vec<UnitId> = world.read().units().collect();
     if let Some(cloud) = cloud.as_ref().filter(|_| objects.of_cluster) {
-        let owned = cloud.owned_units(&cluster).await.context("the cloud cannot list what belongs to this cluster")?;
+        let settings = known_settings(&world.read());
+        let owned = cloud.owned_units(&cluster, &settings).await.context("the cloud cannot list what belongs to this cluster")?;
         let known: BTreeSet<UnitId> = units.iter().cloned().collect();
         units.extend(owned.into_iter().filter(|unit| !known.contains(unit)));
     }
@@ -142,7 +143,7 @@ async fn one(world: &SharedWorld, cluster: &ClusterId, unit: UnitId, cloud: Opti
         None => None,
     };
     if document.situation != Situation::Held
-        && let Err(error) = compare(&mut document, cluster, &unit, plan.as_ref(), cloud).await
+        && let Err(error) = compare(&mut document, world, cluster, &unit, plan.as_ref(), cloud).await
     {
         document.error = Some(error.to_string());
     }
@@ -152,31 +153,37 @@ async fn one(world: &SharedWorld, cluster: &ClusterId, unit: UnitId, cloud: Opti
 /// Compile, observe, diff; without a plan everything of the unit goes.
 async fn compare(
     document: &mut UnitDocument,
+    world: &SharedWorld,
     cluster: &ClusterId,
     unit: &UnitId,
     plan: Option<&Plan>,
     cloud: Option<&Aws>,
 ) -> Result<(), ProviderError> {
-    let compiled = match (plan, cloud) {
-        (None, _) => None,
-        (Some(plan), None) => Some(portico_aws::compile(cluster, plan)),
-        (Some(plan), Some(cloud)) => {
-            cloud.prepare(plan, true).await?;
-            Some(cloud.compile(cluster, plan))
-        }
-    };
-    let stack = match compiled {
-        None => Stack::empty(cluster, unit),
-        Some(compiled) => {
+    let Some(cloud) = cloud else {
+        if let Some(plan) = plan {
+            let compiled = portico_aws::compile(cluster, plan);
             document.refuse(&compiled.refusals);
-            compiled.stack
+            document.change(&portico_aws::diff(&compiled.stack, &Observed::assumed(&compiled.stack))?, Operation::call);
+        }
+        return Ok(());
+    };
+    let stacks = match plan {
+        Some(plan) => {
+            cloud.prepare(plan, true).await?;
+            let compiled = cloud.compile(cluster, plan);
+            document.refuse(&compiled.refusals);
+            let left_behind = cloud.left_behind(&compiled.stack).await;
+            std::iter::once(compiled.stack).chain(left_behind).collect()
+        }
+        None => {
+            let settings = settings(&world.read(), unit);
+            cloud.empty_stacks(cluster, unit, settings.as_ref())
         }
     };
-    let changes = match cloud {
-        None => portico_aws::diff(&stack, &Observed::assumed(&stack))?,
-        Some(cloud) => cloud.diff(&stack, &cloud.observe(&stack, true).await?)?,
-    };
-    document.change(&changes, Operation::call);
+    for stack in stacks {
+        let observed = cloud.observe(&stack, true).await?;
+        document.change(&cloud.diff(&stack, &observed)?, Operation::call);
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portico_providers::Provider;
-use portico_translate::UnitState;
+use portico_translate::{UnitState, known_settings};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -49,7 +49,8 @@ async fn paused(pause: Duration, stop: &CancellationToken) -> bool {
 /// Queues the units that the cloud knows and Kubernetes does not. Each is checked against the API server before anything is deleted.
 async fn orphans<P: Provider>(operator: &Operator<P>) {
     let engine = operator.engine();
-    match engine.provider().owned_units(engine.cluster()).await {
+    let settings = known_settings(&operator.world().read());
+    match engine.provider().owned_units(engine.cluster(), &settings).await {
         Ok(owned) => {
             let unknown: Vec<_> = {
                 let world = operator.world().read();

@@ -174,7 +174,7 @@ async fn what_is_changed_by_hand_is_found_by_the_sweep_and_undone() {
         let (start, lister) = (bench.cloud.calls().reads, process::connect(bench.cloud.endpoint()).await);
         bench.kill().await;
         let start = start.max(bench.cloud.calls().reads);
-        lister.owned_units(&ClusterId(process::CLUSTER.into())).await.unwrap();
+        lister.owned_units(&ClusterId(process::CLUSTER.into()), &[]).await.unwrap();
         bench.cloud.calls().reads - start
     };
     let budget = looks * (look.reads.values().sum::<u64>() + listing + 2);

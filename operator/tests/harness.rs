@@ -21,6 +21,7 @@ use portico::watch::{Seen, Sighting};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{ClusterId, Provider, UnitId};
+use portico_translate::known_settings;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -246,7 +247,9 @@ impl Bench {
         // It looks at the cloud past the fuse, and has nothing to remember, as `portico plan` has not.
         let planner = process::connect(self.cloud.endpoint()).await;
         let cluster = ClusterId(CLUSTER.into());
-        let units: BTreeSet<UnitId> = planner.owned_units(&cluster).await.unwrap().into_iter().chain(world.read().units()).collect();
+        let settings = known_settings(&world.read());
+        let owned = planner.owned_units(&cluster, &settings).await.unwrap();
+        let units: BTreeSet<UnitId> = owned.into_iter().chain(world.read().units()).collect();
         let document = plan::make(&world, &cluster, units.into_iter().collect(), BTreeSet::new(), Some(&planner)).await;
         let printed = serde_json::to_value(&document).unwrap();
         let mut planned = Calls::new();

@@ -149,7 +149,7 @@ fn listener_condition(bench: &Bench, index: usize, name: &str) -> (String, Strin
 
 /// What a new round of the sweep does for this Gateway.
 async fn round(bench: &Bench) -> Cost {
-    bench.process().operator.engine().provider().owned_units(&ClusterId(CLUSTER.into())).await.unwrap();
+    bench.process().operator.engine().provider().owned_units(&ClusterId(CLUSTER.into()), &[]).await.unwrap();
     bench.look("shop/edge").await
 }
 

@@ -37,6 +37,8 @@ mod policies;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod regions;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod weather;

@@ -2,6 +2,7 @@
 
 use crate::{AddressKind, Binding, Change, ClusterId, Plan, Refusal, ServiceTargets, TargetHealth, TargetSetId, TargetsReport, UnitId};
 use async_trait::async_trait;
+use portico_crds::v1alpha1::EffectiveProfile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{Debug, Display};
@@ -35,9 +36,13 @@ pub trait Provider: Send + Sync + 'static {
     /// The stack that serves a plan, what it cannot serve, and which endpoints fill its target sets. Pure and total.
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Self::Stack>;
 
-    /// The stack of a unit that is to go: `diff` against it deletes everything of that unit and nothing else. `settings` is the last plan known,
-    /// for the region and the names that are needed to find it.
-    fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&Plan>) -> Self::Stack;
+    /// The stacks of a unit that is to go: `diff` against them deletes everything of that unit and nothing else. One for each place (a region of the cloud) where it may
+    /// own something: where `settings` say, as far as they are known, and wherever this process has worked.
+    fn empty_stacks(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&EffectiveProfile>) -> Vec<Self::Stack>;
+
+    /// The empty stacks for places other than the stack's own where its unit owns something as well, because its settings named them before: by the newest listing
+    /// of [`Self::owned_units`]. Calls nothing.
+    async fn left_behind(&self, stack: &Self::Stack) -> Vec<Self::Stack>;
 
     /// What exists in the cloud and is ours, with what else the stack refers to (subnets, groups). Answers from the cache where that is
     /// complete; with `fresh`, or where the cache knows nothing, it asks the cloud. Never changes anything.
@@ -67,9 +72,9 @@ pub trait Provider: Send + Sync + 'static {
     /// Health of a target set as the cloud sees it: one read.
     async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError>;
 
-    /// All units of this cluster that own something in the cloud: one bulk listing, at start and in each round of the sweep. What is remembered of things that others make
-    /// is forgotten.
-    async fn owned_units(&self, cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError>;
+    /// All units of this cluster that own something in the cloud: one bulk listing, at start and in each round of the sweep, of every place that one of these settings
+    /// names or where this process has worked. What is remembered of things that others make is forgotten.
+    async fn owned_units(&self, cluster: &ClusterId, settings: &[EffectiveProfile]) -> Result<Vec<UnitId>, ProviderError>;
 }
 
 /// Outcome of compile.

@@ -226,6 +226,7 @@ impl UnitDocument {
 
     /// Takes up the changes; `call` names one in the cloud's API.
     pub fn change<O: std::fmt::Display>(&mut self, changes: &[Change<O>], call: impl Fn(&O) -> &'static str) {
+        let before = self.changes.len();
         self.changes.extend(changes.iter().map(|change| ChangeDocument {
             action: change.action.into(),
             resource: change.resource.to_string(),
@@ -233,7 +234,7 @@ impl UnitDocument {
             operation: change.operation.to_string(),
             reason: change.reason.clone(),
             sources: change.sources.iter().map(source).collect(),
-            after: change.after.clone(),
+            after: change.after.iter().map(|id| before + id).collect(),
             gate: gate(&change.gate),
         }));
     }

@@ -1,8 +1,11 @@
 //! A fuse between an operator and the cloud: counts calls, and at the n-th one cuts the line, before the call or after it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -42,6 +45,8 @@ pub struct Fuse {
 
 struct Line {
     cloud: SocketAddr,
+    /// Clouds of other regions, by the region's name.
+    elsewhere: Mutex<BTreeMap<String, SocketAddr>>,
     state: Mutex<State>,
     blown: watch::Sender<bool>,
     flying: watch::Sender<usize>,
@@ -64,6 +69,13 @@ enum Way {
 impl Line {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a call goes: its credential scope, `KEY/DATE/REGION/SERVICE/aws4_request`, names the region.
+    fn cloud_of(&self, head: &Parts) -> SocketAddr {
+        let scope = head.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok()?.split("Credential=").nth(1)?.split(',').next());
+        let region = scope.and_then(|scope| scope.split('/').nth(2)).unwrap_or_default();
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).get(region).copied().unwrap_or(self.cloud)
     }
 
     fn way(&self, action: &str) -> Way {
@@ -102,8 +114,9 @@ impl Line {
         if matches!(way, Way::Nowhere) {
             std::future::pending::<()>().await;
         }
+        let cloud = self.cloud_of(&head);
         let request = Request::from_parts(head, Full::new(body));
-        let answer = wire::exchange(self.cloud, request).await;
+        let answer = wire::exchange(cloud, request).await;
         if matches!(way, Way::Last) {
             self.blown.send_replace(true);
         }
@@ -139,7 +152,8 @@ impl Fuse {
     pub async fn start(cloud: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let line = Arc::new(Line { cloud, state: Mutex::default(), blown: watch::Sender::new(false), flying: watch::Sender::new(0) });
+        let (blown, flying) = (watch::Sender::new(false), watch::Sender::new(0));
+        let line = Arc::new(Line { cloud, elsewhere: Mutex::default(), state: Mutex::default(), blown, flying });
         let stop = CancellationToken::new();
         let (stopped, carrier) = (stop.clone(), line.clone());
         tokio::spawn(async move {
@@ -155,6 +169,11 @@ impl Fuse {
             }
         });
         Self { address, line, _stop: stop.drop_guard() }
+    }
+
+    /// Calls to another region go to another cloud from now on.
+    pub fn lead(&self, region: &str, cloud: SocketAddr) {
+        self.line.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).insert(region.to_owned(), cloud);
     }
 
     /// What an operator takes for the cloud.

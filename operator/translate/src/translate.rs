@@ -23,6 +23,7 @@ use crate::report::Report;
 use portico_providers::{Plan, UnitId};
 
 pub use class::translate_class;
+pub use profile::{known_settings, settings};
 
 /// What comes of a unit.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,6 +7,7 @@ use crate::world::reference::profile_of;
 use portico_crds::condition::GatewayReason;
 use portico_crds::v1alpha1::{EffectiveProfile, LoadBalancerProfileSpec, merge};
 use portico_crds::{NamespacedName, ObjectRef};
+use portico_providers::UnitId;
 
 /// The profile of a class, or what is wrong with its `parametersRef`.
 pub(super) fn of_class(world: &World, class: &Stored<ClassSpec>) -> Result<LoadBalancerProfileSpec, String> {
@@ -19,6 +20,18 @@ pub(super) fn of_class(world: &World, class: &Stored<ClassSpec>) -> Result<LoadB
     let profile = find(world, "spec.parametersRef", &key)?;
     merge(&profile, None).map_err(|error| format!("spec.parametersRef: LoadBalancerProfile {key}: {error}"))?;
     Ok(profile)
+}
+
+/// The settings of a unit's Gateway, also of one that is going; `None` where nobody can say.
+pub fn settings(world: &World, unit: &UnitId) -> Option<EffectiveProfile> {
+    let gateway = world.gateways.get(unit.gateway()?)?;
+    let class = of_class(world, world.classes.get(gateway.class())?).ok()?;
+    of_gateway(world, gateway, &class).ok()
+}
+
+/// The settings that each LoadBalancerProfile holds by itself, whoever refers to it: they name all the places where load balancers of the cluster can be.
+pub fn known_settings(world: &World) -> Vec<EffectiveProfile> {
+    world.profiles.values().filter_map(|profile| merge(profile.spec.as_ref()?, None).ok()).collect()
 }
 
 /// The settings of a Gateway: those of its class with what it may override.

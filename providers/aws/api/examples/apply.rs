@@ -3,7 +3,7 @@
 //! Prints each change as it is made, then what is left to do (nothing, unless something is wrong), and the load balancer's address. With `--target`, every target
 //! group gets exactly these targets. For trying the provider without a cluster; it makes and deletes real resources.
 
-use portico_aws_api::{Aws, AwsOptions, Operation};
+use portico_aws_api::{Aws, AwsOptions, Operation, Stack};
 use portico_providers::{Change, ClusterId, Endpoint, Leadership, Plan, Progress, Provider, ProviderError, ServiceTargets};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for refusal in &compiled.refusals {
         println!("refused: {refusal}");
     }
-    let stack = if delete { aws.empty_stack(&cluster, &plan.unit, Some(&plan)) } else { compiled.stack };
+    let stack = if delete { Stack { region: compiled.stack.region, ..Stack::empty(&cluster, &plan.unit) } } else { compiled.stack };
     let observed = aws.observe(&stack, true).await?;
     let changes = aws.diff(&stack, &observed)?;
     println!("{} changes", changes.len());
@@ -78,6 +78,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("{}: {report:?}; {:?}", binding.sink, aws.target_health(&binding.sink).await?);
     }
     println!("{:?}", aws.outcome(&stack).await?);
-    println!("units that own something: {:?}", aws.owned_units(&cluster).await?);
+    println!("units that own something: {:?}", aws.owned_units(&cluster, &[]).await?);
     Ok(())
 }

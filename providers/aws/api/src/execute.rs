@@ -168,7 +168,7 @@ impl Aws {
                     self.shared.target_sets.created(&target_group.name, &region.name, &group.arn, &group.vpc);
                 }
             }
-            Operation::DeleteTargetGroup { target_group } => self.shared.target_sets.forget(target_group),
+            Operation::DeleteTargetGroup { target_group } => self.shared.target_sets.forget(target_group, &region.name),
             _ => {}
         }
         Ok(())

@@ -7,6 +7,7 @@ use crate::error::{Class, Failure};
 use crate::read::filter;
 use crate::region::Region;
 use aws_sdk_ec2::types::SecurityGroup as FoundGroup;
+use portico_aws::Stack;
 use portico_aws::name::PREFIX;
 use portico_aws::observed::{LoadBalancer, SecurityGroup, TargetGroup};
 use portico_crds::NamespacedName;
@@ -85,6 +86,17 @@ impl Region {
             }
         }
         Ok(units)
+    }
+
+    /// Whether a unit owns something, as the newest inventory shows it.
+    pub async fn is_owner(&self, cluster: &ClusterId, unit: &UnitId) -> bool {
+        let inventories = self.inventories.lock().await;
+        inventories.last.get(cluster).is_some_and(|last| last.units.contains_key(&mark::value(&unit.to_string())))
+    }
+
+    /// The stack of a unit that is to own nothing here.
+    pub fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId) -> Stack {
+        Stack { region: Some(self.name.clone()), ..Stack::empty(cluster, unit) }
     }
 
     async fn renew(&self, inventories: &mut Inventories, cluster: &ClusterId) -> Result<Arc<Inventory>, Failure> {

@@ -24,7 +24,7 @@ pub use portico_aws::{Observed, Operation, Stack, supported};
 
 use metrics::Counters;
 use portico_crds::v1alpha1::EffectiveProfile;
-use portico_providers::{Plan, ProviderError, Secrets};
+use portico_providers::{ProviderError, Secrets};
 use prometheus_client::registry::Registry;
 use region::{KeySource, Region};
 use std::collections::BTreeMap;
@@ -133,9 +133,9 @@ impl Aws {
         regions.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
-    /// Clients and caches of the region that a plan's settings name.
-    fn region_of(&self, plan: &Plan) -> Arc<Region> {
-        let EffectiveProfile::Aws(settings) = &plan.profile;
+    /// Clients and caches of the region that settings name.
+    fn region_by(&self, settings: &EffectiveProfile) -> Arc<Region> {
+        let EffectiveProfile::Aws(settings) = settings;
         self.in_region(settings.region.as_deref())
     }
 

@@ -20,7 +20,7 @@ impl Aws {
     pub(crate) async fn observe_unit(&self, stack: &Stack, fresh: bool) -> Result<Observed, ProviderError> {
         let region = self.in_region(stack.region.as_deref());
         let state = region.read_unit(stack, fresh).await?;
-        self.shared.target_sets.learn(&region, &state.observed, fresh);
+        self.shared.target_sets.learn(&region, stack, &state.observed, fresh);
         let mut observed = state.observed;
         observed.vpc = region.vpc.clone();
         if stack.load_balancer.is_some() {

@@ -32,21 +32,31 @@ impl Provider for Aws {
     }
 
     async fn prepare(&self, plan: &Plan, fresh: bool) -> Result<(), ProviderError> {
-        let region = self.region_of(plan);
+        let region = self.region_by(&plan.profile);
         region.read_limits().await?;
         Ok(region.read_account(&Wanted::by(plan), fresh).await?)
     }
 
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
-        portico_aws::compile_within(cluster, plan, &self.region_of(plan).account())
+        portico_aws::compile_within(cluster, plan, &self.region_by(&plan.profile).account())
     }
 
-    fn empty_stack(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&Plan>) -> Stack {
-        let region = settings.and_then(|plan| {
-            let EffectiveProfile::Aws(settings) = &plan.profile;
-            settings.region.clone()
-        });
-        Stack { region, ..Stack::empty(cluster, unit) }
+    fn empty_stacks(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&EffectiveProfile>) -> Vec<Stack> {
+        if let Some(settings) = settings {
+            self.region_by(settings);
+        }
+        self.regions().iter().map(|region| region.empty_stack(cluster, unit)).collect()
+    }
+
+    async fn left_behind(&self, stack: &Stack) -> Vec<Stack> {
+        let here = self.in_region(stack.region.as_deref());
+        let mut elsewhere = Vec::new();
+        for region in self.regions().into_iter().filter(|region| region.name != here.name) {
+            if region.is_owner(&stack.cluster, &stack.unit).await {
+                elsewhere.push(region.empty_stack(&stack.cluster, &stack.unit));
+            }
+        }
+        elsewhere
     }
 
     async fn observe(&self, stack: &Stack, fresh: bool) -> Result<Observed, ProviderError> {
@@ -102,7 +112,10 @@ impl Provider for Aws {
         self.health(set).await
     }
 
-    async fn owned_units(&self, cluster: &ClusterId) -> Result<Vec<UnitId>, ProviderError> {
+    async fn owned_units(&self, cluster: &ClusterId, settings: &[EffectiveProfile]) -> Result<Vec<UnitId>, ProviderError> {
+        for settings in settings {
+            self.region_by(settings);
+        }
         let mut units = BTreeSet::new();
         for region in self.regions() {
             // A new round: certificates are looked at again, too.

@@ -10,7 +10,7 @@ use crate::{Aws, lock};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ipnet::IpNet;
-use portico_aws::Observed;
+use portico_aws::{Observed, Stack};
 use portico_providers::{
     Leadership, Presence, ProviderError, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport,
 };
@@ -99,10 +99,11 @@ fn rejected((address, port): &Target, reason: &str) -> RejectedTarget {
 }
 
 impl TargetSets {
-    /// Remembers which target groups exist. With `fresh`, what is remembered of their content is not believed any more.
-    pub fn learn(&self, region: &Region, observed: &Observed, fresh: bool) {
+    /// Remembers which of a stack's target groups exist. With `fresh`, what is remembered of their content is not believed any more.
+    pub fn learn(&self, region: &Region, stack: &Stack, observed: &Observed, fresh: bool) {
         let mut sets = lock(&self.sets);
-        for (name, there) in &observed.target_groups {
+        let wanted = stack.target_groups.iter().map(|group| &group.name);
+        for (name, there) in wanted.filter_map(|name| Some((name, observed.target_groups.get(name)?))) {
             match there {
                 Presence::Unknown => {}
                 Presence::Absent => drop(sets.remove(name)),
@@ -120,9 +121,12 @@ impl TargetSets {
         lock(&self.sets).insert(name.clone(), TargetSet::new(region, arn, vpc, Some(content)));
     }
 
-    /// Forgets a target group that is gone.
-    pub fn forget(&self, name: &TargetSetId) {
-        lock(&self.sets).remove(name);
+    /// Forgets a target group that is gone from a region.
+    pub fn forget(&self, name: &TargetSetId, region: &str) {
+        let mut sets = lock(&self.sets);
+        if sets.get(name).is_some_and(|set| set.region == region) {
+            sets.remove(name);
+        }
     }
 
     fn get(&self, name: &TargetSetId) -> Result<TargetSet, ProviderError> {
@@ -183,7 +187,7 @@ impl Aws {
                 // What the failed call left behind is read before the next one.
                 *memory = None;
                 if failure.class() == Class::NotFound {
-                    self.shared.target_sets.forget(name);
+                    self.shared.target_sets.forget(name, &set.region);
                     return Err(ProviderError::NotReady { message: format!("target group {name} is gone") });
                 }
                 Err(failure.into())
@@ -195,7 +199,7 @@ impl Aws {
         let found = match region.targets(&set.arn).await {
             Ok(found) => found,
             Err(failure) if failure.class() == Class::NotFound => {
-                self.shared.target_sets.forget(name);
+                self.shared.target_sets.forget(name, &set.region);
                 return Err(ProviderError::NotReady { message: format!("target group {name} is gone") });
             }
             Err(failure) => return Err(failure.into()),
