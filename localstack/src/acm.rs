@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::CloudConfig;
 use crate::error::{Answer, ApiError};
@@ -24,7 +24,7 @@ use certificate::Certificate;
 pub const TARGET: &str = "CertificateManager";
 
 /// The state of ACM in the account's region.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Acm {
     /// Certificates by ARN.
     pub certificates: BTreeMap<String, Certificate>,

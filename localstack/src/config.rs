@@ -1,6 +1,7 @@
 //! What a cloud is like: where it listens, its account, its default network, its quotas and its times.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -46,6 +47,8 @@ pub struct CloudConfig {
     pub certificates: CertificateCheck,
     /// Seed of every generated id, so that two runs give the same ones. `None`: random.
     pub seed: Option<u64>,
+    /// Where the state is kept over restarts; see [`crate::snapshot`]. `None`: nowhere.
+    pub state_file: Option<PathBuf>,
     /// How many calls the log keeps.
     pub log_capacity: usize,
 }
@@ -72,6 +75,7 @@ impl Default for CloudConfig {
             reregistration: Reregistration::default(),
             certificates: CertificateCheck::default(),
             seed: None,
+            state_file: None,
             log_capacity: 10_000,
         }
     }
@@ -83,7 +87,7 @@ fn cidr(address: [u8; 4], prefix: u8) -> IpNet {
 }
 
 /// A range of pod addresses and where it is: its subnet's zone and the node whose network interface holds the addresses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodNetwork {
     /// The addresses. Must lie in one of the VPC's CIDRs; becomes a subnet of its own.
     pub cidr: IpNet,

@@ -12,18 +12,23 @@ use crate::dataplane::DataPlane;
 use crate::dataplane::config::{DataPlaneOptions, Timing};
 use crate::error::{Answer, ApiError, CloudError};
 use crate::fault::{Effect, Faults, Loss};
+use crate::id::Ids;
 use crate::integrity;
 use crate::log::{self, Call, CallLog};
 use crate::operation::{Kind, Operation};
 use crate::projection::Projector;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::snapshot::StateFile;
 use crate::state::State;
 use crate::throttle::Throttle;
 use crate::wire::{Input, Record};
 
 /// How long a mutation waits for the data plane before it answers, if changes propagate at once.
 const APPLY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long changes are gathered before the state file is written.
+const SAVE_PAUSE: Duration = Duration::from_millis(300);
 
 /// The control plane of one cloud.
 #[derive(Debug)]
@@ -36,6 +41,12 @@ pub struct Control {
     /// The settings of the start, to which a reset goes back.
     config: CloudConfig,
     plane: DataPlane,
+    /// Makes request ids.
+    requests: Mutex<Ids>,
+    /// Where the state is kept over restarts.
+    state_file: Option<StateFile>,
+    /// The revision that is in the state file.
+    saved: tokio::sync::Mutex<u64>,
     /// The revision that the data plane should serve.
     wanted: watch::Sender<u64>,
     /// The revision that it serves.
@@ -88,10 +99,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Control {
     /// A control plane with a fresh account and a data plane of its own.
     pub fn new(config: CloudConfig) -> Result<Self, CloudError> {
-        let clock = Clock::start();
+        let (clock, seed) = (Clock::start(), config.seed);
         let timing = Timing { health_check_scale: config.times.health_check_scale, ..Timing::default() };
         let plane = DataPlane::new(DataPlaneOptions { port_fallback: config.port_fallback, timing, seed: config.seed });
-        let state = State::new(config.clone(), clock.now(), plane.health())?;
+        let (now, health) = (clock.now(), plane.health());
+        let state_file = config.state_file.clone().map(StateFile::new);
+        let state = match state_file.as_ref().map(|file| file.read(&config)).transpose()?.flatten() {
+            Some(kept) => State::resumed(config.clone(), now, health, kept),
+            None => State::new(config.clone(), now, health)?,
+        };
+        if let Some(file) = &state_file {
+            file.check(&state)?;
+            // A file that cannot be written is better known at the start than at the end.
+            file.write(&config, &state.kept())?;
+        }
+        let revision = state.revision;
         Ok(Self {
             state: Mutex::new(state),
             log: Mutex::new(CallLog::new(config.log_capacity)),
@@ -100,7 +122,12 @@ impl Control {
             clock,
             config,
             plane,
-            wanted: watch::Sender::new(0),
+            // Of another seed: how many requests there were must not decide ids of resources.
+            requests: Mutex::new(Ids::new(seed.map(u64::reverse_bits))),
+            saved: tokio::sync::Mutex::new(revision),
+            state_file,
+            // What is there at the start is to be served.
+            wanted: watch::Sender::new(revision),
             applied: watch::Sender::new(0),
         })
     }
@@ -232,9 +259,43 @@ impl Control {
         }
     }
 
+    /// Keeps the state file in step until the token is cancelled: a change is in it within [`SAVE_PAUSE`] and the time that writing takes.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let mut wanted = self.wanted.subscribe();
+        while self.state_file.is_some() {
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SAVE_PAUSE) => {}
+                () = stop.cancelled() => return,
+            }
+            self.save().await;
+        }
+    }
+
+    /// Writes the state file, unless it is up to date or there is none.
+    pub async fn save(self: &Arc<Self>) {
+        let Some(file) = self.state_file.clone() else { return };
+        let mut saved = self.saved.lock().await;
+        let kept = lock(&self.state).kept();
+        let revision = kept.revision;
+        if *saved == revision {
+            return;
+        }
+        let control = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || file.write(&control.config, &kept)).await;
+        match written {
+            Ok(Ok(())) => *saved = revision,
+            Ok(Err(error)) => tracing::error!(target: "portico_cloud", "{error}"),
+            Err(error) => tracing::error!(target: "portico_cloud", "the state file was not written: {error}"),
+        }
+    }
+
     /// A new request id.
     pub fn request_id(&self) -> String {
-        lock(&self.state).ids.request()
+        lock(&self.requests).request()
     }
 
     /// Looks at the state at this moment.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::CloudConfig;
 use crate::error::{Answer, ApiError, CloudError};
@@ -39,7 +39,7 @@ use vpc::Vpc;
 use zone::Zone;
 
 /// The state of EC2 in the account's region. Maps are keyed by resource id.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ec2 {
     /// Availability zones.
     pub zones: Vec<Zone>,
@@ -58,7 +58,6 @@ pub struct Ec2 {
     /// Instances: the nodes.
     pub instances: BTreeMap<String, Instance>,
     /// Network interfaces that will go, in order.
-    #[serde(skip)]
     pub leaving: BTreeSet<(Timestamp, String)>,
     /// Whose reach may have changed since the data plane was last brought in step.
     #[serde(skip)]

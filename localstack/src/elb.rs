@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::AddressPool;
 use crate::error::{Answer, ApiError};
@@ -46,7 +46,7 @@ use target_group::TargetGroup;
 pub const NAMESPACE: &str = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
 
 /// Something that time alone will do.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Event {
     /// A load balancer becomes active.
     Active(String),
@@ -55,7 +55,7 @@ pub enum Event {
 }
 
 /// The state of ELBv2. Maps are keyed by ARN; listeners and rules live in their load balancers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Elb {
     /// Load balancers with their listeners and rules.
     pub load_balancers: BTreeMap<String, LoadBalancer>,
@@ -187,7 +187,7 @@ pub fn target_group_not_found() -> ApiError {
 }
 
 /// Hands out the addresses of load balancers, in turn, so that an address is not reused at once.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Addresses {
     cidr: IpNet,
     next: u32,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -16,6 +17,14 @@ pub enum CloudError {
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// The state file cannot be read, is none of this program's, or cannot be written.
+    #[error("the state file {path}: {problem}")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what helps.
+        problem: String,
     },
     /// The configuration contradicts itself.
     #[error("invalid configuration: {0}")]

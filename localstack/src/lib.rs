@@ -37,6 +37,7 @@ pub mod projection;
 pub mod reachability;
 pub mod service;
 pub mod settings;
+pub mod snapshot;
 pub mod state;
 pub mod sts;
 pub mod tag;
@@ -73,10 +74,10 @@ pub struct LoadBalancerAddress {
 }
 
 impl Cloud {
-    /// Starts a cloud with a fresh account and begins to serve.
+    /// Starts a cloud, with a fresh account or as its state file has it, and begins to serve.
     ///
     /// # Errors
-    /// If the address cannot be bound, or the configuration contradicts itself.
+    /// If the address cannot be bound, the configuration contradicts itself, or the state file cannot be used.
     pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
         let listen = config.listen;
         let control = Arc::new(control::Control::new(config)?);
@@ -85,6 +86,7 @@ impl Cloud {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(endpoint::serve(listener, control.clone(), stop.clone(), tasks.clone()));
         tasks.spawn(control.clone().follow(stop.clone()));
+        tasks.spawn(control.clone().keep(stop.clone()));
         tracing::info!(target: "portico_cloud", "the cloud listens at http://{address}");
         Ok(Self { address, control, stop, tasks })
     }
@@ -129,12 +131,15 @@ impl Cloud {
     }
 
     /// Ends everything: the API, the load balancers, all tasks. Idle connections end at once, calls in flight within a few seconds.
+    /// Then the state file, if there is one, is written for the last time.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(std::time::Duration::from_secs(5), self.tasks.wait()).await.is_err() {
             tracing::warn!(target: "portico_cloud", "calls were still in flight at the end");
         }
+        // Calls that were carried out since the last time are in the file, too.
+        self.control.save().await;
     }
 }
 

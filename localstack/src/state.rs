@@ -1,6 +1,7 @@
 //! All that the control plane knows, and how it changes with time.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::acm::Acm;
 use crate::config::CloudConfig;
@@ -31,6 +32,20 @@ pub struct State {
     pub revision: u64,
 }
 
+/// What of a state is kept over restarts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Grows with every change.
+    pub revision: u64,
+    /// EC2.
+    pub ec2: Ec2,
+    /// ELBv2.
+    pub elb: Elb,
+    /// ACM, without certificates' material.
+    pub acm: Acm,
+}
+
 impl State {
     /// A fresh account with its default network.
     pub fn new(config: CloudConfig, now: Timestamp, health: HealthBoard) -> Result<Self, CloudError> {
@@ -38,6 +53,23 @@ impl State {
         let ec2 = Ec2::new(&config, &mut ids, now)?;
         let elb = Elb::new(config.addresses);
         Ok(Self { config, now, ids, ec2, elb, acm: Acm::default(), health, revision: 1 })
+    }
+
+    /// A state that was kept: what time did meanwhile is done, and everything is brought to the data plane anew.
+    pub fn resumed(config: CloudConfig, now: Timestamp, health: HealthBoard, kept: Kept) -> Self {
+        // The seed's own ids were given out before.
+        let ids = Ids::new(config.seed.map(|seed| seed.wrapping_add(kept.revision)));
+        let Kept { revision, mut ec2, elb, acm } = kept;
+        ec2.reach.all = true;
+        let mut state = Self { config, now, ids, ec2, elb, acm, health, revision };
+        state.advance(now);
+        state
+    }
+
+    /// What is kept over restarts. Every member of the state is either here or begins anew.
+    pub fn kept(&self) -> Kept {
+        let Self { config: _, now: _, ids: _, health: _, ec2, elb, acm, revision } = self;
+        Kept { revision: *revision, ec2: ec2.clone(), elb: elb.clone(), acm: acm.clone() }
     }
 
     /// Moves to a later moment and lets everything happen that was due: targets that have drained go, interfaces of deleted load

@@ -62,10 +62,19 @@ fn get_resources(state: &mut State, input: &Input) -> Answer<Record> {
     let arns = input.strings("ResourceARNList");
     let size: Option<usize> = input.parse("ResourcesPerPage")?;
     let token = input.text("PaginationToken").filter(|token| !token.is_empty()).map(str::to_string);
-    for unused in ["TagsPerPage", "IncludeComplianceDetails", "ExcludeCompliantResources"] {
-        input.text(unused);
-    }
+    let tags_per_page = input.text("TagsPerPage").is_some();
+    let compliance = ["IncludeComplianceDetails", "ExcludeCompliantResources"].map(|name| input.flag(name));
     input.done()?;
+    if tags_per_page {
+        return Err(invalid("TagsPerPage is not served by this cloud: use ResourcesPerPage"));
+    }
+    for flag in compliance {
+        if flag? == Some(true) {
+            return Err(invalid(
+                "IncludeComplianceDetails and ExcludeCompliantResources are not served by this cloud: there are no tag policies",
+            ));
+        }
+    }
     // AWS: at most 50 filters with 20 values each; 1 to 100 resources per page.
     if filters.len() > 50 || filters.iter().any(|(_, values)| values.len() > 20) {
         return Err(invalid("TagFilters: at most 50 filters with at most 20 values each"));

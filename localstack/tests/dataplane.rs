@@ -3,7 +3,7 @@
 mod access;
 mod documented;
 mod failure;
-mod harness;
+pub mod harness;
 mod health;
 mod listener;
 mod message;

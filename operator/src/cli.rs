@@ -216,9 +216,12 @@ pub struct CloudArguments {
     /// Limits, times and rates, as `PUT /_cloud/settings` takes them, such as {"quotas":{"application-load-balancers":1000}}.
     #[arg(long, value_name = "JSON")]
     pub settings: Option<String>,
-    /// Seed of every generated id, so that two runs give the same ones.
+    /// Seed of every generated id and of every random choice, so that two runs give the same ones.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Keep the state in this file over restarts. It holds private keys; only its owner may read it.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
 }
 
 /// A part of the manifests.

@@ -39,6 +39,7 @@ fn config(arguments: &CloudArguments) -> anyhow::Result<CloudConfig> {
         addresses: pool(&arguments.addresses)?,
         cluster: arguments.cluster.clone(),
         seed: arguments.seed,
+        state_file: arguments.state.clone(),
         ..CloudConfig::default()
     };
     if let Some(factor) = arguments.realistic_times {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::key_algorithm;
 use crate::state::State;
@@ -11,7 +11,7 @@ use crate::wire::Record;
 use crate::x509::{Facts, SecretKey};
 
 /// Where a certificate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// ImportCertificate.
     Imported,
@@ -20,7 +20,7 @@ pub enum Origin {
 }
 
 /// A certificate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Certificate {
     /// Its ARN.
     pub arn: String,
@@ -35,6 +35,7 @@ pub struct Certificate {
     /// The key algorithm that was asked for, as ACM names it (requested certificates only).
     pub requested_key: Option<String>,
     /// What was imported or issued; `None` while the validation is pending.
+    #[serde(skip_deserializing)]
     pub material: Option<Material>,
     /// When it was requested or first imported.
     pub created: Timestamp,

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::certificate::{Certificate, Material, Origin};
 use super::import::take_quota;
 use super::{invalid, tagging};
+use crate::elb::validation;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
@@ -44,14 +45,23 @@ pub fn request(state: &mut State, input: &Input) -> Answer<Record> {
     // Repeating a request with its token is harmless; without one it makes another certificate.
     let token = input.text("IdempotencyToken").map(str::to_string);
     if let Some(options) = input.child("Options") {
-        options.text("CertificateTransparencyLoggingPreference");
-        if options.text("Export").is_some_and(|export| export == "ENABLED") {
+        for member in ["CertificateTransparencyLoggingPreference", "Export"] {
+            if let Some(value) = options.text(member) {
+                validation::one_of(value, member, &["ENABLED", "DISABLED"])?;
+            }
+        }
+        if options.text("Export") == Some("ENABLED") {
             return Err(invalid("Exportable certificates are not served by this cloud"));
         }
     }
     for item in input.items("DomainValidationOptions") {
-        item.text("DomainName");
-        item.text("ValidationDomain");
+        let (name, sender) = (item.required("DomainName")?.to_ascii_lowercase(), item.required("ValidationDomain")?.to_ascii_lowercase());
+        // API reference, DomainValidationOption: the domain of the mails must be the name or a superdomain of it.
+        if !names.contains(&name) || name != sender && !name.ends_with(&format!(".{sender}")) {
+            let problem =
+                format!("The validation domain '{sender}' is not '{name}' or a superdomain of it, or that name was not requested");
+            return Err(ApiError::new("InvalidDomainValidationOptionsException", problem));
+        }
     }
     if input.text("CertificateAuthorityArn").is_some() {
         return Err(ApiError::new("InvalidArnException", "Private certificate authorities are not served by this cloud"));

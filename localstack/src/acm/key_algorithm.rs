@@ -47,6 +47,22 @@ pub const KEY_USAGES: &[&str] = &[
     "DECIPHER_ONLY",
 ];
 
+/// ACM's names of extended key usages, by which certificates are listed.
+pub const EXTENDED_KEY_USAGES: &[&str] = &[
+    "TLS_WEB_SERVER_AUTHENTICATION",
+    "TLS_WEB_CLIENT_AUTHENTICATION",
+    "CODE_SIGNING",
+    "EMAIL_PROTECTION",
+    "TIME_STAMPING",
+    "OCSP_SIGNING",
+    "IPSEC_END_SYSTEM",
+    "IPSEC_TUNNEL",
+    "IPSEC_USER",
+    "ANY",
+    "NONE",
+    "CUSTOM",
+];
+
 /// ACM's name of an extended key usage.
 pub fn extended_key_usage(oid: &str) -> &'static str {
     match oid {

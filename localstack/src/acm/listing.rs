@@ -2,6 +2,7 @@
 
 use super::certificate::Certificate;
 use super::{invalid, key_algorithm};
+use crate::elb::validation;
 use crate::error::{Answer, ApiError};
 use crate::page;
 use crate::state::State;
@@ -24,6 +25,9 @@ pub fn get(state: &mut State, input: &Input) -> Answer<Record> {
     })?;
     Ok(Record::new().with("Certificate", &material.body).maybe("CertificateChain", material.chain.as_ref()))
 }
+
+/// The statuses of certificates.
+const STATUSES: &[&str] = &["PENDING_VALIDATION", "ISSUED", "INACTIVE", "EXPIRED", "VALIDATION_TIMED_OUT", "REVOKED", "FAILED"];
 
 /// What `Includes` and the other parameters choose.
 #[derive(Debug)]
@@ -60,16 +64,24 @@ pub fn list(state: &mut State, input: &Input) -> Answer<Record> {
     };
     // Neither exported nor managed by another service: every certificate of this cloud is.
     let export = includes.and_then(|includes| includes.text("exportOption")).unwrap_or("DISABLED").to_string();
-    let managed = includes.and_then(|includes| includes.text("managedBy")).is_some_and(|by| !by.is_empty());
+    let managed = includes.and_then(|includes| includes.text("managedBy")).filter(|by| !by.is_empty()).map(str::to_string);
     let token = input.text("NextToken").filter(|token| !token.is_empty()).map(str::to_string);
     let size: usize = input.parse("MaxItems")?.unwrap_or(1000);
     let sort = (input.text("SortBy").map(str::to_string), input.text("SortOrder").map(str::to_string));
     input.done()?;
-    if let Some(wrong) = choice.key_types.iter().find(|kind| !key_algorithm::NAMES.contains(&kind.as_str())) {
-        return Err(invalid(format!(
-            "1 validation error detected: Value '[{wrong}]' at 'includes.keyTypes' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
-            key_algorithm::NAMES.join(", ")
-        )));
+    for (values, member, allowed) in [
+        (&choice.statuses, "certificateStatuses", STATUSES),
+        (&choice.key_types, "includes.keyTypes", key_algorithm::NAMES),
+        (&choice.usages, "includes.keyUsage", &[key_algorithm::KEY_USAGES, &["ANY", "CUSTOM"]].concat()),
+        (&choice.extended_usages, "includes.extendedKeyUsage", key_algorithm::EXTENDED_KEY_USAGES),
+    ] {
+        for value in values {
+            validation::one_of(value, member, allowed)?;
+        }
+    }
+    validation::one_of(&export, "includes.exportOption", &["ENABLED", "DISABLED"])?;
+    if let Some(by) = &managed {
+        validation::one_of(by, "includes.managedBy", &["CLOUDFRONT"])?;
     }
     // AWS: 1 to 1000 per page.
     if !(1..=1000).contains(&size) {
@@ -88,7 +100,8 @@ pub fn list(state: &mut State, input: &Input) -> Answer<Record> {
         }
     };
     let certificates = state.acm.certificates.values();
-    let chosen: Vec<&Certificate> = certificates.filter(|one| export == "DISABLED" && !managed && choice.takes(one, state)).collect();
+    let chosen: Vec<&Certificate> =
+        certificates.filter(|one| export == "DISABLED" && managed.is_none() && choice.takes(one, state)).collect();
     // A key that sorts by time, and by ARN within one moment.
     let key = |one: &&Certificate| {
         let age = if sort.0.is_none() { 0 } else { one.created.as_microsecond() };

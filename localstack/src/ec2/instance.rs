@@ -1,7 +1,7 @@
 //! Instances: the cluster's nodes.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -12,7 +12,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
 /// An instance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instance {
     /// Its id.
     pub id: String,

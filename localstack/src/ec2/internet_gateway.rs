@@ -1,6 +1,6 @@
 //! Internet gateways.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -11,7 +11,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
 /// An internet gateway.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InternetGateway {
     /// Its id.
     pub id: String,

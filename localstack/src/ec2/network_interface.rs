@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -16,7 +16,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
 /// Who uses an interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attachment {
     /// An instance, by its id and the number of the device.
     Instance {
@@ -30,7 +30,7 @@ pub enum Attachment {
 }
 
 /// A network interface.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NetworkInterface {
     /// Its id.
     pub id: String,

@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
 /// Whom a rule allows to send (ingress) or be sent to (egress).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Peer {
     /// Addresses.
     Cidr(IpNet),
@@ -30,7 +30,7 @@ impl fmt::Display for Peer {
 }
 
 /// What a rule allows.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Permission {
     /// Out of the group's interfaces, rather than into them.
     pub egress: bool,

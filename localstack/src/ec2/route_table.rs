@@ -1,7 +1,7 @@
 //! Route tables: what makes a subnet public.
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -12,7 +12,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
 /// A route table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Its id.
     pub id: String,

@@ -1,7 +1,7 @@
 //! Rules of security groups: authorize, revoke, describe.
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -13,7 +13,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
 /// A rule of a security group.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SecurityGroupRule {
     /// Its id.
     pub id: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -15,7 +15,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Output, Record};
 
 /// A subnet.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Subnet {
     /// Its id.
     pub id: String,

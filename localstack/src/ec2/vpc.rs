@@ -1,7 +1,7 @@
 //! VPCs.
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
@@ -13,7 +13,7 @@ use crate::tag::{self, Tags};
 use crate::wire::{Input, Output, Record};
 
 /// A VPC.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Vpc {
     /// Its id.
     pub id: String,
@@ -96,8 +96,13 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
 pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let block = required(input, "CidrBlock")?;
     let tags = tagging::specification(input, "vpc")?;
-    input.text("InstanceTenancy");
+    let tenancy = input.text("InstanceTenancy").unwrap_or("default").to_string();
     finish(input)?;
+    if tenancy != "default" {
+        return Err(ApiError::parameter_value(format!(
+            "Value ({tenancy}) for parameter instanceTenancy is invalid. This cloud serves the tenancy 'default' only."
+        )));
+    }
     let cidr: IpNet = block.parse().map_err(|_| {
         ApiError::parameter_value(format!("Value ({block}) for parameter cidrBlock is invalid. This is not a valid CIDR block."))
     })?;

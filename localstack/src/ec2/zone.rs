@@ -1,6 +1,6 @@
 //! Availability zones.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::finish;
 use crate::error::{Answer, ApiError};
@@ -11,7 +11,7 @@ use crate::wire::{Input, Record};
 use super::filter::Filters;
 
 /// An availability zone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Zone {
     /// Its name, such as `us-east-1a`.
     pub name: String,

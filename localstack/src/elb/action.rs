@@ -1,6 +1,6 @@
 //! Actions of rules and listeners: read, check, show.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::redirect::Redirect;
 use super::validation;
@@ -9,7 +9,7 @@ use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
 /// An action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     /// What it does.
     pub kind: ActionKind,
@@ -18,7 +18,7 @@ pub struct Action {
 }
 
 /// What an action does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionKind {
     /// Sends requests to target groups.
     Forward(Forward),
@@ -29,7 +29,7 @@ pub enum ActionKind {
 }
 
 /// `ForwardConfig`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
     /// ARNs and weights (AWS: 1–5 groups, weights 0–999).
     pub groups: Vec<(String, u32)>,
@@ -38,7 +38,7 @@ pub struct Forward {
 }
 
 /// `FixedResponseConfig`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FixedResponse {
     /// 2xx, 4xx or 5xx.
     pub status: u16,

@@ -2,7 +2,7 @@
 //! depend on them.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::load_balancer::LoadBalancer;
 use crate::ec2::Ec2;
@@ -18,7 +18,7 @@ const HIGHEST: i64 = 15_000;
 const DECREASES: usize = 2;
 
 /// A load balancer's reservation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// The reserved units; `None` if nothing is reserved.
     pub units: Option<i64>,

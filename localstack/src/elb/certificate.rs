@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::listener::Listener;
 use super::load_balancer::LoadBalancer;
@@ -17,7 +17,7 @@ use crate::wire::{Input, Record};
 use crate::x509;
 
 /// What an HTTPS listener has that an HTTP listener has not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerTls {
     /// The name of its security policy.
     pub policy: String,

@@ -2,14 +2,14 @@
 
 use ipnet::IpNet;
 use regex::bytes::RegexBuilder;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Quotas;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Output, Record};
 
 /// What a condition looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Field {
     /// `host-header`.
     HostHeader,
@@ -58,7 +58,7 @@ impl Field {
 }
 
 /// A condition. Exactly one of `values`, `regex_values` and `query` is used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// What it looks at.
     pub field: Field,

@@ -1,13 +1,13 @@
 //! Health checks of target groups: settings, defaults and ranges.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::validation;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
 /// How the targets of a group are checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// `HTTP` or `HTTPS`.
     pub protocol: String,

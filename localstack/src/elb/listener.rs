@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::action::{self, Action};
 use super::certificate::{ListenerTls, TlsParameters};
@@ -16,7 +16,7 @@ use crate::tag::Tags;
 use crate::wire::{Input, Record};
 
 /// A listener of a load balancer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Listener {
     /// Its ARN.
     pub arn: String,

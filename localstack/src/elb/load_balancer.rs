@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::capacity::Capacity;
 use super::certificate::ListenerTls;
@@ -20,7 +20,7 @@ use crate::tag::Tags;
 use crate::wire::{Input, Record};
 
 /// An application load balancer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoadBalancer {
     /// Its ARN.
     pub arn: String,

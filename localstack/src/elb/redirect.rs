@@ -1,13 +1,13 @@
 //! Redirects: their parts, their placeholders and the check against loops.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::validation;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
 /// `RedirectConfig`, with AWS's defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     /// `HTTP`, `HTTPS` or `#{protocol}`.
     pub protocol: String,

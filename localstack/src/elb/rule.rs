@@ -1,6 +1,6 @@
 //! Rules of listeners.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::action::{self, Action};
 use super::condition::{self, Condition};
@@ -14,7 +14,7 @@ use crate::tag::Tags;
 use crate::wire::{Input, Record};
 
 /// A rule that is not a listener's default one.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rule {
     /// Its ARN.
     pub arn: String,

@@ -20,11 +20,38 @@ const FORWARD_SHA1: &[&str] = &["ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA"
 const RSA_SHA2: &[&str] = &["AES128-GCM-SHA256", "AES128-SHA256", "AES256-GCM-SHA384", "AES256-SHA256"];
 const RSA_SHA1: &[&str] = &["AES128-SHA", "AES256-SHA"];
 
+/// Forward secret without elliptic curves: only the oldest policy has it.
+const FINITE_FIELD: &[&str] = &["DHE-RSA-AES128-SHA"];
+
+/// The order of preference among the ciphers for TLS 1.2 and below, whichever of them a policy has (AWS's example of DescribeSSLPolicies).
+const ORDER: &[&str] = &[
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES128-SHA256",
+    "ECDHE-RSA-AES128-SHA256",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "DHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES256-SHA384",
+    "ECDHE-RSA-AES256-SHA384",
+    "ECDHE-RSA-AES256-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES128-SHA256",
+    "AES128-SHA",
+    "AES256-GCM-SHA384",
+    "AES256-SHA256",
+    "AES256-SHA",
+];
+
 const RES: &[&[&str]] = &[FORWARD_GCM];
 const PLAIN: &[&[&str]] = &[FORWARD_GCM, FORWARD_SHA2];
 const EXT0: &[&[&str]] = &[FORWARD_GCM, FORWARD_SHA2, FORWARD_SHA1];
 const EXT1: &[&[&str]] = &[FORWARD_GCM, FORWARD_SHA2, RSA_SHA2];
 const EXT2: &[&[&str]] = &[FORWARD_GCM, FORWARD_SHA2, FORWARD_SHA1, RSA_SHA2, RSA_SHA1];
+const ALL: &[&[&str]] = &[FORWARD_GCM, FORWARD_SHA2, FORWARD_SHA1, FINITE_FIELD, RSA_SHA2, RSA_SHA1];
 
 /// A security policy.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +70,7 @@ const fn policy(name: &'static str, versions: (u8, u8), older: &'static [&'stati
 
 /// AWS's policies for application load balancers (user guide, "Security policies for your Application Load Balancer").
 const POLICIES: &[SslPolicy] = &[
+    policy("ELBSecurityPolicy-2015-05", (0, 2), ALL),
     policy("ELBSecurityPolicy-2016-08", (0, 2), EXT2),
     policy("ELBSecurityPolicy-FS-1-1-2019-08", (1, 2), EXT0),
     policy("ELBSecurityPolicy-FS-1-2-2019-08", (2, 2), EXT0),
@@ -96,7 +124,8 @@ impl SslPolicy {
             (true, true) => TLS13_FIPS,
             (true, false) => TLS13,
         };
-        newer.iter().chain(self.older.iter().copied().flatten()).copied()
+        let older = ORDER.iter().filter(|cipher| self.older.iter().any(|group| group.contains(cipher)));
+        newer.iter().chain(older).copied()
     }
 
     fn record(&self) -> Record {

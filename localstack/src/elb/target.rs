@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::target_group::TargetGroup;
 use super::{Event, validation};
@@ -17,7 +17,7 @@ use crate::state::State;
 use crate::wire::{Input, Record};
 
 /// What tells a target apart from others of its group.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TargetKey {
     /// The address or instance id.
     pub id: String,
@@ -26,7 +26,7 @@ pub struct TargetKey {
 }
 
 /// A registered target.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
     /// Where it is.
     pub address: IpAddr,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::health_check::HealthCheck;
 use super::target::{Target, TargetKey};
@@ -15,7 +15,7 @@ use crate::tag::Tags;
 use crate::wire::{Input, Record};
 
 /// A target group.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetGroup {
     /// Its ARN.
     pub arn: String,
@@ -38,7 +38,7 @@ pub struct TargetGroup {
     /// Its tags.
     pub tags: Tags,
     /// Its targets, draining ones too.
-    #[serde(serialize_with = "serialize_targets")]
+    #[serde(serialize_with = "serialize_targets", deserialize_with = "deserialize_targets")]
     pub targets: BTreeMap<TargetKey, Target>,
     /// The load balancers that use it (an index; AWS: at most one).
     pub load_balancers: BTreeSet<String>,
@@ -48,6 +48,16 @@ pub struct TargetGroup {
 
 fn serialize_targets<S: serde::Serializer>(targets: &BTreeMap<TargetKey, Target>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(targets.iter().map(|(key, target)| (format!("{}:{}", key.id, key.port), target)))
+}
+
+fn deserialize_targets<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<TargetKey, Target>, D::Error> {
+    let named = BTreeMap::<String, Target>::deserialize(deserializer)?;
+    let key = |name: String| {
+        let (id, port) = name.rsplit_once(':')?;
+        Some(TargetKey { id: id.into(), port: port.parse().ok()? })
+    };
+    let wrong = |name: &str| serde::de::Error::custom(format!("the target '{name}' is not ID:PORT"));
+    named.into_iter().map(|(name, target)| Ok((key(name.clone()).ok_or_else(|| wrong(&name))?, target))).collect()
 }
 
 impl TargetGroup {

@@ -1,13 +1,13 @@
 //! Transforms of rules: rewrites of the host header and of the URL.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{condition, validation};
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
 /// What a transform rewrites.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransformKind {
     /// `host-header-rewrite`.
     HostHeader,
@@ -32,7 +32,7 @@ impl TransformKind {
 }
 
 /// A transform with its only rewrite (AWS allows lists, but refuses more than one).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transform {
     /// What it rewrites.
     pub kind: TransformKind,

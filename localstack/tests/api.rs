@@ -1,0 +1,4 @@
+//! The API over real sockets: restarts, and calls at random.
+
+mod harness;
+mod restart;

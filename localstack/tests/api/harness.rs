@@ -1,0 +1,92 @@
+//! A cloud, and a raw client of its API.
+
+use std::net::SocketAddr;
+
+use portico_cloud::{AddressPool, Cloud, CloudConfig, Times};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+
+use crate::dataplane::harness::{self, Client, Reply, soon};
+
+/// How a service is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Elb,
+    Ec2,
+    Acm,
+}
+
+/// A fresh account whose load balancers listen where no other test's do, and whose ids follow from a seed.
+pub fn config(seed: u64) -> CloudConfig {
+    // The /24 of an address that no other test has.
+    let address = harness::address();
+    let cidr = ipnet(address);
+    CloudConfig { addresses: AddressPool { cidr }, seed: Some(seed), times: Times::default(), ..CloudConfig::default() }
+}
+
+fn ipnet(address: std::net::IpAddr) -> ipnet::IpNet {
+    ipnet::IpNet::new(address, 28).unwrap().trunc()
+}
+
+/// A connection to a cloud's API.
+pub struct Api {
+    address: SocketAddr,
+    client: Option<Client>,
+}
+
+impl Api {
+    pub fn new(cloud: &Cloud) -> Self {
+        Self { address: cloud.address(), client: None }
+    }
+
+    /// An answer, or none if the cloud closed the connection without one.
+    pub async fn send(&mut self, service: Service, operation: &str, parameters: &str) -> Option<Reply> {
+        let (name, target, kind, body) = match service {
+            Service::Elb => {
+                ("elasticloadbalancing", "", "x-www-form-urlencoded", format!("Action={operation}&Version=2015-12-01&{parameters}"))
+            }
+            Service::Ec2 => ("ec2", "", "x-www-form-urlencoded", format!("Action={operation}&Version=2016-11-15&{parameters}")),
+            Service::Acm => ("acm", "X-Amz-Target: CertificateManager.", "x-amz-json-1.1", parameters.to_owned()),
+        };
+        let target = if target.is_empty() { String::new() } else { format!("{target}{operation}\r\n") };
+        self.exchange(&format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/{name}/aws4_request, SignedHeaders=host, \
+             Signature=0\r\nContent-Type: application/{kind}\r\n{target}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
+    }
+
+    /// A call that succeeds; its answer.
+    pub async fn call(&mut self, service: Service, operation: &str, parameters: &str) -> String {
+        let reply = self.send(service, operation, parameters).await.expect("an answer");
+        assert_eq!(reply.status, 200, "{operation} {parameters}: {}", reply.body);
+        reply.body
+    }
+
+    /// Something of the admin API.
+    pub async fn admin(&mut self, method: &str, path: &str, body: &str) -> Value {
+        let length = body.len();
+        let reply = self.exchange(&format!("{method} /_cloud/{path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+        serde_json::from_str(&reply.expect("an answer").body).expect("JSON")
+    }
+
+    async fn exchange(&mut self, request: &str) -> Option<Reply> {
+        let mut client = match self.client.take() {
+            Some(client) => client,
+            None => Client::connect(self.address).await,
+        };
+        soon(client.stream.write_all(request.as_bytes())).await.ok()?;
+        let reply = client.reply(false).await?;
+        if reply.header("connection") != Some("close") {
+            self.client = Some(client);
+        }
+        Some(reply)
+    }
+}
+
+/// The text of the first element with this name.
+pub fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once('<').map(|(text, _)| text.to_owned())
+}
