@@ -32,9 +32,9 @@ impl Region {
     /// Whether a load balancer of this name exists, with its tags; without its attributes and listeners.
     async fn load_balancer_head(&self, name: &str) -> Result<Option<LoadBalancer>, Failure> {
         let Some(found) = self.load_balancer_named(name).await? else { return Ok(None) };
-        let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
-        let tags = self.tags(std::slice::from_ref(&arn)).await?.remove(&arn).unwrap_or_default();
-        Ok(convert::load_balancer(&found, tags))
+        let arn = found.load_balancer_arn().unwrap_or_default();
+        let tags = self.tags_of_those_there(std::iter::once(arn)).await?.remove(arn);
+        Ok(tags.and_then(|tags| convert::load_balancer(&found, tags)))
     }
 
     /// A load balancer with all that is known of it.
@@ -182,19 +182,18 @@ impl Region {
                 }
             }
         }
-        let arns: Vec<_> = found.iter().filter_map(|group| group.target_group_arn().map(str::to_owned)).collect();
-        let mut tags = self.tags(&arns).await?;
+        let mut tags = self.tags_of_those_there(found.iter().filter_map(|group| group.target_group_arn())).await?;
         let mut groups: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), Presence::Absent)).collect();
         for group in &found {
-            let tags = tags.remove(group.target_group_arn().unwrap_or_default()).unwrap_or_default();
-            let Some((name, group)) = convert::target_group(group, tags) else { continue };
+            let tags = tags.remove(group.target_group_arn().unwrap_or_default());
+            let Some((name, group)) = tags.and_then(|tags| convert::target_group(group, tags)) else { continue };
             groups.insert(name, Presence::Present(self.complete_group(group, None).await?));
         }
         Ok(groups)
     }
 
     /// Tags by ARN.
-    pub async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, TagSet>, Failure> {
+    async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, TagSet>, Failure> {
         let mut tags = BTreeMap::new();
         for batch in arns.chunks(BATCH) {
             let answer = self
