@@ -100,6 +100,15 @@ pub fn conformance() -> Result<PathBuf> {
     module.build_tests(&store, "conformance", ".", "the first time: about 3 min")
 }
 
+/// AWS Load Balancer Controller, and the folder of its custom resource definitions.
+pub fn peer() -> Result<(PathBuf, PathBuf)> {
+    const MODULE: &str = "sigs.k8s.io/aws-load-balancer-controller";
+    let module = Module::open(crate_dir().join("peer"))?;
+    let store = module.store("peer", "", &[])?;
+    let program = module.build(&store, "aws-load-balancer-controller", MODULE, "-s -w", "the first time: about 4 min")?;
+    Ok((program, module.folder_of(MODULE)?.join("config/crd")))
+}
+
 /// The control plane's programs, in the order of [`CONTROL_PLANE`]: those that `KUBEBUILDER_ASSETS` has, the others built.
 fn control_plane(dir: &Path) -> Result<[PathBuf; 4]> {
     let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::{Lab, Options};
 use crate::netns::Privilege;
-use crate::{assets, conformance, doctor, e2e, exec, init, judge, kubelet, program, progress, scale, session, supervisor, test};
+use crate::{assets, conformance, doctor, e2e, exec, init, judge, kubelet, peer, program, progress, scale, session, supervisor, test};
 
 /// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
 ///
@@ -44,6 +44,10 @@ enum Command {
     ///
     /// Runs in a lab of its own. Takes minutes; not part of the tests.
     Scale(scale::Options),
+    /// Run AWS Load Balancer Controller, unmodified, against the embedded cloud: it must converge, go quiet and clean up.
+    ///
+    /// Runs in a lab of its own.
+    Peer,
     /// Run the official Gateway API conformance suite against a class, in a lab of its own.
     Conformance(conformance::Options),
     /// Run the conformance suite inside the lab that this command runs in.
@@ -142,8 +146,9 @@ pub fn run() -> Result<ExitCode> {
         Command::Run(arguments) => outside(run_in_new(&arguments)),
         Command::Test(options) => outside(run_tests(&options)),
         Command::E2e(options) => e2e::run(&options),
-        Command::Judge(options) => inside("judge", "portico", assets::portico, || judge::run(&options)),
-        Command::Scale(options) => inside("scale", "none", assets::portico_that_counts, || scale::run(&options)),
+        Command::Judge(options) => inside("judge", "portico", || told(assets::portico()?), || judge::run(&options)),
+        Command::Scale(options) => inside("scale", "none", || told(assets::portico_that_counts()?), || scale::run(&options)),
+        Command::Peer => inside("peer", "none", || Ok(peer::environment(assets::peer()?)), peer::run),
         Command::Conformance(options) => outside(conform(&options)),
         Command::ConformanceInside(request) => outside(conformance::run_inside(&request)),
         Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),
@@ -228,15 +233,21 @@ async fn exec(arguments: &Exec) -> Result<u8> {
     exec::run(exec::command(privilege, &running, &session, &arguments.argv)?).await
 }
 
+/// What a command in a lab of its own is told of what was prepared outside: inside, there is no way to what cargo or go may ask for.
+type Prepared = Vec<(&'static str, PathBuf)>;
+
+fn told(portico: PathBuf) -> Result<Prepared> {
+    Ok(vec![(assets::PROGRAM_VARIABLE, portico)])
+}
+
 /// Does the work if this process runs in a lab already, else runs the same command line in a lab of its own.
-fn inside(name: &str, operator: &str, portico: impl FnOnce() -> Result<PathBuf>, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
+fn inside(name: &str, operator: &str, prepare: impl FnOnce() -> Result<Prepared>, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
     if session::Session::current().is_ok() {
         return work();
     }
     let mut command = tokio::process::Command::new(program::path()?);
     command.args(["run", "--operator", operator, "--name", &format!("{name}-{}", std::process::id()), "--"]);
-    // Inside, there is no way to what cargo may ask for.
-    command.arg(program::path_inside()).args(std::env::args_os().skip(1)).env(assets::PROGRAM_VARIABLE, portico()?);
+    command.arg(program::path_inside()).args(std::env::args_os().skip(1)).envs(prepare()?);
     outside(exec::run(command))
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -61,6 +61,13 @@ pub async fn start(portico: &Path, times: Option<f64>, logs: &Path, ends: &Ends)
     let mut arguments = vec!["--listen", listen.as_str(), "--addresses", LOAD_BALANCER_CIDR];
     arguments.extend(times.as_deref());
     start_with("cloud", portico, &arguments, &listen, logs, ends).await
+}
+
+/// The `spec.providerID` of the lab's node: the cloud's instance, whose network interface has the pods' addresses.
+pub async fn provider_id() -> Result<String> {
+    let state = crate::client::get(&format!("{}/_cloud/state", url())).await?.json()?;
+    let instance = |pointer: &str| state.pointer(pointer).and_then(Value::as_str).context("the cloud has no instance for the node");
+    Ok(format!("aws:///{}/{}", instance("/instances/0/zone")?, instance("/instances/0/id")?))
 }
 
 /// Where a cloud beside the lab's own listens.

@@ -30,6 +30,7 @@ mod netns;
 mod node;
 mod objects;
 mod operator;
+mod peer;
 mod program;
 mod progress;
 mod scale;

@@ -23,8 +23,6 @@ use crate::{cloud, netns};
 pub const NAME: &str = "lab";
 /// The zone that the node says it is in; the embedded cloud has a subnet there.
 const ZONE: &str = "us-east-1a";
-/// The instance that the node says it is.
-const PROVIDER_ID: &str = "aws:///us-east-1a/i-0000000000000001a";
 /// An image that is a shell with this machine's programs, for pods that call something.
 pub const SHELL_IMAGE: &str = "portico.dev/lab/shell";
 /// The kubelet's usual port.
@@ -46,7 +44,8 @@ impl Node {
     pub async fn start(plane: &ControlPlane, assets: &Assets, cloud: bool, ends: &Ends) -> Result<Self> {
         let stop = CancellationToken::new();
         let dns = tell_end("the name server", ends, &stop, dns::serve(dns_config(plane, cloud), stop.clone()));
-        let kubelet = tell_end("the kubelet", ends, &stop, kubelet::run(kubelet_config(plane, assets)?, stop.clone()));
+        let provider_id = if cloud { Some(cloud::provider_id().await?) } else { None };
+        let kubelet = tell_end("the kubelet", ends, &stop, kubelet::run(kubelet_config(plane, assets, provider_id)?, stop.clone()));
         let node = Self { stop, kubelet, dns };
         node.wait_ready(plane).await?;
         Ok(node)
@@ -114,7 +113,7 @@ fn dns_config(plane: &ControlPlane, cloud: bool) -> DnsConfig {
     }
 }
 
-fn kubelet_config(plane: &ControlPlane, assets: &Assets) -> Result<KubeletConfig> {
+fn kubelet_config(plane: &ControlPlane, assets: &Assets, provider_id: Option<String>) -> Result<KubeletConfig> {
     let labels = [
         ("kubernetes.io/hostname", NAME),
         ("kubernetes.io/os", "linux"),
@@ -131,7 +130,7 @@ fn kubelet_config(plane: &ControlPlane, assets: &Assets) -> Result<KubeletConfig
         node_address: IpAddr::V4(NODE_ADDRESS),
         port: KUBELET_PORT,
         labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        provider_id: Some(PROVIDER_ID.to_owned()),
+        provider_id,
         bridge: BRIDGE.to_owned(),
         pod_network: Network { address, prefix: prefix.parse().context("the pods' network")? },
         images: BTreeMap::from([("gateway-api/conformance/echo-basic".to_owned(), echo), (SHELL_IMAGE.to_owned(), shell)]),

@@ -12,14 +12,14 @@ use tokio::process::Command;
 use crate::assets::{self, workspace_dir};
 use crate::lab::{self, Lab};
 use crate::progress::{self, bad, verdict, verdict_of};
-use crate::{cloud, conformance, e2e, exec, logs, program};
+use crate::{cloud, conformance, e2e, exec, logs, peer, program};
 use summary::Count;
 
 /// Arguments of `lab test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, all cases of tests that otherwise take a sample, and the conformance
-    /// suite in a slow cloud that throttles.
+    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, all cases of tests that otherwise take a sample, the conformance
+    /// suite in a slow cloud that throttles, and AWS Load Balancer Controller against the embedded cloud.
     #[arg(long)]
     full: bool,
     /// Only this step; may be given several times.
@@ -50,12 +50,14 @@ enum Step {
     Conformance,
     /// The same in a slow cloud that throttles (with --full).
     SlowConformance,
+    /// AWS Load Balancer Controller against the embedded cloud (with --full).
+    Peer,
 }
 
 impl Options {
     fn wants(&self, step: Step) -> bool {
         let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
-        let long = matches!(step, Step::Clippy | Step::Deny | Step::SlowConformance);
+        let long = matches!(step, Step::Clippy | Step::Deny | Step::SlowConformance | Step::Peer);
         if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
     }
 }
@@ -97,7 +99,10 @@ pub async fn run(options: &Options) -> Result<u8> {
         }
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
     }
-    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::SlowConformance].into_iter().any(|step| options.wants(step)) {
+    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::SlowConformance, Step::Peer]
+        .into_iter()
+        .any(|step| options.wants(step))
+    {
         // A first build of the control plane takes minutes, which no step below waits for.
         assets::prepare()?;
     }
@@ -112,6 +117,9 @@ pub async fn run(options: &Options) -> Result<u8> {
     }
     if options.wants(Step::SlowConformance) {
         total += slow_conformance(&logs).await?;
+    }
+    if options.wants(Step::Peer) {
+        total += peer_in_a_lab(&logs).await?;
     }
 
     if total.failed > 0 {
@@ -181,6 +189,20 @@ async fn slow_conformance(logs: &Path) -> Result<Count> {
     let mut command = request.command(&lab)?;
     command.env(e2e::DETAILS_VARIABLE, &own);
     let count = shown("conformance suite in a slow cloud", command, &own.join("conformance-summary.log")).await?;
+    lab.down().await?;
+    Ok(count)
+}
+
+/// AWS Load Balancer Controller in a lab of its own.
+async fn peer_in_a_lab(logs: &Path) -> Result<Count> {
+    let prepared = peer::environment(assets::peer()?);
+    let own = logs.join("peer");
+    let setup =
+        lab::Options { name: lab_name(), cloud: true, cloud_times: None, operator: false, experimental: false, logs: Some(own.clone()) };
+    let Some(lab) = up(&setup, &own).await? else { return Ok(Count::failed()) };
+    let mut command = lab.command(&[program::path_inside().display().to_string(), "peer".to_owned()])?;
+    command.envs(prepared);
+    let count = shown("AWS Load Balancer Controller", command, &own.join("peer-summary.log")).await?;
     lab.down().await?;
     Ok(count)
 }
