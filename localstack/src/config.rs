@@ -128,6 +128,8 @@ pub struct Times {
     pub certificate_delete_lag: Duration,
     /// For how long listeners do not find a certificate that was just imported (AWS: seconds).
     pub certificate_lag: Duration,
+    /// From CreateTrustStore to status ACTIVE (AWS: seconds to minutes).
+    pub trust_store_creation: Duration,
     /// Factor on health check intervals; 0 = as fast as useful.
     pub health_check_scale: f64,
     /// Factor on deregistration delays (AWS default: 300 s).
@@ -144,6 +146,7 @@ impl Default for Times {
             network_interface_lag: Duration::ZERO,
             certificate_delete_lag: Duration::ZERO,
             certificate_lag: Duration::ZERO,
+            trust_store_creation: Duration::ZERO,
             health_check_scale: 0.0,
             deregistration_scale: 0.01,
         }
@@ -161,6 +164,7 @@ impl Times {
             network_interface_lag: Duration::from_secs(40),
             certificate_delete_lag: Duration::from_secs(60),
             certificate_lag: Duration::from_secs(2),
+            trust_store_creation: Duration::from_secs(10),
             health_check_scale: 1.0,
             deregistration_scale: 1.0,
         }
@@ -178,6 +182,7 @@ impl Times {
             network_interface_lag: scaled(self.network_interface_lag),
             certificate_delete_lag: scaled(self.certificate_delete_lag),
             certificate_lag: scaled(self.certificate_lag),
+            trust_store_creation: scaled(self.trust_store_creation),
             health_check_scale: self.health_check_scale * factor,
             deregistration_scale: self.deregistration_scale * factor,
         }

@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod body;
 mod client;
+mod client_certificate;
 mod condition;
 pub mod config;
 mod connection;

@@ -20,9 +20,12 @@ pub mod condition;
 pub mod health_check;
 pub mod listener;
 pub mod load_balancer;
+pub mod log_bucket;
+pub mod mutual;
 pub mod placement;
 pub mod quota;
 pub mod redirect;
+pub mod revocation;
 pub mod rule;
 pub mod rule_priority;
 pub mod sharing;
@@ -33,6 +36,7 @@ pub mod target_attribute;
 pub mod target_group;
 pub mod target_health;
 pub mod transform;
+pub mod trust_store;
 pub mod usage;
 pub mod validation;
 
@@ -41,6 +45,7 @@ use load_balancer::LoadBalancer;
 use rule::Rule;
 use target::TargetKey;
 use target_group::TargetGroup;
+use trust_store::TrustStore;
 
 /// The XML namespace of answers.
 pub const NAMESPACE: &str = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
@@ -61,6 +66,8 @@ pub struct Elb {
     pub load_balancers: BTreeMap<String, LoadBalancer>,
     /// Target groups with their targets.
     pub target_groups: BTreeMap<String, TargetGroup>,
+    /// Trust stores.
+    pub trust_stores: BTreeMap<String, TrustStore>,
     /// What time will do, in order.
     pub events: BTreeSet<(Timestamp, Event)>,
     /// Where load balancers listen.
@@ -86,6 +93,7 @@ impl Elb {
         Self {
             load_balancers: BTreeMap::new(),
             target_groups: BTreeMap::new(),
+            trust_stores: BTreeMap::new(),
             events: BTreeSet::new(),
             addresses,
             dirty: Dirty::default(),
@@ -260,22 +268,18 @@ pub fn operation(name: &str) -> Option<Operation> {
         "ModifyCapacityReservation" => Operation::new(Write, capacity::modify),
         "ModifyIpPools" => Operation::new(Write, sharing::modify_ip_pools),
         "GetResourcePolicy" => Operation::new(Read, sharing::resource_policy),
+        "CreateTrustStore" => Operation::new(Write, trust_store::create),
+        "ModifyTrustStore" => Operation::new(Write, trust_store::modify),
+        "DeleteTrustStore" => Operation::new(Write, trust_store::delete),
+        "DescribeTrustStores" => Operation::new(Read, trust_store::describe),
+        "GetTrustStoreCaCertificatesBundle" => Operation::new(Read, trust_store::bundle),
+        "AddTrustStoreRevocations" => Operation::new(Write, revocation::add),
+        "RemoveTrustStoreRevocations" => Operation::new(Write, revocation::remove),
+        "DescribeTrustStoreRevocations" => Operation::new(Read, revocation::describe),
+        "GetTrustStoreRevocationContent" => Operation::new(Read, revocation::content),
+        "DescribeTrustStoreAssociations" => Operation::new(Read, revocation::associations),
+        "DeleteSharedTrustStoreAssociation" => Operation::new(Write, revocation::delete_association),
         "DescribeSSLPolicies" => Operation::new(Read, ssl_policy::describe),
         _ => return None,
     })
 }
-
-/// Operations of the real service that this cloud does not have yet: they are refused by name, not as unknown.
-pub const MISSING: &[&str] = &[
-    "AddTrustStoreRevocations",
-    "CreateTrustStore",
-    "DeleteSharedTrustStoreAssociation",
-    "DeleteTrustStore",
-    "DescribeTrustStoreAssociations",
-    "DescribeTrustStoreRevocations",
-    "DescribeTrustStores",
-    "GetTrustStoreCaCertificatesBundle",
-    "GetTrustStoreRevocationContent",
-    "ModifyTrustStore",
-    "RemoveTrustStoreRevocations",
-];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -17,11 +17,13 @@ use tokio_util::task::TaskTracker;
 use crate::admin;
 use crate::control::Control;
 use crate::error::ApiError;
+use crate::fault::Loss;
 use crate::service::{Protocol, Service};
+use crate::wire::rest::Request;
 use crate::wire::{Record, json, query, signature, xml};
 
-/// The largest request body: far above what any AWS query call carries.
-const BODY_LIMIT: usize = 8 * 1024 * 1024;
+/// The largest request body: above the largest file that a trust store takes (AWS: 50 MB).
+const BODY_LIMIT: usize = 64 * 1024 * 1024;
 /// How long a body may take.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -75,24 +77,58 @@ pub async fn serve(listener: TcpListener, control: Arc<Control>, stop: Cancellat
     }
 }
 
-async fn answer(control: &Control, request: Request<Incoming>, ending: &CancellationToken) -> Result<Reply, Lost> {
+async fn answer(control: &Control, request: http::Request<Incoming>, ending: &CancellationToken) -> Result<Reply, Lost> {
     let (head, body) = request.into_parts();
     let collected = tokio::time::timeout(BODY_PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await;
     let body = match collected {
-        Ok(Ok(body)) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) | Err(_) => {
             return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the request body is too large or too slow\n".into()));
         }
     };
+    let signed = signature::service(&head.headers, head.uri.query());
+    let rest =
+        Service::ALL.into_iter().find(|service| service.protocol() == Protocol::Rest && signed.as_deref() == Some(service.signing_name()));
+    if let Some(service) = rest {
+        return rest_call(control, service, &Request::new(&head, body), ending).await;
+    }
+    let body = String::from_utf8_lossy(&body);
     if head.uri.path() == "/_cloud" || head.uri.path().starts_with("/_cloud/") {
         return Ok(admin::answer(control, &head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body).await);
     }
-    call(control, &head, &body, ending).await
+    call(control, &head, signed, &body, ending).await
+}
+
+/// A call of a REST service.
+async fn rest_call(control: &Control, service: Service, request: &Request<'_>, ending: &CancellationToken) -> Result<Reply, Lost> {
+    let (operation, input) = match service.route(request) {
+        Ok(found) => found,
+        Err(error) => return Ok(service.rest_reply("", &control.request_id(), request.path, Err(&error))),
+    };
+    let outcome = control.call(service, operation, input).await;
+    if let Some(loss) = outcome.loss {
+        return lose(loss, ending).await;
+    }
+    Ok(service.rest_reply(operation, &outcome.request_id, request.path, outcome.answer.as_ref()))
+}
+
+/// The answer never comes, or the connection is closed.
+async fn lose(loss: Loss, ending: &CancellationToken) -> Result<Reply, Lost> {
+    if loss.held {
+        // Dropped when the caller hangs up.
+        ending.cancelled().await;
+    }
+    Err(Lost)
 }
 
 /// A call of the AWS API.
-async fn call(control: &Control, head: &http::request::Parts, body: &str, ending: &CancellationToken) -> Result<Reply, Lost> {
-    let signed = signature::service(&head.headers, head.uri.query());
+async fn call(
+    control: &Control,
+    head: &http::request::Parts,
+    signed: Option<String>,
+    body: &str,
+    ending: &CancellationToken,
+) -> Result<Reply, Lost> {
     // POST carries the parameters in its body, GET in its query.
     let form = if head.method == Method::GET || body.is_empty() { head.uri.query().unwrap_or_default() } else { body };
     let json = head.headers.contains_key("x-amz-target");
@@ -107,7 +143,7 @@ async fn call(control: &Control, head: &http::request::Parts, body: &str, ending
     }
     let input = match service.protocol() {
         Protocol::Json => json::parse(body),
-        Protocol::Xml(_) => Ok(query::parse(form)),
+        Protocol::Xml(_) | Protocol::Rest => Ok(query::parse(form)),
     };
     let input = match input {
         Ok(input) => input,
@@ -115,11 +151,7 @@ async fn call(control: &Control, head: &http::request::Parts, body: &str, ending
     };
     let outcome = control.call(service, &operation, input).await;
     if let Some(loss) = outcome.loss {
-        if loss.held {
-            // Dropped when the caller hangs up.
-            ending.cancelled().await;
-        }
-        return Err(Lost);
+        return lose(loss, ending).await;
     }
     Ok(write(service, &operation, &outcome.request_id, outcome.answer.as_ref()))
 }
@@ -158,6 +190,7 @@ fn write(service: Service, operation: &str, request_id: &str, answer: Result<&Re
     let (kind, text) = match (service.protocol(), answer) {
         (Protocol::Xml(dialect), Ok(record)) => ("text/xml", xml::answer(dialect, operation, request_id, record)),
         (Protocol::Xml(dialect), Err(error)) => ("text/xml", xml::error(dialect, request_id, error)),
+        (Protocol::Rest, answer) => return service.rest_reply(operation, request_id, "/", answer),
         (Protocol::Json, Ok(record)) => ("application/x-amz-json-1.1", json::answer(record)),
         (Protocol::Json, Err(error)) => ("application/x-amz-json-1.1", json::error(error)),
     };

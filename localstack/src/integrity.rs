@@ -14,6 +14,7 @@ pub fn violations(state: &State) -> Vec<String> {
     let mut found = Vec::new();
     load_balancers(state, &mut found);
     target_groups(state, &mut found);
+    trust_stores(state, &mut found);
     network(state, &mut found);
     found
 }
@@ -48,6 +49,10 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
         let tls = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref());
         if let Some(arn) = tls.flat_map(ListenerTls::all).find(|arn| !state.acm.certificates.contains_key(*arn)) {
             fault(format!("certificate {arn} does not exist"));
+        }
+        let stores = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref()?.mutual.trust_store());
+        if let Some(store) = stores.into_iter().find(|store| !elb.trust_stores.contains_key(*store)) {
+            fault(format!("trust store {store} does not exist"));
         }
         if balancer.listeners.values().any(|listener| (listener.protocol == "HTTPS") != listener.tls.is_some()) {
             fault("an HTTPS listener has no certificate, or another one has".into());
@@ -93,6 +98,20 @@ fn target_groups(state: &State, found: &mut Vec<String>) {
         }
         if group.vpc.as_ref().is_none_or(|vpc| !state.ec2.vpcs.contains_key(vpc)) {
             fault("its VPC does not exist".into());
+        }
+    }
+}
+
+fn trust_stores(state: &State, found: &mut Vec<String>) {
+    let mut names = BTreeSet::new();
+    for (arn, store) in &state.elb.trust_stores {
+        let mut fault = |what: &str| found.push(format!("{arn}: {what}"));
+        if !names.insert(&store.name) {
+            fault("its name is another's too");
+        }
+        let lists: usize = store.revocations.values().map(|revocation| revocation.lists.len()).sum();
+        if store.material.revocations.len() != lists || store.revocations.keys().any(|id| *id > store.last_revocation) {
+            fault("what listeners verify by is not what it holds");
         }
     }
 }

@@ -27,6 +27,10 @@ pub fn of(state: &State) -> Value {
     });
     let groups =
         state.elb.target_groups.values().map(|group| (names.get(&group.arn).cloned().unwrap_or_default(), tidied(json!(group), &names)));
+    let stores =
+        state.elb.trust_stores.values().map(|store| (names.get(&store.arn).cloned().unwrap_or_default(), tidied(json!(store), &names)));
+    let buckets = state.s3.buckets.values().filter(|bucket| !bucket.managed);
+    let buckets = buckets.map(|bucket| (bucket.name.clone(), tidied(json!(bucket), &names)));
     let certificates = state.acm.certificates.values();
     let certificates = certificates.map(|one| (names.get(&one.arn).cloned().unwrap_or_default(), tidied(json!(one), &names)));
     let security = state.ec2.security_groups.values().map(|group| {
@@ -43,6 +47,8 @@ pub fn of(state: &State) -> Value {
     json!({
         "load_balancers": balancers.collect::<Map<_, _>>(),
         "target_groups": groups.collect::<Map<_, _>>(),
+        "trust_stores": stores.collect::<Map<_, _>>(),
+        "buckets": buckets.collect::<Map<_, _>>(),
         "certificates": certificates.collect::<Map<_, _>>(),
         "security_groups": security.collect::<Map<_, _>>(),
         "security_groups_of_nodes": guarded.collect::<Map<_, _>>(),
@@ -63,6 +69,7 @@ fn names(state: &State) -> HashMap<String, String> {
         names.insert(balancer.arn.clone(), name);
     }
     names.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), format!("tg/{}", group.name))));
+    names.extend(state.elb.trust_stores.values().map(|store| (store.arn.clone(), format!("ts/{}", store.name))));
     names.extend(state.acm.certificates.values().map(|certificate| {
         let serial = certificate.material.as_ref().map(|material| material.facts.serial.as_str());
         (certificate.arn.clone(), format!("certificate/{} {}", certificate.domain, serial.unwrap_or("pending")))

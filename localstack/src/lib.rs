@@ -1,10 +1,10 @@
 //! The embedded cloud: AWS load balancing endpoints with state, faults and a data plane. Shares no code with the providers.
 //!
-//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, ACM, STS and the Resource
+//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, ACM, STS, S3 and the Resource
 //! Groups Tagging API), so that the AWS SDKs and boto3 use it with nothing but `AWS_ENDPOINT_URL`, and an admin API under `/_cloud/`.
 //! What the control plane holds is served: every application load balancer gets an address of its own and really answers.
 //!
-//! The flow of one call: [`endpoint`] reads the request, [`wire`] decodes it, [`elb`], [`ec2`], [`acm`], [`sts`] or [`tagging`] changes the
+//! The flow of one call: [`endpoint`] reads the request, [`wire`] decodes it, [`elb`], [`ec2`], [`acm`], [`sts`], [`s3`] or [`tagging`] changes the
 //! [`state`] under one lock, [`projection`] turns the state into the [`dataplane`]'s configuration, and [`log`] keeps a record.
 
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ pub mod operation;
 pub mod page;
 pub mod projection;
 pub mod reachability;
+pub mod s3;
 pub mod service;
 pub mod settings;
 pub mod snapshot;
@@ -80,9 +81,10 @@ impl Cloud {
     /// If the address cannot be bound, the configuration contradicts itself, or the state file cannot be used.
     pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
         let listen = config.listen;
-        let control = Arc::new(control::Control::new(config)?);
         let bound = TcpListener::bind(listen).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = bound.map_err(|source| CloudError::Listen { address: listen, source })?;
+        // Some answers hold URLs of this endpoint.
+        let control = Arc::new(control::Control::new(CloudConfig { listen: address, ..config })?);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(endpoint::serve(listener, control.clone(), stop.clone(), tasks.clone()));
         tasks.spawn(control.clone().follow(stop.clone()));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::config::{
-    self as plane, Algorithm, Changes, DataPlaneConfig, DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol,
-    LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId,
-    TargetId, TargetProtocol, TargetStickiness, Tls, WeightedTargetGroup,
+    self as plane, Algorithm, Changes, ClientAuthentication, ClientCertificateHeaders, ClientCertificates, DataPlaneConfig,
+    DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol, LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion,
+    QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId, TargetId, TargetProtocol, TargetStickiness, Tls,
+    WeightedTargetGroup,
 };
 use crate::ec2::ReachChanges;
 use crate::elb::Dirty;
@@ -16,6 +17,7 @@ use crate::elb::attribute;
 use crate::elb::condition::{Condition, Field};
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
+use crate::elb::mutual::Mutual;
 use crate::elb::ssl_policy;
 use crate::elb::target::TargetKey;
 use crate::elb::target_group::TargetGroup;
@@ -174,6 +176,27 @@ impl Projector {
         let told =
             attribute::value(attribute::LOAD_BALANCER, &balancer.attributes, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled");
         let name = |key: &str| attribute::value(attribute::TLS_LISTENER, &listener.attributes, key);
+        let header = |of: &str| name(&format!("routing.http.request.x_amzn_mtls_clientcert{of}.header_name"));
+        let authentication = match &tls.mutual {
+            Mutual::Off => None,
+            Mutual::Passthrough => Some(ClientAuthentication::Passthrough),
+            Mutual::Verify { trust_store, ignore_expiry, advertise } => Some(ClientAuthentication::Verify {
+                trust: state.elb.trust_stores.get(trust_store)?.material.clone(),
+                ignore_expiry: *ignore_expiry,
+                advertise: *advertise,
+            }),
+        };
+        let clients = authentication.map(|authentication| ClientCertificates {
+            authentication,
+            headers: ClientCertificateHeaders {
+                chain: header(""),
+                issuer: header("_issuer"),
+                leaf: header("_leaf"),
+                serial_number: header("_serial_number"),
+                subject: header("_subject"),
+                validity: header("_validity"),
+            },
+        });
         let headers = (told == "true").then(|| {
             (name("routing.http.request.x_amzn_tls_version.header_name"), name("routing.http.request.x_amzn_tls_cipher_suite.header_name"))
         });
@@ -184,6 +207,7 @@ impl Projector {
             tls13: policy.has_version(3),
             ciphers: policy.ciphers().collect(),
             headers,
+            clients,
         })
     }
 

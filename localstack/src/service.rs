@@ -1,15 +1,19 @@
 //! The services that this cloud has, and how each is spoken to.
 
+use http::HeaderValue;
+
 use crate::acm;
 use crate::ec2;
 use crate::elb;
+use crate::endpoint::Reply;
 use crate::error::{Answer, ApiError};
 use crate::operation::Operation;
+use crate::s3;
 use crate::state::State;
 use crate::sts;
 use crate::tagging;
 use crate::wire::xml::Dialect;
-use crate::wire::{Input, Record};
+use crate::wire::{Input, Record, rest};
 
 /// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub enum Service {
     Tagging,
     /// AWS Certificate Manager.
     Acm,
+    /// S3.
+    S3,
 }
 
 /// How answers are written.
@@ -33,11 +39,13 @@ pub enum Protocol {
     Xml(Dialect),
     /// JSON 1.1.
     Json,
+    /// Methods and paths in, headers and XML out.
+    Rest,
 }
 
 impl Service {
     /// All services.
-    pub const ALL: [Self; 5] = [Self::Elb, Self::Ec2, Self::Sts, Self::Tagging, Self::Acm];
+    pub const ALL: [Self; 6] = [Self::Elb, Self::Ec2, Self::Sts, Self::Tagging, Self::Acm, Self::S3];
 
     /// The name in the SigV4 credential scope.
     pub fn signing_name(self) -> &'static str {
@@ -47,6 +55,7 @@ impl Service {
             Self::Sts => "sts",
             Self::Tagging => "tagging",
             Self::Acm => "acm",
+            Self::S3 => "s3",
         }
     }
 
@@ -58,6 +67,7 @@ impl Service {
             Self::Sts => "2011-06-15",
             Self::Tagging => "2017-01-26",
             Self::Acm => "2015-12-08",
+            Self::S3 => "2006-03-01",
         }
     }
 
@@ -66,7 +76,7 @@ impl Service {
         match self {
             Self::Tagging => Some(tagging::TARGET),
             Self::Acm => Some(acm::TARGET),
-            Self::Elb | Self::Ec2 | Self::Sts => None,
+            Self::Elb | Self::Ec2 | Self::Sts | Self::S3 => None,
         }
     }
 
@@ -77,6 +87,7 @@ impl Service {
             Self::Ec2 => Protocol::Xml(Dialect::Ec2),
             Self::Sts => Protocol::Xml(Dialect::Query { namespace: sts::NAMESPACE }),
             Self::Tagging | Self::Acm => Protocol::Json,
+            Self::S3 => Protocol::Rest,
         }
     }
 
@@ -88,15 +99,15 @@ impl Service {
             Self::Sts => sts::operation(name),
             Self::Tagging => tagging::operation(name),
             Self::Acm => acm::operation(name),
+            Self::S3 => s3::operation(name),
         };
         found.ok_or_else(|| self.unknown(name))
     }
 
     fn unknown(self, name: &str) -> ApiError {
         let missing = match self {
-            Self::Elb => elb::MISSING,
             Self::Acm => acm::MISSING,
-            Self::Ec2 | Self::Sts | Self::Tagging => &[],
+            Self::Elb | Self::Ec2 | Self::Sts | Self::Tagging | Self::S3 => &[],
         };
         let code = if self.target().is_some() { "UnknownOperationException" } else { "InvalidAction" };
         if missing.contains(&name) {
@@ -114,7 +125,28 @@ impl Service {
         match self {
             Self::Ec2 => ec2::run(operation, state, input),
             Self::Acm => acm::run(operation, state, input),
+            Self::S3 => s3::run(operation, state, input),
             Self::Elb | Self::Sts | Self::Tagging => (operation.run)(state, input),
         }
+    }
+
+    /// The operation of a REST service that a request asks for.
+    pub fn route(self, request: &rest::Request<'_>) -> Answer<(&'static str, Input)> {
+        match self {
+            Self::S3 => s3::route::route(request),
+            other => Err(other.unknown(request.path)),
+        }
+    }
+
+    /// The answer of a REST service to a request with this path.
+    pub fn rest_reply(self, operation: &str, request_id: &str, path: &str, answer: Result<&Record, &ApiError>) -> Reply {
+        let mut reply = match answer {
+            Ok(record) => rest::answer(&s3::layout(operation), record),
+            Err(error) => rest::error(request_id, path, error),
+        };
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            reply.headers_mut().insert("x-amz-request-id", value);
+        }
+        reply
     }
 }

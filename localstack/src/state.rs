@@ -10,6 +10,7 @@ use crate::ec2::Ec2;
 use crate::elb::Elb;
 use crate::error::CloudError;
 use crate::id::Ids;
+use crate::s3::S3;
 
 /// The state of one cloud. It is changed under one lock, which is never held across an await.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct State {
     pub elb: Elb,
     /// ACM: certificates.
     pub acm: Acm,
+    /// S3: buckets and objects.
+    pub s3: S3,
     /// Where the data plane publishes the targets' health.
     pub health: HealthBoard,
     /// Grows with every change.
@@ -52,7 +55,7 @@ impl State {
         let mut ids = Ids::new(config.seed);
         let ec2 = Ec2::new(&config, &mut ids, now)?;
         let elb = Elb::new(config.addresses);
-        Ok(Self { config, now, ids, ec2, elb, acm: Acm::default(), health, revision: 1 })
+        Ok(Self { config, now, ids, ec2, elb, acm: Acm::default(), s3: S3::default(), health, revision: 1 })
     }
 
     /// A state that was kept: what time did meanwhile is done, and everything is brought to the data plane anew.

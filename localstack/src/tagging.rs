@@ -40,6 +40,7 @@ fn resources(state: &State) -> Vec<(String, &'static str, &Tags)> {
         }
     }
     all.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), "elasticloadbalancing:targetgroup", &group.tags)));
+    all.extend(state.elb.trust_stores.values().map(|store| (store.arn.clone(), "elasticloadbalancing:truststore", &store.tags)));
     all.extend(state.acm.certificates.values().map(|one| (one.arn.clone(), "acm:certificate", &one.tags)));
     let ec2: &Ec2 = &state.ec2;
     let arn = |kind: &str, id: &str| format!("arn:aws:ec2:{}:{}:{kind}/{id}", state.config.region, state.config.account);

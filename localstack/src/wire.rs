@@ -7,8 +7,10 @@ pub mod input;
 pub mod json;
 pub mod output;
 pub mod query;
+pub mod rest;
 pub mod signature;
 pub mod xml;
+pub mod xml_input;
 
 pub use input::Input;
 pub use output::{Output, Record};

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 pub mod der;
 pub mod name;
+pub mod trust;
 
 use der::{Element, Reader, tag};
 use name::DistinguishedName;

@@ -7,6 +7,7 @@ pub mod harness;
 mod health;
 mod listener;
 mod message;
+mod mutual_tls;
 mod routing;
 mod swap;
 mod tls;

@@ -29,6 +29,18 @@ pub struct Quotas {
     pub certificates: usize,
     /// AWS: 5000 certificates imported or requested in 365 days, adjustable.
     pub certificate_imports_per_year: usize,
+    /// AWS: 10000 general purpose buckets per account, adjustable.
+    pub buckets: usize,
+    /// AWS: 20 trust stores per region, adjustable.
+    pub trust_stores: usize,
+    /// AWS: 2 listeners that verify clients per application load balancer, adjustable.
+    pub verifying_listeners_per_load_balancer: usize,
+    /// AWS: 25 certificates of authorities per trust store, adjustable.
+    pub certificates_per_trust_store: usize,
+    /// AWS: 30 revocation lists per trust store, adjustable.
+    pub revocation_lists_per_trust_store: usize,
+    /// AWS: 500,000 revoked certificates per trust store, adjustable.
+    pub revocation_entries_per_trust_store: usize,
     /// AWS: 5 condition values per rule, fixed.
     pub condition_values_per_rule: usize,
     /// AWS: 6 wildcards per rule, fixed.
@@ -56,6 +68,12 @@ impl Default for Quotas {
             certificates_per_load_balancer: 25,
             certificates: 2500,
             certificate_imports_per_year: 5000,
+            buckets: 10_000,
+            trust_stores: 20,
+            verifying_listeners_per_load_balancer: 2,
+            certificates_per_trust_store: 25,
+            revocation_lists_per_trust_store: 30,
+            revocation_entries_per_trust_store: 500_000,
             condition_values_per_rule: 5,
             condition_wildcards_per_rule: 6,
             security_groups_per_interface: 5,
@@ -82,12 +100,18 @@ impl Quotas {
         ("rules-per-security-group", |quotas| &mut quotas.rules_per_security_group),
         ("security-groups-per-network-interface", |quotas| &mut quotas.security_groups_per_interface),
         ("security-groups-per-region", |quotas| &mut quotas.security_groups),
+        ("s3-buckets", |quotas| &mut quotas.buckets),
         ("target-groups", |quotas| &mut quotas.target_groups),
         ("target-groups-per-action-on-application-load-balancer", |quotas| &mut quotas.target_groups_per_action),
         ("target-groups-per-application-load-balancer", |quotas| &mut quotas.target_groups_per_load_balancer),
         ("target-id-registrations-per-application-load-balancer", |quotas| &mut quotas.registrations_per_target),
         ("targets-per-application-load-balancer", |quotas| &mut quotas.targets_per_load_balancer),
         ("targets-per-target-group", |quotas| &mut quotas.targets_per_target_group),
+        ("trust-store-certificates-per-trust-store", |quotas| &mut quotas.certificates_per_trust_store),
+        ("trust-store-revocation-entries-per-trust-store", |quotas| &mut quotas.revocation_entries_per_trust_store),
+        ("trust-store-revocation-lists-per-trust-store", |quotas| &mut quotas.revocation_lists_per_trust_store),
+        ("trust-store-verifying-listeners-per-application-load-balancer", |quotas| &mut quotas.verifying_listeners_per_load_balancer),
+        ("trust-stores", |quotas| &mut quotas.trust_stores),
     ];
 
     /// All quotas by name.

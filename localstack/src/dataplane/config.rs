@@ -17,7 +17,7 @@ pub use target_group::{
     Algorithm, HealthCheck, Matcher, ProtocolVersion, Reachability, Target, TargetGroup, TargetProtocol, TargetStickiness,
 };
 
-pub use tls::{ServerCertificate, Tls};
+pub use tls::{ClientAuthentication, ClientCertificateHeaders, ClientCertificates, ServerCertificate, Tls};
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {

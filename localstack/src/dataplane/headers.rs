@@ -6,13 +6,14 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     condition::split_port,
     config::{ForwardedFor, LoadBalancerAttributes},
     tls::TlsSession,
 };
+pub(super) use crate::clock::http_date;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -162,11 +163,6 @@ pub(super) fn outgoing_host(host: &str, preserve: bool, listener_port: u16, defa
     }
     let (name, _) = split_port(host);
     if listener_port == default_port { name.to_owned() } else { format!("{name}:{listener_port}") }
-}
-
-/// The time as HTTP dates are written.
-pub(super) fn http_date(time: Timestamp) -> String {
-    DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
 }
 
 /// `Set-Cookie` value of one of the load balancer's cookies: AWS fixes Expires at seven days and enforces the duration inside the value.

@@ -14,6 +14,7 @@ use super::{
     Shared,
     body::{RequestBody, ResponseBody},
     client::IdleTimer,
+    client_certificate,
     config::{Forward, ProtocolVersion, TargetGroup, TargetId, TargetProtocol, TargetStickiness},
     connection::{ConnectError, Lease, Sender},
     exchange::Exchange,
@@ -154,6 +155,9 @@ fn prepare(
         join_cookies(headers);
     }
     set_tls(headers, listener.tls.as_ref().and_then(|tls| tls.config.headers.as_ref()), log.client().tls());
+    if let Some(clients) = listener.tls.as_ref().and_then(|tls| tls.config.clients.as_ref()) {
+        client_certificate::set_headers(headers, &clients.headers, log.client().tls().and_then(|session| session.client.as_deref()));
+    }
     set_forwarded(headers, attributes, log.client().peer(), listener.protocol.scheme(), listener.port);
     set_trace_id(headers, now, shared.random.bits());
     let mut outgoing = Request::new(RequestBody::new(body, Arc::clone(log.client())));

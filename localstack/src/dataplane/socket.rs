@@ -190,7 +190,7 @@ async fn connection(
     };
     let Some(stream) = accepted else { return };
     let http2 = tls::is_http2(&stream);
-    let client = ClientConnection::new(peer, local.port(), idle_timeout, Some(tls::session(&stream)), http2);
+    let client = ClientConnection::new(peer, local.port(), idle_timeout, Some(tls::session(&stream, &tls.config)), http2);
     let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
     if http2 {
         let served = http2::Builder::new(Tracked(tracker))

@@ -12,13 +12,14 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use super::client_certificate::{self, ClientCertificate};
 use super::config::{ServerCertificate, Tls};
 use crate::x509::KeyType;
 
@@ -52,6 +53,8 @@ pub(super) struct TlsSession {
     pub(super) version: &'static str,
     /// Such as `ECDHE-RSA-AES128-GCM-SHA256`.
     pub(super) cipher: &'static str,
+    /// The certificate that the client showed.
+    pub(super) client: Option<Arc<ClientCertificate>>,
 }
 
 impl TlsTable {
@@ -78,8 +81,8 @@ impl TlsTable {
     }
 }
 
-/// What the handshake of a stream led to.
-pub(super) fn session(stream: &server::TlsStream<TcpStream>) -> TlsSession {
+/// What the handshake of a stream led to, with the TLS of its listener at that time.
+pub(super) fn session(stream: &server::TlsStream<TcpStream>, config: &Tls) -> TlsSession {
     let (_, connection) = stream.get_ref();
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -87,7 +90,9 @@ pub(super) fn session(stream: &server::TlsStream<TcpStream>) -> TlsSession {
     };
     let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
     let cipher = CIPHERS.iter().find(|(_, known)| Some(*known) == suite).map_or("-", |(name, _)| *name);
-    TlsSession { version, cipher }
+    let client = config.clients.as_ref().zip(connection.peer_certificates());
+    let client = client.and_then(|(clients, shown)| ClientCertificate::new(&clients.authentication, shown)).map(Arc::new);
+    TlsSession { version, cipher, client }
 }
 
 /// Whether client and load balancer agreed on HTTP/2.
@@ -107,11 +112,19 @@ fn server_config(config: &Tls, http2: bool) -> Result<ServerConfig, String> {
         default: Candidate::new(&config.default, &provider)?,
         others: config.others.iter().map(|certificate| Candidate::new(certificate, &provider)).collect::<Result<_, _>>()?,
     };
-    let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&versions)
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(certificates));
+    let provider = Arc::new(provider);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions);
+    let builder = builder.map_err(|error| error.to_string())?;
+    let builder = match &config.clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(client_certificate::verifier(&clients.authentication, &provider)?),
+    };
+    let mut server = builder.with_cert_resolver(Arc::new(certificates));
+    if config.clients.is_some() {
+        // AWS does not resume sessions in which clients show certificates.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+    }
     server.ignore_client_order = true;
     server.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     Ok(server)

@@ -14,6 +14,8 @@ pub enum Kind {
     Rule,
     /// `targetgroup/<name>/<id>`.
     TargetGroup,
+    /// `truststore/<name>/<id>`.
+    TrustStore,
 }
 
 impl Kind {
@@ -23,6 +25,7 @@ impl Kind {
             Self::Listener => "listener",
             Self::Rule => "listener-rule",
             Self::TargetGroup => "targetgroup",
+            Self::TrustStore => "truststore",
         }
     }
 
@@ -32,6 +35,7 @@ impl Kind {
             Self::Listener => "listener",
             Self::Rule => "listener rule",
             Self::TargetGroup => "target group",
+            Self::TrustStore => "trust store",
         }
     }
 
@@ -41,7 +45,7 @@ impl Kind {
             Self::LoadBalancer => 3,
             Self::Listener => 4,
             Self::Rule => 5,
-            Self::TargetGroup => 2,
+            Self::TargetGroup | Self::TrustStore => 2,
         }
     }
 }
@@ -55,7 +59,8 @@ pub fn prefix(config: &CloudConfig) -> String {
 pub fn kind(arn: &str) -> Option<Kind> {
     let tail = arn.strip_prefix("arn:aws:elasticloadbalancing:")?.splitn(3, ':').nth(2)?;
     let (segment, rest) = tail.split_once('/')?;
-    let kind = [Kind::LoadBalancer, Kind::Listener, Kind::Rule, Kind::TargetGroup].into_iter().find(|kind| kind.segment() == segment)?;
+    let all = [Kind::LoadBalancer, Kind::Listener, Kind::Rule, Kind::TargetGroup, Kind::TrustStore];
+    let kind = all.into_iter().find(|kind| kind.segment() == segment)?;
     (rest.split('/').count() == kind.parts()).then_some(kind)
 }
 

@@ -199,14 +199,10 @@ pub fn modify_load_balancer(state: &mut State, input: &Input) -> Answer<Record> 
     let arn = input.required("LoadBalancerArn")?.to_string();
     state.elb.load_balancer(&arn)?;
     let changes = read(input, "load balancer", LOAD_BALANCER)?;
-    let mut merged = state.elb.load_balancer(&arn)?.attributes.clone();
+    let before = state.elb.load_balancer(&arn)?.attributes.clone();
+    let mut merged = before.clone();
     merged.extend(changes);
-    for log in ["access_logs", "connection_logs", "health_check_logs"] {
-        let is = |key: &str| value(LOAD_BALANCER, &merged, &format!("{log}.s3.{key}"));
-        if is("enabled") == "true" && is("bucket").is_empty() {
-            return Err(ApiError::new("InvalidConfigurationRequest", format!("The value of '{log}.s3.bucket' cannot be empty")));
-        }
-    }
+    state.open_logs(&before, &merged)?;
     state.elb.load_balancer_mut(&arn)?.attributes = merged;
     Ok(record(LOAD_BALANCER, &load_balancer_attributes(state, &arn)?))
 }

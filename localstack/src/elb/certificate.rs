@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::listener::Listener;
 use super::load_balancer::LoadBalancer;
+use super::mutual::Mutual;
 use super::{ssl_policy, validation};
 use crate::acm::key_algorithm;
 use crate::clock;
@@ -25,6 +26,8 @@ pub struct ListenerTls {
     pub default_certificate: String,
     /// The ARNs of the other certificates in its list, chosen by SNI. The default one may be among them.
     pub certificates: BTreeSet<String>,
+    /// Whether and how clients show certificates.
+    pub mutual: Mutual,
 }
 
 impl ListenerTls {
@@ -39,6 +42,7 @@ impl ListenerTls {
 pub struct TlsParameters {
     policy: Option<String>,
     certificate: Option<String>,
+    mutual: Option<Mutual>,
 }
 
 impl TlsParameters {
@@ -47,13 +51,7 @@ impl TlsParameters {
         let policy = input.text("SslPolicy").filter(|policy| !policy.is_empty()).map(str::to_string);
         let certificates = read_certificates(input)?;
         let alpn = !input.strings("AlpnPolicy").is_empty();
-        let mutual = input.child("MutualAuthentication").map(|mutual| {
-            for unserved in ["TrustStoreArn", "IgnoreClientCertificateExpiry", "TrustStoreAssociationStatus", "AdvertiseTrustStoreCaNames"]
-            {
-                mutual.text(unserved);
-            }
-            mutual.text("Mode").unwrap_or("off").to_string()
-        });
+        let mutual = Mutual::read(input)?;
         if !["HTTP", "HTTPS"].contains(&protocol) {
             return Err(ApiError::validation(format!("Listener protocol '{protocol}' must be one of 'HTTPS, HTTP'")));
         }
@@ -67,19 +65,10 @@ impl TlsParameters {
             if !certificates.is_empty() {
                 return Err(ApiError::validation(format!("A certificate cannot be specified for {protocol} listeners")));
             }
-            if mutual.is_some_and(|mode| mode != "off") {
+            if mutual.is_some_and(|mutual| mutual != Mutual::Off) {
                 return Err(ApiError::validation("Mutual authentication can be specified for HTTPS listeners only"));
             }
-            return Ok(Self { policy: None, certificate: None });
-        }
-        if let Some(mode) = mutual {
-            validation::one_of(&mode, "mutualAuthentication.mode", &["off", "passthrough", "verify"])?;
-            if mode != "off" {
-                return Err(ApiError::new(
-                    "InvalidConfigurationRequest",
-                    "Mutual authentication is not served by this cloud yet; use mode 'off'",
-                ));
-            }
+            return Ok(Self { policy: None, certificate: None, mutual: None });
         }
         if let Some(policy) = &policy {
             ssl_policy::find(policy)?;
@@ -91,7 +80,7 @@ impl TlsParameters {
                 "You can specify only one certificate, the default certificate of the listener",
             ));
         }
-        Ok(Self { policy, certificate: certificates.into_iter().next() })
+        Ok(Self { policy, certificate: certificates.into_iter().next(), mutual })
     }
 
     /// What the listener will have; `None` without TLS.
@@ -108,7 +97,8 @@ impl TlsParameters {
             .ok_or_else(|| ApiError::validation("A certificate must be specified for HTTPS listeners"))?;
         let policy = self.policy.or_else(|| before.map(|tls| tls.policy.clone())).unwrap_or_else(|| ssl_policy::DEFAULT.into());
         let certificates = before.map(|tls| tls.certificates.clone()).unwrap_or_default();
-        Ok(Some(ListenerTls { policy, default_certificate, certificates }))
+        let mutual = self.mutual.or_else(|| before.map(|tls| tls.mutual.clone())).unwrap_or_default();
+        Ok(Some(ListenerTls { policy, default_certificate, certificates, mutual }))
     }
 }
 

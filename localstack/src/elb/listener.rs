@@ -52,7 +52,7 @@ impl Listener {
             Some(tls) => record
                 .list("Certificates", [Record::new().with("CertificateArn", &tls.default_certificate)])
                 .with("SslPolicy", &tls.policy)
-                .with("MutualAuthentication", Record::new().with("Mode", "off")),
+                .with("MutualAuthentication", tls.mutual.record()),
         };
         record.list("DefaultActions", action::records(&self.default_actions))
     }
@@ -88,7 +88,9 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     if let Some(existing) = balancer.listeners.values().find(|other| other.port == port) {
         let same_tls = match (&existing.tls, &tls) {
             (Some(existing), Some(wanted)) => {
-                existing.policy == wanted.policy && existing.default_certificate == wanted.default_certificate
+                existing.policy == wanted.policy
+                    && existing.default_certificate == wanted.default_certificate
+                    && existing.mutual == wanted.mutual
             }
             (existing, wanted) => existing.is_none() && wanted.is_none(),
         };
@@ -103,6 +105,9 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
             "TooManyListeners",
             format!("The maximum number of listeners per load balancer has been reached: [{limit}]"),
         ));
+    }
+    if let Some(tls) = &tls {
+        tls.mutual.check(state, balancer, None)?;
     }
     state.check_actions(&balancer_arn, &protocol, &actions, &[])?;
     let arn = arn::child(&balancer_arn, arn::Kind::Listener, &state.ids.hex(16));
@@ -143,6 +148,9 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     }
     // AWS: with the protocol HTTP, security policy and certificates go.
     let tls = tls.apply(state, &protocol, listener.tls.as_ref())?;
+    if let Some(tls) = &tls {
+        tls.mutual.check(state, balancer, Some(&arn))?;
+    }
     let (balancer_arn, before) = (balancer.arn.clone(), listener.tls.clone());
     let listener = state.elb.listener_mut(&arn)?;
     listener.port = new_port;

@@ -21,9 +21,11 @@ const OTHERS: &[(&str, usize)] = &[
     ("targets-per-network-load-balancer", 3000),
 ];
 
-/// The limits under the names that AWS gives them; those of security groups and of ACM are not ELBv2's.
+/// The limits under the names that AWS gives them; those of other services are not ELBv2's, and those of
+/// trust stores are not told.
 fn limits(quotas: &Quotas) -> Vec<(&'static str, usize)> {
-    let own = quotas.entries().filter(|(name, _)| !name.contains("security-group") && !name.starts_with("acm-"));
+    let foreign = ["acm-", "s3-", "trust-store"];
+    let own = quotas.entries().filter(|(name, _)| !name.contains("security-group") && !foreign.iter().any(|of| name.starts_with(of)));
     let mut limits: Vec<_> = own.chain(OTHERS.iter().copied()).collect();
     limits.sort_unstable();
     limits

@@ -5,7 +5,7 @@ use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
 
-/// GetResourcePolicy: policies are of shared trust stores, so that nothing here has one.
+/// GetResourcePolicy: policies are of shared trust stores, and none here is shared.
 pub fn resource_policy(_: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ResourceArn")?;
     input.done()?;

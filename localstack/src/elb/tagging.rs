@@ -30,6 +30,7 @@ pub fn tags_mut<'a>(state: &'a mut State, arn: &str) -> Answer<&'a mut Tags> {
     match arn::kind(arn) {
         Some(Kind::LoadBalancer) => Ok(&mut elb.load_balancer_mut(arn)?.tags),
         Some(Kind::Listener) => Ok(&mut elb.listener_mut(arn)?.tags),
+        Some(Kind::TrustStore) => Ok(&mut elb.trust_store_mut(arn)?.tags),
         Some(Kind::TargetGroup) => Ok(&mut elb.target_group_mut(arn)?.tags),
         Some(Kind::Rule) => {
             let is_default = elb.rule(arn)?.2.is_none();

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use hyper::body::Bytes;
+
 use crate::error::{Answer, ApiError};
 
 /// One node of the parameters: a text, or named children (a structure, or a list whose children are numbered).
@@ -14,6 +16,7 @@ use crate::error::{Answer, ApiError};
 pub struct Input {
     name: String,
     text: Option<String>,
+    bytes: Option<Bytes>,
     children: BTreeMap<String, Input>,
     seen: Cell<bool>,
 }
@@ -32,6 +35,11 @@ impl Input {
     /// A node with the given name that holds a text.
     pub fn leaf(name: &str, text: &str) -> Self {
         Self { name: name.into(), text: Some(text.into()), ..Self::default() }
+    }
+
+    /// A node with the given name that holds bytes, which no log shows.
+    pub fn blob(name: &str, bytes: Bytes) -> Self {
+        Self { name: name.into(), bytes: Some(bytes), ..Self::default() }
     }
 
     /// A node with the given name that holds a list.
@@ -71,6 +79,11 @@ impl Input {
     /// The child's text; `None` if the child is absent. An empty text stays an empty text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.child(name).and_then(|child| child.text.as_deref())
+    }
+
+    /// The child's bytes, if it holds any.
+    pub fn bytes(&self, name: &str) -> Option<&Bytes> {
+        self.child(name).and_then(|child| child.bytes.as_ref())
     }
 
     /// The child's text, or the error that AWS gives for a missing required member.
@@ -158,7 +171,7 @@ impl Input {
     /// The path of a parameter that nobody read, if there is one.
     fn unread(&self) -> Option<&str> {
         self.children.values().find_map(|child| {
-            let container = child.text.is_none() && !child.children.is_empty();
+            let container = child.text.is_none() && child.bytes.is_none() && !child.children.is_empty();
             if child.seen.get() || container { child.unread() } else { Some(child.path()) }
         })
     }

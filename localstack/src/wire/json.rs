@@ -1,5 +1,7 @@
 //! The JSON 1.1 protocol: `X-Amz-Target: Service_Date.Operation` and a JSON body.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::{Input, Output, Record};
@@ -47,6 +49,7 @@ pub fn encode(value: &Output) -> Value {
         Output::Text(text) => Value::String(text.clone()),
         Output::Number(number) => json!(number),
         Output::Flag(flag) => Value::Bool(*flag),
+        Output::Blob(bytes) => Value::String(STANDARD.encode(bytes)),
         // As AWS does: seconds with milliseconds.
         Output::Moment(at) => json!(at.as_millisecond() as f64 / 1000.0),
         Output::List(items) => Value::Array(items.iter().map(encode).collect()),

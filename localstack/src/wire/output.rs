@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use hyper::body::Bytes;
 use jiff::Timestamp;
 
 /// A value of an answer.
@@ -13,6 +14,8 @@ pub enum Output {
     Number(i64),
     /// A boolean.
     Flag(bool),
+    /// Bytes: base64 in XML and JSON, a body as it is in REST.
+    Blob(Bytes),
     /// A moment: ISO 8601 in XML, seconds since the epoch in JSON.
     Moment(Timestamp),
     /// A list; the protocol chooses the elements' name (`member`, `item`).
@@ -51,6 +54,11 @@ impl Record {
     /// Adds a list.
     pub fn list<T: Into<Output>>(self, name: &'static str, items: impl IntoIterator<Item = T>) -> Self {
         self.with(name, Output::List(items.into_iter().map(Into::into).collect()))
+    }
+
+    /// The member with this name.
+    pub fn member(&self, name: &str) -> Option<&Output> {
+        self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// Leaves members out, at any depth of records.
@@ -112,6 +120,12 @@ numbers!(u8, u16, u32, i32, i64);
 impl From<Timestamp> for Output {
     fn from(at: Timestamp) -> Self {
         Self::Moment(at)
+    }
+}
+
+impl From<Bytes> for Output {
+    fn from(bytes: Bytes) -> Self {
+        Self::Blob(bytes)
     }
 }
 

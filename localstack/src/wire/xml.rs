@@ -1,5 +1,7 @@
 //! Writing XML answers: the query protocol's and EC2's envelopes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use quick_xml::escape::escape;
 
 use super::output::timestamp;
@@ -41,6 +43,34 @@ pub fn answer(dialect: Dialect, operation: &str, request_id: &str, record: &Reco
     out
 }
 
+/// A document of a REST service: lists are flattened, each element named after its list.
+pub fn document(root: &str, namespace: &str, record: &Record) -> String {
+    let mut out = format!("{DECLARATION}<{root} xmlns=\"{namespace}\">");
+    flat_members(&mut out, record);
+    out.push_str(&format!("</{root}>"));
+    out
+}
+
+fn flat_members(out: &mut String, record: &Record) {
+    for (name, value) in &record.members {
+        match value {
+            Output::List(items) => items.iter().for_each(|value| flat_element(out, name, value)),
+            value => flat_element(out, name, value),
+        }
+    }
+}
+
+fn flat_element(out: &mut String, name: &str, value: &Output) {
+    match value {
+        Output::Record(record) => {
+            out.push_str(&format!("<{name}>"));
+            flat_members(out, record);
+            out.push_str(&format!("</{name}>"));
+        }
+        value => element(out, name, value, name),
+    }
+}
+
 /// The answer of a call that failed.
 pub fn error(dialect: Dialect, request_id: &str, error: &ApiError) -> String {
     let (code, message) = (escape(error.code.as_ref()), escape(error.message.as_str()));
@@ -75,6 +105,7 @@ fn element(out: &mut String, name: &str, value: &Output, item: &str) {
                 Output::Text(text) => out.push_str(&escape(text.as_str())),
                 Output::Number(number) => out.push_str(&number.to_string()),
                 Output::Flag(flag) => out.push_str(if *flag { "true" } else { "false" }),
+                Output::Blob(bytes) => out.push_str(&STANDARD.encode(bytes)),
                 Output::Moment(at) => out.push_str(&timestamp(*at)),
                 Output::List(items) => items.iter().for_each(|value| element(out, item, value, item)),
                 Output::Record(record) => members(out, record, item),

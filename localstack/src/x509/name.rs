@@ -35,6 +35,25 @@ impl DistinguishedName {
     pub fn organization(&self) -> Option<&str> {
         self.get("O")
     }
+
+    /// The name as RFC 2253 writes it: the most specific attribute first, special characters escaped.
+    pub fn rfc2253(&self) -> String {
+        self.0.iter().rev().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// RFC 2253, 2.4.
+fn escaped(value: &str) -> String {
+    let last = value.chars().count().saturating_sub(1);
+    let mut out = String::new();
+    for (at, letter) in value.chars().enumerate() {
+        let special = ",+\"\\<>;".contains(letter) || at == 0 && "# ".contains(letter) || at == last && letter == ' ';
+        if special {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out
 }
 
 impl std::fmt::Display for DistinguishedName {
@@ -60,4 +79,22 @@ fn short_name(oid: &str) -> Option<&'static str> {
         "0.9.2342.19200300.100.1.25" => "DC",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_2253_begins_with_the_most_specific_attribute() {
+        let name = |pairs: &[(&str, &str)]| DistinguishedName(pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect());
+        let rows = [
+            (name(&[("C", "US"), ("O", "mTLS"), ("CN", "a.example")]), "CN=a.example,O=mTLS,C=US"),
+            (name(&[("O", "Sue, Grabbit and Runn")]), "O=Sue\\, Grabbit and Runn"),
+            (name(&[("CN", "#a+b ")]), "CN=\\#a\\+b\\ "),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(name.rfc2253(), expected);
+        }
+    }
 }

@@ -31,7 +31,8 @@ def client(service, attempts=1, read_timeout=60):
         aws_access_key_id="test",
         aws_secret_access_key="test",
         config=Config(
-            retries={"total_max_attempts": attempts, "mode": "standard"}, parameter_validation=False, read_timeout=read_timeout
+            retries={"total_max_attempts": attempts, "mode": "standard"}, parameter_validation=False, read_timeout=read_timeout,
+            s3={"addressing_style": "path"},
         ),
     )
     return made if FOREIGN else model.watch(made)
@@ -123,7 +124,7 @@ class World:
         self.count = 0
         self.elb, self.ec2 = client("elbv2"), client("ec2")
         self.sts, self.tagging = client("sts"), client("resourcegroupstaggingapi")
-        self.acm = client("acm")
+        self.acm, self.s3 = client("acm"), client("s3")
         if FOREIGN:
             foreign.network(self.ec2, REGION)
         public = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/elb"]}])["Subnets"]
@@ -205,6 +206,32 @@ class World:
         found = self.ec2.describe_network_interfaces()["NetworkInterfaces"]
         return [interface for interface in found if "InstanceId" in interface.get("Attachment", {})]
 
+    def bucket(self, **objects):
+        """A bucket with objects; its name."""
+        name = self.name()
+        self.s3.create_bucket(Bucket=name)
+        for key, body in objects.items():
+            self.s3.put_object(Bucket=name, Key=key, Body=body)
+        return name
+
+    def log_bucket(self, **statement):
+        """A bucket into which load balancers may write logs; its name."""
+        name = self.bucket()
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+            "Action": "s3:PutObject",
+            "Resource": f"arn:aws:s3:::{name}/*",
+        }
+        self.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed | statement]}))
+        return name
+
+    def trust_store(self, bundle=None, **more):
+        """A trust store made of a bundle in PEM; its ARN."""
+        bundle = bundle or certificates.pair(authority=True, common="Root").pem
+        arguments = {"Name": self.name(), "CaCertificatesBundleS3Bucket": self.bucket(bundle=bundle), "CaCertificatesBundleS3Key": "bundle"}
+        return self.elb.create_trust_store(**(arguments | more))["TrustStores"][0]["TrustStoreArn"]
+
     def health(self, group, **more):
         found = self.elb.describe_target_health(TargetGroupArn=group, **more)["TargetHealthDescriptions"]
         return {(h["Target"]["Id"], h["Target"]["Port"]): h["TargetHealth"] for h in found}
@@ -223,6 +250,14 @@ class World:
         for page in self.elb.get_paginator("describe_target_groups").paginate():
             for found in filter(lambda g: mine(g["TargetGroupName"]), page["TargetGroups"]):
                 self.elb.delete_target_group(TargetGroupArn=found["TargetGroupArn"])
+        for page in self.elb.get_paginator("describe_trust_stores").paginate():
+            for found in filter(lambda s: mine(s["Name"]), page["TrustStores"]):
+                self.elb.delete_trust_store(TrustStoreArn=found["TrustStoreArn"])
+        for found in filter(lambda b: mine(b["Name"]), self.s3.list_buckets()["Buckets"]):
+            listed = self.s3.list_object_versions(Bucket=found["Name"])
+            for version in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
+                self.s3.delete_object(Bucket=found["Name"], Key=version["Key"], VersionId=version["VersionId"])
+            self.s3.delete_bucket(Bucket=found["Name"])
         for found in certificates.listed(self.acm):
             if found["DomainName"].startswith(self.prefix):
                 self.acm.delete_certificate(CertificateArn=found["CertificateArn"])

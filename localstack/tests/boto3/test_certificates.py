@@ -240,7 +240,6 @@ LISTENERS = [
     ("a pending certificate", lambda w: w.https(requested(w)["CertificateArn"]), Fails("UnsupportedCertificate")),
     ("an issued certificate", lambda w: w.https(issued(w)["CertificateArn"]), anything),
     ("no FQDN in the certificate", lambda w: w.https(w.import_certificate(pair("default"))), Fails("UnsupportedCertificate", "fully-qualified domain name")),
-    ("mutual authentication", lambda w: w.https(MutualAuthentication={"Mode": "passthrough"}), Fails("InvalidConfigurationRequest", "not served")),
     ("ALPN is for NLB", lambda w: w.https(AlpnPolicy=["HTTP2Optional"]), Fails("ValidationError", "ALPN")),
     ("the same listener again", lambda w: (lambda c, p: (w.https(c, port=p)["ListenerArn"], w.https(c, port=p)["ListenerArn"]))(w.import_certificate(), w.port()), lambda r: r[0] == r[1]),
     ("another certificate on the port", lambda w: (lambda p: (w.https(port=p), w.https(port=p)))(w.port()), Fails("DuplicateListener")),

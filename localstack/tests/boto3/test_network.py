@@ -217,7 +217,6 @@ OTHERS = [
     ("who am I", lambda w: w.sts.get_caller_identity(), lambda r: r["Account"] == "000000000000"),
     ("an operation of STS that is not there", lambda w: w.sts.get_session_token(), Fails("InvalidAction", "GetSessionToken")),
     ("an operation of EC2 that is not there", lambda w: w.ec2.describe_volumes(), Fails("InvalidAction", "DescribeVolumes")),
-    ("an operation of ELBv2 that is to come", lambda w: w.elb.describe_trust_stores(), Fails("InvalidAction", "DescribeTrustStores is not served by this cloud yet")),
     ("a service that is not there", lambda w: client("sqs").list_queues(), Fails("UnknownOperationException")),
     ("resources by tags", found_by_tags, lambda r: r),
     ("a page of 101", lambda w: w.tagging.get_resources(ResourcesPerPage=101), Fails("InvalidParameterException")),

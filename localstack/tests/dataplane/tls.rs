@@ -23,7 +23,7 @@ use super::harness::{Backend, Client, PATIENCE, World, fixed, forward, group, li
 use super::harness::{PORT, address, load_balancer};
 
 /// A self-signed certificate for a name.
-fn certificate(name: &str) -> Arc<ServerCertificate> {
+pub fn certificate(name: &str) -> Arc<ServerCertificate> {
     let key = KeyPair::generate().unwrap();
     let made = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
     Arc::new(ServerCertificate {
@@ -34,7 +34,7 @@ fn certificate(name: &str) -> Arc<ServerCertificate> {
     })
 }
 
-fn tls(default: &Arc<ServerCertificate>, others: &[&Arc<ServerCertificate>]) -> Tls {
+pub fn tls(default: &Arc<ServerCertificate>, others: &[&Arc<ServerCertificate>]) -> Tls {
     Tls {
         default: Arc::clone(default),
         others: others.iter().map(|other| Arc::clone(other)).collect(),
@@ -42,11 +42,12 @@ fn tls(default: &Arc<ServerCertificate>, others: &[&Arc<ServerCertificate>]) -> 
         tls13: true,
         ciphers: vec!["TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"],
         headers: None,
+        clients: None,
     }
 }
 
 /// A world with one HTTPS listener.
-async fn world(tls: Tls, groups: Vec<portico_cloud::dataplane::config::TargetGroup>) -> (World, std::net::SocketAddr) {
+pub async fn world(tls: Tls, groups: Vec<portico_cloud::dataplane::config::TargetGroup>) -> (World, std::net::SocketAddr) {
     let mut world = World::new();
     let action = if groups.is_empty() { fixed("here") } else { forward(&[("g", 1)]) };
     world.groups = groups;
@@ -71,9 +72,9 @@ fn client(trusted: &[&Arc<ServerCertificate>], versions: &[&'static rustls::Supp
     Arc::new(config)
 }
 
-const BOTH: &[&rustls::SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+pub const BOTH: &[&rustls::SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
-async fn connect(at: std::net::SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(at: std::net::SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = soon(TcpStream::connect(at)).await.unwrap();
     soon(TlsConnector::from(Arc::clone(config)).connect(ServerName::try_from(name.to_owned()).unwrap(), stream)).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use super::CertificateId;
+use crate::x509::trust::TrustMaterial;
 use crate::x509::{Facts, SecretKey};
 
 /// TLS of an HTTPS listener.
@@ -22,6 +23,50 @@ pub struct Tls {
     pub ciphers: Vec<&'static str>,
     /// Names of the headers that tell targets the TLS version and the cipher; None: they are not told.
     pub headers: Option<(String, String)>,
+    /// Certificates of clients. None: they are not asked for one.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// What is asked of clients, and what targets are told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientCertificates {
+    /// What is asked of clients.
+    pub authentication: ClientAuthentication,
+    /// Names of the headers that tell targets about a client's certificate.
+    pub headers: ClientCertificateHeaders,
+}
+
+/// What is asked of clients.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientAuthentication {
+    /// A certificate may be shown; it goes to the target unverified.
+    Passthrough,
+    /// A certificate must be shown, and one of the authorities must vouch for it.
+    Verify {
+        /// The authorities and their revocation lists.
+        trust: Arc<TrustMaterial>,
+        /// Whether expired certificates are taken.
+        ignore_expiry: bool,
+        /// Whether clients are told the names of the authorities.
+        advertise: bool,
+    },
+}
+
+/// Names of the headers that tell targets about a client's certificate: all but the first one if it was verified, else the first one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificateHeaders {
+    /// All certificates that the client showed.
+    pub chain: String,
+    /// The issuer's name.
+    pub issuer: String,
+    /// The client's own certificate.
+    pub leaf: String,
+    /// Its serial number.
+    pub serial_number: String,
+    /// Its subject.
+    pub subject: String,
+    /// When it is valid.
+    pub validity: String,
 }
 
 /// A certificate with its key.
