@@ -8,6 +8,7 @@ use crate::endpoint::{Reply, plain};
 use crate::fault::Fault;
 use crate::integrity;
 use crate::inventory;
+use crate::s3::Bucket;
 use crate::settings::Settings;
 use crate::wire::query;
 
@@ -135,7 +136,7 @@ fn state(control: &Control) -> Value {
             "load_balancers": state.elb.load_balancers.values().collect::<Vec<_>>(),
             "target_groups": state.elb.target_groups.values().collect::<Vec<_>>(),
             "trust_stores": state.elb.trust_stores.values().collect::<Vec<_>>(),
-            "buckets": state.s3.buckets.values().filter(|bucket| !bucket.managed).collect::<Vec<_>>(),
+            "buckets": state.s3.buckets.values().filter(|bucket| !bucket.managed).map(Bucket::summary).collect::<Vec<_>>(),
             "vpcs": state.ec2.vpcs.values().collect::<Vec<_>>(),
             "subnets": state.ec2.subnets.values().collect::<Vec<_>>(),
             "route_tables": state.ec2.route_tables.values().collect::<Vec<_>>(),

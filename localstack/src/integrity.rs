@@ -109,7 +109,13 @@ fn trust_stores(state: &State, found: &mut Vec<String>) {
         if !names.insert(&store.name) {
             fault("its name is another's too");
         }
+        if store.revocations.values().any(|revocation| revocation.lists.is_empty()) {
+            fault("a revocation list cannot be read");
+        }
         let lists: usize = store.revocations.values().map(|revocation| revocation.lists.len()).sum();
+        if store.material.authorities.is_empty() {
+            fault("it has no authority");
+        }
         if store.material.revocations.len() != lists || store.revocations.keys().any(|id| *id > store.last_revocation) {
             fault("what listeners verify by is not what it holds");
         }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use hyper::body::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::{Answer, ApiError};
 use crate::operation::{Kind, Operation};
@@ -25,14 +26,14 @@ pub mod route;
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// The state of S3.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct S3 {
     /// Buckets by name.
     pub buckets: BTreeMap<String, Bucket>,
 }
 
 /// A bucket.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bucket {
     /// Its name.
     pub name: String,
@@ -50,8 +51,17 @@ pub struct Bucket {
     pub objects: BTreeMap<String, Vec<Version>>,
 }
 
+impl Bucket {
+    /// What it holds, without contents: sizes of objects by key, `null` for deleted ones.
+    pub fn summary(&self) -> Value {
+        let size = |versions: &Vec<Version>| versions.last().and_then(|version| version.body.as_ref()).map(Bytes::len);
+        let objects: BTreeMap<&String, Option<usize>> = self.objects.iter().map(|(key, versions)| (key, size(versions))).collect();
+        json!({ "name": self.name, "region": self.region, "created": self.created, "versioning": self.versioning, "policy": self.policy, "objects": objects })
+    }
+}
+
 /// A version of an object, or a delete marker.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Version {
     /// Its id; `null` if the bucket did not keep versions when it was written.
     pub id: String,
@@ -66,13 +76,26 @@ pub struct Version {
     /// Its metadata, without `x-amz-meta-`.
     pub metadata: BTreeMap<String, String>,
     /// Its content; `None` for a delete marker.
-    #[serde(serialize_with = "length")]
+    #[serde(with = "content")]
     pub body: Option<Bytes>,
 }
 
-/// Contents are shown by their length.
-fn length<S: serde::Serializer>(body: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
-    body.as_ref().map(Bytes::len).serialize(serializer)
+/// Contents in JSON: base64.
+mod content {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use hyper::body::Bytes;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(body: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        body.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        let text: Option<String> = Option::deserialize(deserializer)?;
+        text.map(|text| STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)).transpose()
+    }
 }
 
 impl S3 {

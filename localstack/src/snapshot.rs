@@ -1,4 +1,5 @@
-//! The state in a file, so that a cloud goes on after a restart where it ended: load balancers, target groups, networks, certificates.
+//! The state in a file, so that a cloud goes on after a restart where it ended: load balancers, target groups, networks, certificates,
+//! buckets.
 //!
 //! The file is JSON and says its version. It is written as a whole beside the old one, which it then replaces, so that there is always one
 //! that can be read. **It holds private keys**, and only its owner may read it. The log of calls, faults, settings and the targets' health

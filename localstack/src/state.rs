@@ -47,6 +47,8 @@ pub struct Kept {
     pub elb: Elb,
     /// ACM, without certificates' material.
     pub acm: Acm,
+    /// S3.
+    pub s3: S3,
 }
 
 impl State {
@@ -62,17 +64,18 @@ impl State {
     pub fn resumed(config: CloudConfig, now: Timestamp, health: HealthBoard, kept: Kept) -> Self {
         // The seed's own ids were given out before.
         let ids = Ids::new(config.seed.map(|seed| seed.wrapping_add(kept.revision)));
-        let Kept { revision, mut ec2, elb, acm } = kept;
+        let Kept { revision, mut ec2, elb, acm, s3 } = kept;
         ec2.reach.all = true;
-        let mut state = Self { config, now, ids, ec2, elb, acm, health, revision };
+        let mut state = Self { config, now, ids, ec2, elb, acm, s3, health, revision };
+        state.restore_trust_stores();
         state.advance(now);
         state
     }
 
     /// What is kept over restarts. Every member of the state is either here or begins anew.
     pub fn kept(&self) -> Kept {
-        let Self { config: _, now: _, ids: _, health: _, ec2, elb, acm, revision } = self;
-        Kept { revision: *revision, ec2: ec2.clone(), elb: elb.clone(), acm: acm.clone() }
+        let Self { config: _, now: _, ids: _, health: _, ec2, elb, acm, s3, revision } = self;
+        Kept { revision: *revision, ec2: ec2.clone(), elb: elb.clone(), acm: acm.clone(), s3: s3.clone() }
     }
 
     /// Moves to a later moment and lets everything happen that was due: targets that have drained go, interfaces of deleted load

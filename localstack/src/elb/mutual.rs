@@ -1,6 +1,6 @@
 //! Mutual TLS of HTTPS listeners: whether and how clients show certificates.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::load_balancer::LoadBalancer;
 use super::validation;
@@ -9,7 +9,7 @@ use crate::state::State;
 use crate::wire::{Input, Record};
 
 /// `MutualAuthentication`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mutual {
     /// Clients are not asked.
     #[default]
@@ -36,8 +36,11 @@ impl Mutual {
         let ignore_expiry = given.flag("IgnoreClientCertificateExpiry")?;
         let advertise = given.text("AdvertiseTrustStoreCaNames").filter(|text| !text.is_empty());
         // Describing calls show it; who hands their answer back does not mean to set it.
-        given.text("TrustStoreAssociationStatus");
+        let status = given.text("TrustStoreAssociationStatus").filter(|text| !text.is_empty());
         validation::one_of(mode, "mutualAuthentication.mode", &["off", "passthrough", "verify"])?;
+        if let Some(status) = status {
+            validation::one_of(status, "mutualAuthentication.trustStoreAssociationStatus", &["active", "removed"])?;
+        }
         if let Some(advertise) = advertise {
             validation::one_of(advertise, "mutualAuthentication.advertiseTrustStoreCaNames", &["on", "off"])?;
         }

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateRevocationListDer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Elb, arn, tagging, validation};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::state::State;
 use crate::tag::Tags;
 use crate::wire::{Input, Record};
 use crate::x509;
-use crate::x509::trust::TrustMaterial;
+use crate::x509::trust::{TrustMaterial, revocation_lists};
 
 /// AWS: size of a certificate of an authority.
 const CERTIFICATE_LIMIT: usize = 16 * 1024;
@@ -26,7 +26,7 @@ const CERTIFICATE_LIMIT: usize = 16 * 1024;
 const URL_SECONDS: u32 = 600;
 
 /// A trust store.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrustStore {
     /// Its ARN.
     pub arn: String,
@@ -42,13 +42,13 @@ pub struct TrustStore {
     pub last_revocation: u64,
     /// Its tags.
     pub tags: Tags,
-    /// Its authorities and revocation lists.
+    /// Its authorities and revocation lists. Not kept over restarts: they are read from the copies of the files.
     #[serde(skip)]
     pub material: Arc<TrustMaterial>,
 }
 
 /// An object in S3.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The bucket.
     pub bucket: String,
@@ -59,13 +59,13 @@ pub struct Source {
 }
 
 /// A revocation list of a trust store.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Revocation {
     /// Where it came from.
     pub source: Source,
     /// How many certificates it names.
     pub entries: usize,
-    /// The lists of the file, in DER.
+    /// The lists of the file, in DER. Not kept over restarts: they are read from the copy of the file.
     #[serde(skip)]
     pub lists: Vec<CertificateRevocationListDer<'static>>,
 }
@@ -321,4 +321,20 @@ pub(super) fn location(state: &mut State, key: &str) -> String {
         "http://{endpoint}/{bucket}/{key}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}&X-Amz-Date={time}\
          &X-Amz-Expires={URL_SECONDS}&X-Amz-SignedHeaders=host&X-Amz-Signature={signature}"
     )
+}
+
+impl State {
+    /// Reads what trust stores were made from again, from the copies that were kept.
+    pub(crate) fn restore_trust_stores(&mut self) {
+        let copies = self.s3.buckets.get(&bucket(self)).map(|bucket| &bucket.objects);
+        let copy = |key: &str| copies.and_then(|objects| objects.get(key)?.last()?.body.as_ref());
+        for (arn, store) in &mut self.elb.trust_stores {
+            let authorities = copy(&bundle_key(arn)).and_then(|pem| x509::certificates(pem)).unwrap_or_default();
+            for (id, revocation) in &mut store.revocations {
+                revocation.lists = copy(&revocation_key(arn, *id)).and_then(|pem| revocation_lists(pem)).unwrap_or_default();
+            }
+            store.material = Arc::new(TrustMaterial { authorities, revocations: Vec::new() });
+            store.refresh();
+        }
+    }
 }

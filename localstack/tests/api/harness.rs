@@ -71,6 +71,18 @@ impl Api {
         serde_json::from_str(&reply.expect("an answer").body).expect("JSON")
     }
 
+    /// Puts something into S3.
+    pub async fn put(&mut self, path: &str, body: &str) {
+        let reply = self
+            .exchange(&format!(
+                "PUT {path} HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/s3/aws4_request, \
+                 SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+        assert_eq!(reply.map(|reply| reply.status), Some(200), "{path}");
+    }
+
     async fn exchange(&mut self, request: &str) -> Option<Reply> {
         let mut client = match self.client.take() {
             Some(client) => client,

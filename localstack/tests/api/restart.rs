@@ -8,6 +8,10 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portico_cloud::{Cloud, CloudConfig};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use serde_json::{Value, json};
 
 use super::harness::{Api, Service, config, element};
@@ -33,6 +37,31 @@ impl Drop for Folder {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+/// A certificate of an authority and its revocation list, in PEM.
+static AUTHORITY: LazyLock<(String, String)> = LazyLock::new(|| {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let certificate = params.self_signed(&key).unwrap();
+    let revoked = RevokedCertParams {
+        serial_number: SerialNumber::from(vec![7]),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2045, 1, 1),
+        crl_number: SerialNumber::from(vec![1]),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&Issuer::from_params(&params, &key)).unwrap();
+    (certificate.pem(), list.pem().unwrap())
+});
 
 /// A certificate and its key, as ImportCertificate takes them.
 static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
@@ -86,6 +115,16 @@ async fn build(api: &mut Api) -> String {
     let imported = api.call(Service::Acm, "ImportCertificate", &json!({ "Certificate": certificate, "PrivateKey": key }).to_string()).await;
     let imported: Value = serde_json::from_str(&imported).unwrap();
     let certificate = imported["CertificateArn"].as_str().unwrap();
+    // An authority that takes one certificate back, and listeners that trust it.
+    let (authority, list) = &*AUTHORITY;
+    api.put("/trust", "").await;
+    api.put("/trust/bundle.pem", authority).await;
+    api.put("/trust/list.pem", list).await;
+    let bundle = "Name=store&CaCertificatesBundleS3Bucket=trust&CaCertificatesBundleS3Key=bundle.pem";
+    let store = element(&api.call(Service::Elb, "CreateTrustStore", bundle).await, "TrustStoreArn").unwrap();
+    let revoked = format!("TrustStoreArn={store}&RevocationContents.member.1.S3Bucket=trust&RevocationContents.member.1.S3Key=list.pem");
+    api.call(Service::Elb, "AddTrustStoreRevocations", &revoked).await;
+    let fixed = format!("{fixed}&MutualAuthentication.Mode=verify&MutualAuthentication.TrustStoreArn={store}");
     let https = format!("LoadBalancerArn={balancer}&Protocol=HTTPS&Port=18443&Certificates.member.1.CertificateArn={certificate}&{fixed}");
     api.call(Service::Elb, "CreateListener", &https).await;
     balancer

@@ -73,6 +73,15 @@ def pair(*names, kind="EC_prime256v1", signer=None, begin=-DAY, end=90 * DAY, ke
     return Pair(builder.sign(signing, algorithm), key, chain)
 
 
+def revocation_list(authority, serials=(1, 2, 3)):
+    """A revocation list of an authority, in PEM."""
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
+    builder = builder.last_update(NOW - DAY).next_update(NOW + DAY).add_extension(x509.CRLNumber(1), critical=False)
+    for serial in serials:
+        builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - DAY).build())
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 def listed(acm, **more):
     """All certificates in ACM, whatever their keys."""
     pages = acm.get_paginator("list_certificates").paginate(Includes={"keyTypes": ALL_KEYS}, **more)

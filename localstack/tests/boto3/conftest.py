@@ -22,7 +22,7 @@ UNSEEN = {
     r"Action\.(Auth|Jwt)|AuthenticateCognito|AuthenticateOidc|JwtValidation": "what asks who a client is",
     r"Listener\.AlpnPolicy|LoadBalancer(Address)?\.|Set(SecurityGroups|Subnets)Output\.En|SourceIpConditionConfig\.IpAddressType|TargetDescription\.Quic"
     r"|AvailabilityZone\.SourceNat": "what network load balancers have",
-    r"MutualAuthenticationAttributes\.": "what asks for clients' certificates",
+    r"MutualAuthenticationAttributes\.TrustStoreAssociationStatus|GetResourcePolicyOutput\.Policy": "no trust store is shared",
 }
 
 

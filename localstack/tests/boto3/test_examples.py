@@ -82,6 +82,8 @@ class Place:
             w.new_listener(actions=forward(*[self.names[name] for name in self.names if name.startswith(GROUP)]), balancer=self.balancer)
         if operation in ("DescribeTags", "RemoveTags"):
             w.elb.add_tags(ResourceArns=[self.balancer], Tags=[{"Key": "project", "Value": "lima"}, {"Key": "department", "Value": "digital-media"}])
+        if title == "To enable access logs":
+            self.names["my-loadbalancer-logs"] = w.log_bucket()
         if title == "To change the idle timeout":
             self.attribute("deletion_protection.enabled", "true")
         if operation == "DescribeLoadBalancers":

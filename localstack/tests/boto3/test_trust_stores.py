@@ -7,26 +7,15 @@ import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certificates import DAY, NOW, pair
+from certificates import pair, revocation_list
 from cloud import Fails, admin, eventually, ids, run
 
 ROOT = pair(authority=True, common="Root")
 OTHER = pair(authority=True, common="Other")
 CLIENT = pair("client.example.com", signer=ROOT, purposes=(ExtendedKeyUsageOID.CLIENT_AUTH,))
 ABSENT = "arn:aws:elasticloadbalancing:us-east-1:000000000000:truststore/absent/0123456789abcdef"
-
-
-def revocation_list(authority=ROOT, serials=(1, 2, 3)):
-    """A revocation list of an authority, in PEM."""
-    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
-    builder = builder.last_update(NOW - DAY).next_update(NOW + DAY).add_extension(x509.CRLNumber(1), critical=False)
-    for serial in serials:
-        builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - DAY).build())
-    return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def create(w, bundle=ROOT.pem, **more):
@@ -46,7 +35,7 @@ def modify(w, bundle, arn=None):
 
 def revoke(w, content=None, arn=None, **more):
     arn = arn or w.trust_store(ROOT.pem)
-    entry = {"S3Bucket": w.bucket(crl=content or revocation_list()), "S3Key": "crl"} | more
+    entry = {"S3Bucket": w.bucket(crl=content or revocation_list(ROOT)), "S3Key": "crl"} | more
     return w.elb.add_trust_store_revocations(TrustStoreArn=arn, RevocationContents=[entry])["TrustStoreRevocations"][0]
 
 
@@ -79,7 +68,7 @@ def bundle_outlives_its_object(w):
 
 
 def revoked_content(w):
-    content = revocation_list()
+    content = revocation_list(ROOT)
     added = revoke(w, content)
     location = w.elb.get_trust_store_revocation_content(TrustStoreArn=added["TrustStoreArn"], RevocationId=added["RevocationId"])["Location"]
     return fetched(location) == content
@@ -87,12 +76,29 @@ def revoked_content(w):
 
 def revoked_and_restored(w):
     arn = w.trust_store(ROOT.pem)
-    first, second = revoke(w, arn=arn), revoke(w, revocation_list(serials=(9,)), arn=arn)
+    first, second = revoke(w, arn=arn), revoke(w, revocation_list(ROOT, serials=(9,)), arn=arn)
     assert first["NumberOfRevokedEntries"] == 3 and described(w, arn)["TotalRevokedEntries"] == 4
     shown = w.elb.describe_trust_store_revocations(TrustStoreArn=arn, RevocationIds=[second["RevocationId"]])["TrustStoreRevocations"]
     assert [found["RevocationId"] for found in shown] == [second["RevocationId"]]
     w.elb.remove_trust_store_revocations(TrustStoreArn=arn, RevocationIds=[first["RevocationId"]])
     return described(w, arn)["TotalRevokedEntries"]
+
+
+def pages(w):
+    """All of what is described, in pages of one: the greatest number of pages of each."""
+    arn = w.trust_store(ROOT.pem)
+    for _ in range(2):
+        revoke(w, arn=arn)
+        listening(w, arn)
+    found = []
+    for name, more in (("describe_trust_stores", {}), ("describe_trust_store_revocations", {"TrustStoreArn": arn}), ("describe_trust_store_associations", {"TrustStoreArn": arn})):
+        describe, marker, count = getattr(w.elb, name), None, 0
+        while count == 0 or marker:
+            answer = describe(PageSize=1, **more, **({"Marker": marker} if marker else {}))
+            marker, count = answer.get("NextMarker"), count + 1
+            assert [len(value) for value in answer.values() if isinstance(value, list)] == [1]
+        found.append(count)
+    return found
 
 
 def verify(arn, **more):
@@ -197,6 +203,7 @@ ROWS = [
     ("an unknown revocation", lambda w: w.elb.describe_trust_store_revocations(TrustStoreArn=w.trust_store(), RevocationIds=[99]), Fails("RevocationIdNotFound")),
     ("removing an unknown revocation", lambda w: w.elb.remove_trust_store_revocations(TrustStoreArn=w.trust_store(), RevocationIds=[99]), Fails("RevocationIdNotFound")),
     ("content of an unknown revocation", lambda w: w.elb.get_trust_store_revocation_content(TrustStoreArn=w.trust_store(), RevocationId=99), Fails("RevocationIdNotFound")),
+    ("pages cover everything", pages, lambda r: r[0] >= 2 and r[1:] == [2, 2]),
     # Listeners.
     ("a listener that verifies", listening, lambda r: (lambda m: (m["Mode"], m["IgnoreClientCertificateExpiry"], m["AdvertiseTrustStoreCaNames"]) == ("verify", False, "off"))(r["MutualAuthentication"])),
     ("a listener that verifies, otherwise", lambda w: listening(w, IgnoreClientCertificateExpiry=True, AdvertiseTrustStoreCaNames="on"), lambda r: (r["MutualAuthentication"]["IgnoreClientCertificateExpiry"], r["MutualAuthentication"]["AdvertiseTrustStoreCaNames"]) == (True, "on")),
@@ -270,7 +277,7 @@ def test_clients_are_verified(world, tmp_path):
     listener = w.https(balancer=w.balancer(SecurityGroups=[group]), **verify(store))["ListenerArn"]
     assert eventually(lambda: status(w, listener, CLIENT), "a client that shows its certificate") == 404
     assert status(w, listener, None) is None
-    revocation = revoke(w, revocation_list(serials=(CLIENT.certificate.serial_number,)), arn=store)["RevocationId"]
+    revocation = revoke(w, revocation_list(ROOT, serials=(CLIENT.certificate.serial_number,)), arn=store)["RevocationId"]
     eventually(lambda: status(w, listener, CLIENT) is None, "a revoked certificate is refused")
     w.elb.remove_trust_store_revocations(TrustStoreArn=store, RevocationIds=[revocation])
     eventually(lambda: status(w, listener, CLIENT) == 404, "it is revoked no more")

@@ -24,7 +24,7 @@ SILENT = {
     "RequestCertificate.IdempotencyToken": "the same token gives the same certificate: test_certificates",
 }
 # Members that are read and not yet used.
-UNUSED = re.compile(r"(Create|Modify)Listener\.MutualAuthentication\.|SetSubnets\.EnablePrefixForIpv6SourceNat$")
+UNUSED = re.compile(r"SetSubnets\.EnablePrefixForIpv6SourceNat$")
 SERVICES = ["elbv2", "ec2", "acm", "sts", "resourcegroupstaggingapi", "wafv2", "shield", "service-quotas"]
 UNSERVED = {"InvalidAction", "UnknownOperationException", "UnknownOperation"}
 # What no member takes unless it takes any text; each is sent once.
@@ -109,6 +109,8 @@ COMPANIONS = {
     }.get(name, "path-pattern")},
     "RuleTransform": lambda _, name, *__: {"Type": "url-rewrite" if name == "UrlRewriteConfig" else "host-header-rewrite"},
     "DomainValidationOption": lambda *_: {"DomainName": "a.example.com", "ValidationDomain": "example.com"},
+    "MutualAuthenticationAttributes": lambda w, name, *_: {} if name == "Mode" else {"Mode": "verify", "TrustStoreArn": w.trust_store()},
+    "RevocationContent": lambda w, *_: (lambda b: {"S3Bucket": b, "S3Key": "bundle"})(w.bucket(bundle=b"x")),
     "Tag": lambda *_: {"Key": "a"},
     "TagSpecification": lambda w, name, root: {"ResourceType": {
         "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
@@ -164,6 +166,12 @@ class Bases:
         self.pair = certificates.pair("walk.example.com")
         self.certificate = world.import_certificate(self.pair)
         self.https = world.https(self.certificate)["ListenerArn"]
+        root = certificates.pair(authority=True, common="Walk")
+        self.bucket = world.bucket(bundle=root.pem, crl=certificates.revocation_list(root))
+        self.store = world.trust_store(root.pem)
+        revoked = [{"S3Bucket": self.bucket, "S3Key": "crl"}]
+        added = world.elb.add_trust_store_revocations(TrustStoreArn=self.store, RevocationContents=revoked)
+        self.revocation = added["TrustStoreRevocations"][0]["RevocationId"]
 
     def elbv2(self, operation):
         w = self.world
@@ -192,6 +200,13 @@ class Bases:
             "RegisterTargets": lambda: {"TargetGroupArn": w.tg, "Targets": [{"Id": "10.0.0.77"}]},
             "RemoveListenerCertificates": lambda: {"ListenerArn": w.https()["ListenerArn"], "Certificates": [{"CertificateArn": w.import_certificate()}]},
             "RemoveTags": lambda: {"ResourceArns": [w.tg], "TagKeys": ["a"]},
+            "AddTrustStoreRevocations": lambda: {"TrustStoreArn": self.store},
+            "CreateTrustStore": lambda: {"Name": w.name(), "CaCertificatesBundleS3Bucket": self.bucket, "CaCertificatesBundleS3Key": "bundle"},
+            "DeleteTrustStore": lambda: {"TrustStoreArn": w.trust_store()},
+            "DescribeTrustStoreRevocations": lambda: {"TrustStoreArn": self.store},
+            "GetTrustStoreRevocationContent": lambda: {"TrustStoreArn": self.store, "RevocationId": self.revocation},
+            "ModifyTrustStore": lambda: {"TrustStoreArn": self.store, "CaCertificatesBundleS3Bucket": self.bucket, "CaCertificatesBundleS3Key": "bundle"},
+            "RemoveTrustStoreRevocations": lambda: {"TrustStoreArn": self.store, "RevocationIds": [self.revocation]},
             "SetIpAddressType": lambda: {"LoadBalancerArn": w.lb, "IpAddressType": "ipv4"},
             "SetRulePriorities": lambda: {"RulePriorities": [{"RuleArn": rule(), "Priority": w.priority()}]},
             "SetSecurityGroups": lambda: {"LoadBalancerArn": w.lb, "SecurityGroups": [w.sg]},
@@ -228,7 +243,7 @@ class Bases:
         w = self.world
         known = {
             "LoadBalancerArn": lambda: w.lb, "ListenerArn": lambda: w.listener, "RuleArn": lambda: w.rule, "TargetGroupArn": lambda: w.tg,
-            "ResourceArn": lambda: w.lb, "CertificateArn": lambda: w.import_certificate(), "VpcId": lambda: w.vpc, "Name": w.name, "GroupId": lambda: w.sg,
+            "ResourceArn": lambda: w.lb, "TrustStoreArn": lambda: self.store, "CertificateArn": lambda: w.import_certificate(), "VpcId": lambda: w.vpc, "Name": w.name, "GroupId": lambda: w.sg,
             "SubnetId": lambda: w.two[0], "ResourceARNList": lambda: [w.lb], "Tags": lambda: [{"Key": "a", "Value": "b"}], "TagKeys": lambda: ["a"],
             "NetworkInterfaceId": lambda: w.nodes()[0]["NetworkInterfaceId"],
         }
