@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::control::Control;
+use crate::dns;
 use crate::endpoint::{Reply, plain};
 use crate::fault::Fault;
 use crate::integrity;
@@ -153,12 +154,8 @@ fn state(control: &Control) -> Value {
 /// What a DNS server would answer for a load balancer's name.
 fn dns(control: &Control, name: &str) -> Reply {
     let wanted = name.trim_end_matches('.').to_ascii_lowercase();
-    let address = control.with_state(|state| {
-        let mut balancers = state.elb.load_balancers.values();
-        balancers.find(|balancer| balancer.dns_name.to_ascii_lowercase() == wanted).map(|balancer| balancer.address)
-    });
-    match address {
-        Some(address) => ok(&json!({ "name": wanted, "addresses": [address] })),
+    match control.with_state(|state| dns::resolve(state, &wanted)) {
+        Some(addresses) => ok(&json!({ "name": wanted, "addresses": addresses })),
         None => fault(StatusCode::NOT_FOUND, &format!("no load balancer has the name '{wanted}'")),
     }
 }
@@ -174,6 +171,7 @@ fn listeners(control: &Control) -> Value {
             "listener": bound.listener.as_str(),
             "address": bound.address,
             "port": bound.port,
+            "transport": bound.transport,
         });
         let (key, value) = match &bound.bound {
             Ok(address) => ("bound", json!(address.port())),

@@ -4,7 +4,8 @@
 //!
 //! The way of one request: a `socket` accepts it, the client's stream keeps its idle timeout, `service` checks its head and asks the
 //! `routing` table for its rule, transforms rewrite it, and it is answered by a `page` or a target: `target` picks one, `connection` lends a
-//! connection, `proxy` passes the messages. Health checks run beside it in `probe` and publish on the `health` board.
+//! connection, `proxy` passes the messages. Health checks run beside it in `probe` and publish on the `health` board. Flows of network load
+//! balancers are served by `network`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,6 +26,7 @@ mod exchange;
 mod head;
 mod headers;
 pub mod health;
+mod network;
 mod page;
 mod pattern;
 mod probe;
@@ -41,8 +43,11 @@ mod target;
 mod tls;
 mod transform;
 
-use config::{Changes, DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing};
+use config::{
+    Changes, DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing, Transport,
+};
 use health::HealthBoard;
+use network::NetworkSockets;
 pub use pattern::check_regex;
 use random::Random;
 use routing::{RoutingTable, SocketKey};
@@ -65,6 +70,7 @@ pub struct DataPlane {
 #[derive(Debug, Default)]
 struct Applied {
     sockets: HashMap<SocketKey, Socket>,
+    network: NetworkSockets,
     /// Those of them that could not be bound.
     failed: HashSet<SocketKey>,
     users: Users,
@@ -78,6 +84,8 @@ struct Shared {
     random: Random,
     timing: Timing,
     tracker: TaskTracker,
+    /// Where listeners listen whose own ports cannot be bound, by where they should.
+    stand_ins: RwLock<HashMap<SocketAddr, SocketAddr>>,
     /// Ends all tasks at once.
     hard_stop: CancellationToken,
 }
@@ -86,6 +94,11 @@ impl Shared {
     /// The table in force.
     fn table(&self) -> Arc<RoutingTable> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where to connect for an address: a target may be a load balancer whose listener has a stand-in port.
+    fn reach(&self, address: SocketAddr) -> SocketAddr {
+        self.stand_ins.read().unwrap_or_else(PoisonError::into_inner).get(&address).copied().unwrap_or(address)
     }
 
     /// A connection timeout, compressed.
@@ -101,15 +114,17 @@ pub struct BoundListener {
     pub load_balancer: LoadBalancerId,
     /// The listener.
     pub listener: ListenerId,
-    /// The load balancer's address.
+    /// The load balancer's address; a network load balancer has one row for each.
     pub address: IpAddr,
     /// The port that the configuration asks for.
     pub port: u16,
+    /// Its transport; a listener for TCP and UDP has one row for each.
+    pub transport: Transport,
     /// Where it really listens (a stand-in port differs from `port`), or why it does not.
     pub bound: Result<SocketAddr, String>,
 }
 
-/// Requests served since the start, in the order of ids.
+/// Requests served since the start (of network load balancers: flows), in the order of ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Per rule (default rules too): requests that it decided.
@@ -127,6 +142,7 @@ impl DataPlane {
             random: Random::new(options.seed),
             timing: options.timing,
             tracker: TaskTracker::new(),
+            stand_ins: RwLock::default(),
             hard_stop: CancellationToken::new(),
         };
         Self { shared: Arc::new(shared), applied: Arc::default(), bound: Arc::default(), port_fallback: options.port_fallback }
@@ -141,7 +157,7 @@ impl DataPlane {
     /// As [`apply`](Self::apply), for what is new: costs as much as it changes.
     pub async fn change(&self, changes: Changes) {
         let mut applied = self.applied.lock().await;
-        let Applied { sockets, failed, users } = &mut *applied;
+        let Applied { sockets, network, failed, users } = &mut *applied;
         let previous = self.shared.table();
         if changes.revision < previous.revision || self.shared.hard_stop.is_cancelled() {
             return;
@@ -176,12 +192,13 @@ impl DataPlane {
             }
             sockets.insert(*key, socket);
         }
-        if !keys.is_empty() {
-            self.report(&table, sockets);
+        let moved = network.follow(&self.shared, &table, &touched.network_sockets, self.port_fallback).await;
+        if moved || !keys.is_empty() {
+            self.report(&table, sockets, network);
         }
     }
 
-    fn report(&self, table: &RoutingTable, sockets: &HashMap<SocketKey, Socket>) {
+    fn report(&self, table: &RoutingTable, sockets: &HashMap<SocketKey, Socket>, network: &NetworkSockets) {
         let mut bound: Vec<BoundListener> = table
             .load_balancers
             .values()
@@ -193,11 +210,18 @@ impl DataPlane {
                     listener: listener.id.clone(),
                     address,
                     port: listener.port,
+                    transport: Transport::Tcp,
                     bound: sockets.get(&(address, listener.port))?.bound.clone(),
                 })
             })
+            .chain(network.rows(table))
             .collect();
-        bound.sort_by(|a, b| (&a.load_balancer, a.port).cmp(&(&b.load_balancer, b.port)));
+        bound.sort_by(|a, b| (&a.load_balancer, a.port, a.address, a.transport).cmp(&(&b.load_balancer, b.port, b.address, b.transport)));
+        let stand_ins = bound.iter().filter(|row| row.transport == Transport::Tcp).filter_map(|row| {
+            let at = *row.bound.as_ref().ok()?;
+            (at.port() != row.port).then_some((SocketAddr::new(row.address, row.port), at))
+        });
+        *self.shared.stand_ins.write().unwrap_or_else(PoisonError::into_inner) = stand_ins.collect();
         *self.bound.write().unwrap_or_else(PoisonError::into_inner) = bound;
     }
 
@@ -216,7 +240,10 @@ impl DataPlane {
         let table = self.shared.table();
         let listeners = table.load_balancers.values().flat_map(|load_balancer| &load_balancer.listeners);
         let mut rules: Vec<_> = listeners.flat_map(|listener| listener.rules()).map(|rule| (rule.id().clone(), rule.requests())).collect();
+        let network = table.network.values().flat_map(|load_balancer| &load_balancer.listeners);
+        rules.extend(network.map(|listener| (listener.rule.clone(), listener.flows())));
         rules.sort();
+        rules.dedup();
         let mut target_groups: Vec<_> = table.target_groups.iter().map(|(id, group)| (id.clone(), group.requests())).collect();
         target_groups.sort();
         Counters { rules, target_groups }
@@ -228,6 +255,7 @@ impl DataPlane {
         for (_, socket) in applied.sockets.drain() {
             socket.close().await;
         }
+        applied.network.close().await;
         let table = std::mem::take(&mut *self.shared.table.write().unwrap_or_else(PoisonError::into_inner));
         self.shared.tracker.close();
         // Health checks would go on for ever; requests in flight get their grace.

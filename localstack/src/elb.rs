@@ -1,4 +1,4 @@
-//! ELBv2 (`elasticloadbalancing`, version 2015-12-01): application load balancers.
+//! ELBv2 (`elasticloadbalancing`, version 2015-12-01): application and network load balancers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,11 +18,16 @@ pub mod capacity;
 pub mod certificate;
 pub mod condition;
 pub mod health_check;
+pub mod kind;
 pub mod listener;
 pub mod load_balancer;
 pub mod log_bucket;
 pub mod mutual;
+pub mod network_attribute;
+pub mod node;
 pub mod placement;
+pub mod protocol;
+pub mod quic_server;
 pub mod quota;
 pub mod redirect;
 pub mod revocation;

@@ -2,11 +2,15 @@
 //! lowered below what is there, as on AWS.)
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::ec2::network_interface::Attachment;
 use crate::ec2::permission::Peer;
 use crate::elb::action::Action;
 use crate::elb::certificate::ListenerTls;
+use crate::elb::kind::LoadBalancerKind;
+use crate::elb::load_balancer::LoadBalancer;
+use crate::elb::protocol;
 use crate::state::State;
 
 /// What is wrong; empty if nothing is. Checked after every mutation in debug builds, and by the admin API.
@@ -21,16 +25,16 @@ pub fn violations(state: &State) -> Vec<String> {
 
 fn load_balancers(state: &State, found: &mut Vec<String>) {
     let (elb, ec2) = (&state.elb, &state.ec2);
-    let mut interfaces: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    let mut interfaces: BTreeMap<&String, Vec<(&String, IpAddr)>> = BTreeMap::new();
     for interface in ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none()) {
         if let Attachment::LoadBalancer(arn) = &interface.attachment {
-            interfaces.entry(arn).or_default().push(&interface.subnet);
+            interfaces.entry(arn).or_default().push((&interface.subnet, interface.address));
         }
     }
     let (mut addresses, mut names) = (BTreeSet::new(), BTreeSet::new());
     for (arn, balancer) in &elb.load_balancers {
         let mut fault = |what: String| found.push(format!("{arn}: {what}"));
-        if !addresses.insert(balancer.address) || !names.insert(&balancer.name) {
+        if balancer.nodes.iter().any(|node| !addresses.insert(node.listens_at)) || !names.insert(&balancer.name) {
             fault("its address or name is another's too".into());
         }
         if let Some(id) = balancer.subnets.iter().find(|id| ec2.subnets.get(*id).is_none_or(|subnet| subnet.vpc != balancer.vpc)) {
@@ -39,8 +43,10 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
         if let Some(id) = balancer.security_groups.iter().find(|id| !ec2.security_groups.contains_key(*id)) {
             fault(format!("security group {id} does not exist"));
         }
-        let mut held: Vec<&String> = interfaces.remove(arn).unwrap_or_default();
+        let interfaces = interfaces.remove(arn).unwrap_or_default();
+        let mut held: Vec<&String> = interfaces.iter().map(|(subnet, _)| *subnet).collect();
         let mut wanted: Vec<&String> = balancer.subnets.iter().collect();
+        nodes(balancer, &interfaces, &mut fault);
         held.sort();
         wanted.sort();
         if held != wanted {
@@ -54,8 +60,11 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
         if let Some(store) = stores.into_iter().find(|store| !elb.trust_stores.contains_key(*store)) {
             fault(format!("trust store {store} does not exist"));
         }
-        if balancer.listeners.values().any(|listener| (listener.protocol == "HTTPS") != listener.tls.is_some()) {
-            fault("an HTTPS listener has no certificate, or another one has".into());
+        if balancer.listeners.values().any(|listener| protocol::has_certificates(&listener.protocol) != listener.tls.is_some()) {
+            fault("an HTTPS or TLS listener has no certificate, or another one has".into());
+        }
+        if balancer.listeners.values().any(|listener| protocol::check_listener(balancer.kind, &listener.protocol).is_err()) {
+            fault("a listener's protocol is that of another type of load balancer".into());
         }
         let mut used = BTreeSet::new();
         let mut ports = BTreeSet::new();
@@ -68,13 +77,38 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
                 fault(format!("two rules of {} have one priority", listener.arn));
             }
             let actions = listener.default_actions.iter().chain(listener.rules.values().flat_map(|rule| &rule.actions));
-            used.extend(actions.flat_map(Action::target_groups).cloned());
+            let named: BTreeSet<String> = actions.flat_map(Action::target_groups).cloned().collect();
+            let groups = || named.iter().filter_map(|arn| elb.target_groups.get(arn));
+            if let Some(group) = groups().find(|group| !protocol::can_forward(&listener.protocol, &group.protocol, &group.target_type)) {
+                fault(format!("{} forwards to {}, whose protocol does not fit", listener.arn, group.arn));
+            }
+            used.extend(named);
         }
         if let Some(group) = used.iter().find(|group| !elb.target_groups.contains_key(*group)) {
             fault(format!("target group {group} does not exist"));
         }
         if used != balancer.target_groups {
             fault("its index of target groups is wrong".into());
+        }
+    }
+}
+
+/// Where a load balancer listens: a network load balancer once per subnet, with the address that was chosen there; others once.
+fn nodes(balancer: &LoadBalancer, interfaces: &[(&String, IpAddr)], fault: &mut impl FnMut(String)) {
+    if balancer.kind == LoadBalancerKind::Application {
+        if balancer.nodes.iter().map(|node| &node.subnet).collect::<Vec<_>>() != [&None] {
+            fault("does not have exactly one node for all zones".into());
+        }
+        return;
+    }
+    let placed: BTreeSet<&String> = balancer.nodes.iter().filter_map(|node| node.subnet.as_ref()).collect();
+    if placed.len() != balancer.nodes.len() || placed != balancer.subnets.iter().collect() {
+        fault(format!("has nodes in {placed:?}, but subnets {:?}", balancer.subnets));
+    }
+    for node in &balancer.nodes {
+        let holds = |address: &IpAddr| interfaces.iter().any(|(subnet, held)| Some(*subnet) == node.subnet.as_ref() && held == address);
+        if let Some(address) = node.private_address.filter(|address| !holds(address)) {
+            fault(format!("no interface holds its private address {address}"));
         }
     }
 }
@@ -95,6 +129,10 @@ fn target_groups(state: &State, found: &mut Vec<String>) {
         }
         if !names.insert(&group.name) {
             fault("its name is another's too".into());
+        }
+        let is_balancer = |id: &String| state.elb.load_balancers.contains_key(id);
+        if group.target_type == "alb" && !group.targets.keys().all(|key| is_balancer(&key.id)) {
+            fault("its target does not exist".into());
         }
         if group.vpc.as_ref().is_none_or(|vpc| !state.ec2.vpcs.contains_key(vpc)) {
             fault("its VPC does not exist".into());

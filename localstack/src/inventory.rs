@@ -12,19 +12,13 @@ use crate::state::State;
 
 /// Members whose values are made up by the cloud.
 const GENERATED: &[&str] =
-    &["created", "active_at", "provided", "dns_name", "revision", "released", "modified", "decreases", "id", "arn", "owner"];
+    &["created", "active_at", "provided", "dns_name", "listens_at", "revision", "released", "modified", "decreases", "id", "arn", "owner"];
 
 /// The inventory of a state.
 pub fn of(state: &State) -> Value {
     let names = names(state);
-    let balancers = state.elb.load_balancers.values().map(|balancer| {
-        let mut value = tidied(json!(balancer), &names);
-        if let Some(members) = value.as_object_mut() {
-            // The listening address; those of targets stay.
-            members.remove("address");
-        }
-        (names.get(&balancer.arn).cloned().unwrap_or_default(), value)
-    });
+    let balancers = state.elb.load_balancers.values();
+    let balancers = balancers.map(|balancer| (names.get(&balancer.arn).cloned().unwrap_or_default(), tidied(json!(balancer), &names)));
     let groups =
         state.elb.target_groups.values().map(|group| (names.get(&group.arn).cloned().unwrap_or_default(), tidied(json!(group), &names)));
     let stores =
@@ -88,7 +82,9 @@ fn names(state: &State) -> HashMap<String, String> {
 
 /// A value with names for ids and without what is generated. The end of a deregistration becomes the fact that it runs.
 fn tidied(value: Value, names: &HashMap<String, String>) -> Value {
-    let name = |text: String| names.get(&text).cloned().unwrap_or(text);
+    // Targets that are load balancers are named with their port.
+    let ported = |text: &str| text.rsplit_once(':').and_then(|(id, port)| Some(format!("{}:{port}", names.get(id)?)));
+    let name = |text: String| names.get(&text).cloned().or_else(|| ported(&text)).unwrap_or(text);
     match value {
         Value::String(text) => Value::String(name(text)),
         Value::Array(items) => Value::Array(items.into_iter().map(|item| tidied(item, names)).collect()),

@@ -2,7 +2,7 @@
 //!
 //! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, ACM, STS, S3 and the Resource
 //! Groups Tagging API), so that the AWS SDKs and boto3 use it with nothing but `AWS_ENDPOINT_URL`, and an admin API under `/_cloud/`.
-//! What the control plane holds is served: every application load balancer gets an address of its own and really answers.
+//! What the control plane holds is served: every load balancer gets addresses of its own and really answers.
 //!
 //! The flow of one call: [`endpoint`] reads the request, [`wire`] decodes it, [`elb`], [`ec2`], [`acm`], [`sts`], [`s3`] or [`tagging`] changes the
 //! [`state`] under one lock, [`projection`] turns the state into the [`dataplane`]'s configuration, and [`log`] keeps a record.
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+pub mod dns;
 pub mod ec2;
 pub mod elb;
 pub mod endpoint;
@@ -68,9 +69,10 @@ pub struct LoadBalancerAddress {
     pub arn: String,
     /// Its DNS name.
     pub dns_name: String,
-    /// Its address.
+    /// Its address; of a network load balancer, that in its first zone.
     pub address: IpAddr,
-    /// For every listener's port: the port that is really bound (another one if it stands in), or why none is.
+    /// For every listener's port: the port that is really bound (another one if it stands in), or why none is. Of a network load balancer,
+    /// whose addresses may differ in that, the first one's; the data plane's [`dataplane::BoundListener`] has all.
     pub ports: BTreeMap<u16, Result<u16, String>>,
 }
 
@@ -114,16 +116,18 @@ impl Cloud {
         let mut ports: BTreeMap<String, BTreeMap<u16, Result<u16, String>>> = BTreeMap::new();
         for bound in self.control.plane().bound() {
             let port = bound.bound.map(|address| address.port());
-            ports.entry(bound.load_balancer.to_string()).or_default().insert(bound.port, port);
+            ports.entry(bound.load_balancer.to_string()).or_default().entry(bound.port).or_insert(port);
         }
         self.control.with_state(|state| {
-            let row = |balancer: &elb::load_balancer::LoadBalancer| LoadBalancerAddress {
-                arn: balancer.arn.clone(),
-                dns_name: balancer.dns_name.clone(),
-                address: balancer.address,
-                ports: ports.remove(&balancer.arn).unwrap_or_default(),
+            let row = |balancer: &elb::load_balancer::LoadBalancer| {
+                Some(LoadBalancerAddress {
+                    arn: balancer.arn.clone(),
+                    dns_name: balancer.dns_name.clone(),
+                    address: balancer.address()?,
+                    ports: ports.remove(&balancer.arn).unwrap_or_default(),
+                })
             };
-            state.elb.load_balancers.values().map(row).collect()
+            state.elb.load_balancers.values().filter_map(row).collect()
         })
     }
 

@@ -1,29 +1,35 @@
 //! The control plane's state as the data plane's configuration.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::config::{
     self as plane, Algorithm, Changes, ClientAuthentication, ClientCertificateHeaders, ClientCertificates, DataPlaneConfig,
-    DesyncMitigation, ForwardedFor, ListenerAttributes, ListenerProtocol, LoadBalancerAttributes, Matcher, Patterns, ProtocolVersion,
-    QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId, TargetId, TargetProtocol, TargetStickiness, Tls,
-    WeightedTargetGroup,
+    DesyncMitigation, FlowOptions, ForwardedFor, IngressRule, ListenerAttributes, ListenerProtocol, LoadBalancerAttributes, Matcher,
+    Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId, TargetId, TargetProtocol,
+    TargetStickiness, Tls, Transport, WeightedTargetGroup,
 };
 use crate::ec2::ReachChanges;
 use crate::elb::Dirty;
-use crate::elb::action::{Action, ActionKind};
+use crate::elb::action::{self, Action, ActionKind};
 use crate::elb::attribute;
 use crate::elb::condition::{Condition, Field};
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
 use crate::elb::mutual::Mutual;
+use crate::elb::protocol;
 use crate::elb::ssl_policy;
 use crate::elb::target::TargetKey;
 use crate::elb::target_group::TargetGroup;
 use crate::elb::transform::{Transform, TransformKind};
 use crate::reachability::{Interfaces, Network};
 use crate::state::State;
+
+mod network;
+
+use network::is_network;
 
 /// The data plane's name of a target group.
 pub fn target_group_id(arn: &str) -> TargetGroupId {
@@ -40,20 +46,22 @@ pub fn project(state: &State) -> DataPlaneConfig {
     let mut projector = Projector::default();
     let interfaces = Interfaces::of(&state.ec2);
     let network = Network::new(&state.ec2, &interfaces);
+    let active = || state.elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now);
     DataPlaneConfig {
         revision: state.revision,
-        load_balancers: state
-            .elb
-            .load_balancers
-            .values()
-            .filter(|balancer| balancer.active_at <= state.now)
+        load_balancers: active()
+            .filter(|balancer| !is_network(balancer))
             .map(|balancer| Arc::new(projector.load_balancer(state, &network, balancer)))
+            .collect(),
+        network_load_balancers: active()
+            .filter(|balancer| is_network(balancer))
+            .map(|balancer| Arc::new(projector.network_load_balancer(state, &network, balancer)))
             .collect(),
         target_groups: state
             .elb
             .target_groups
             .values()
-            .map(|group| (target_group_id(&group.arn), Arc::new(target_group(state, &network, group))))
+            .map(|group| (target_group_id(&group.arn), Arc::new(any_target_group(state, &network, group))))
             .collect(),
     }
 }
@@ -96,15 +104,25 @@ impl Projector {
         let mut changes = Changes { revision: state.revision, whole, ..Changes::default() };
         for arn in balancers {
             let balancer = state.elb.load_balancers.get(&arn).filter(|balancer| balancer.active_at <= state.now);
-            let made = balancer.map(|balancer| Arc::new(self.load_balancer(state, &network, balancer)));
-            changes.load_balancers.push((arn.as_str().into(), made));
+            let id: plane::LoadBalancerId = arn.as_str().into();
+            match balancer {
+                Some(balancer) if is_network(balancer) => {
+                    let made = Arc::new(self.network_load_balancer(state, &network, balancer));
+                    changes.network_load_balancers.push((id, Some(made)));
+                }
+                Some(balancer) => changes.load_balancers.push((id, Some(Arc::new(self.load_balancer(state, &network, balancer))))),
+                None if arn.contains(":loadbalancer/net/") => changes.network_load_balancers.push((id, None)),
+                None => changes.load_balancers.push((id, None)),
+            }
             note(&mut self.by_members, arn, balancer.is_some_and(|balancer| network.depends_on_members(balancer)));
         }
         for arn in groups {
             let group = state.elb.target_groups.get(&arn);
-            let made = group.map(|group| Arc::new(target_group(state, &network, group)));
+            let made = group.map(|group| Arc::new(any_target_group(state, &network, group)));
             changes.target_groups.push((target_group_id(&arn), made));
-            let foreign = group.is_some_and(|group| group.targets.values().any(|target| !network.is_instances(target.address)));
+            let foreign = group.is_some_and(|group| {
+                group.targets.values().any(|target| !target.address.is_some_and(|address| network.is_instances(address)))
+            });
             note(&mut self.foreign, arn, foreign);
         }
         self.interfaces = interfaces;
@@ -124,7 +142,9 @@ impl Projector {
         }
         if reach.interfaces {
             balancers.extend(self.by_members.iter().cloned());
+            balancers.extend(network::fronted(state, &self.foreign));
         }
+        balancers.extend(network::fronted(state, &groups));
         if reach.interfaces || !reach.groups.is_empty() {
             groups.extend(self.foreign.iter().cloned());
         }
@@ -145,7 +165,7 @@ impl Projector {
         let seconds = |key: &str| Duration::from_secs(value(key).parse().unwrap_or_default());
         plane::LoadBalancer {
             id: balancer.arn.as_str().into(),
-            address: balancer.address,
+            address: balancer.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             zones: balancer.zones(&state.ec2),
             attributes: LoadBalancerAttributes {
                 idle_timeout: seconds("idle_timeout.timeout_seconds"),
@@ -165,7 +185,7 @@ impl Projector {
                 },
                 http2: is("routing.http2.enabled"),
             },
-            ingress: network.ingress(balancer),
+            ingress: ingress(state, network, balancer),
             listeners: balancer.listeners.values().map(|one| listener(one, self.tls(state, balancer, one))).collect(),
         }
     }
@@ -228,6 +248,19 @@ impl Projector {
     }
 }
 
+/// Who may connect to an application load balancer: whom its groups let in, also as the targets of network load balancers, which send from other
+/// addresses here than they would on AWS.
+fn ingress(state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> Vec<IngressRule> {
+    let mut rules = network.ingress(balancer, Transport::Tcp);
+    for (private, sends_from) in network::senders_to(state, network, balancer) {
+        let admits = |rule: &&IngressRule| rule.source.contains(&private);
+        let more: Vec<IngressRule> =
+            rules.iter().filter(admits).map(|rule| IngressRule { source: sends_from.into(), ..rule.clone() }).collect();
+        rules.extend(more);
+    }
+    rules
+}
+
 fn note(set: &mut BTreeSet<String>, arn: String, holds: bool) {
     if holds {
         set.insert(arn);
@@ -279,17 +312,7 @@ fn no_action() -> plane::Action {
 
 fn action(action: &Action) -> plane::Action {
     match &action.kind {
-        ActionKind::Forward(forward) => {
-            let (sticky, seconds) = forward.stickiness;
-            plane::Action::Forward(plane::Forward {
-                target_groups: forward
-                    .groups
-                    .iter()
-                    .map(|(arn, weight)| WeightedTargetGroup { target_group: target_group_id(arn), weight: *weight })
-                    .collect(),
-                stickiness: seconds.filter(|_| sticky).map(|seconds| Duration::from_secs(seconds.into())),
-            })
-        }
+        ActionKind::Forward(wanted) => plane::Action::Forward(forward(wanted)),
         ActionKind::Redirect(redirect) => plane::Action::Redirect(plane::Redirect {
             status: redirect.status,
             protocol: redirect.protocol.clone(),
@@ -303,6 +326,15 @@ fn action(action: &Action) -> plane::Action {
             content_type: fixed.content_type.clone(),
             body: fixed.body.clone(),
         }),
+    }
+}
+
+fn forward(forward: &action::Forward) -> plane::Forward {
+    let (sticky, seconds) = forward.stickiness;
+    let weighted = |(arn, weight): &(String, u32)| WeightedTargetGroup { target_group: target_group_id(arn), weight: *weight };
+    plane::Forward {
+        target_groups: forward.groups.iter().map(weighted).collect(),
+        stickiness: seconds.filter(|_| sticky).map(|seconds| Duration::from_secs(seconds.into())),
     }
 }
 
@@ -334,11 +366,18 @@ fn transform(transform: &Transform) -> plane::Transform {
     }
 }
 
+fn any_target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> plane::TargetGroup {
+    if protocol::is_network(&group.protocol) {
+        return network::target_group(state, network, group);
+    }
+    target_group(state, network, group)
+}
+
 fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> plane::TargetGroup {
     let is = |key: &str| group.attribute(key);
     let seconds = |key: &str| Duration::from_secs(is(key).parse().unwrap_or_default());
     let check = &group.health_check;
-    let protocol = |name: &str| if name == "HTTPS" { TargetProtocol::Https } else { TargetProtocol::Http };
+    let target_protocol = |name: &str| if name == "HTTPS" { TargetProtocol::Https } else { TargetProtocol::Http };
     let stickiness = (is("stickiness.enabled") == "true").then(|| {
         if is("stickiness.type") == "app_cookie" {
             TargetStickiness::ApplicationCookie {
@@ -351,7 +390,7 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
     });
     plane::TargetGroup {
         id: target_group_id(&group.arn),
-        protocol: protocol(&group.protocol),
+        protocol: target_protocol(&group.protocol),
         version: match group.protocol_version.as_str() {
             "HTTP2" => ProtocolVersion::Http2,
             "GRPC" => ProtocolVersion::Grpc,
@@ -359,7 +398,7 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
         },
         health_check: plane::HealthCheck {
             enabled: check.enabled,
-            protocol: protocol(&check.protocol),
+            protocol: target_protocol(&check.protocol),
             port: check.port.parse().ok(),
             path: check.path.clone(),
             interval: Duration::from_secs(check.interval.into()),
@@ -367,7 +406,9 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
             healthy_threshold: check.healthy_threshold,
             unhealthy_threshold: check.unhealthy_threshold,
             matcher: if check.grpc { Matcher::Grpc(check.matcher.clone()) } else { Matcher::Http(check.matcher.clone()) },
+            ..plane::HealthCheck::default()
         },
+        flows: FlowOptions::default(),
         algorithm: match is("load_balancing.algorithm.type").as_str() {
             "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
             "weighted_random" => Algorithm::WeightedRandom,
@@ -388,19 +429,21 @@ fn targets(state: &State, network: &Network<'_>, group: &TargetGroup) -> Vec<pla
     group
         .targets
         .iter()
-        .map(|(key, target)| {
-            let outside = target.zone == "all";
-            let judge = |port| balancer.map_or(Reachability::Allowed, |balancer| network.reaches(balancer, target.address, port, outside));
+        .filter_map(|(key, target)| {
+            let (outside, address) = (target.zone == "all", target.address?);
+            let reaches = |balancer, port| network.reaches(balancer, address, Transport::Tcp, port, outside);
+            let judge = |port| balancer.map_or(Reachability::Allowed, |balancer| reaches(balancer, port));
             let reachability = judge(key.port);
-            plane::Target {
+            Some(plane::Target {
                 id: target_id(key),
-                address: target.address,
+                address,
                 port: key.port,
                 zone: (!outside).then(|| target.zone.clone()),
                 reachability,
+                flow_reach: Arc::default(),
                 check_reachability: check_port.map_or(reachability, judge),
                 draining: target.draining.is_some(),
-            }
+            })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::dataplane::config::{IngressRule, Reachability};
+use crate::dataplane::config::{IngressRule, Reach, Reachability, Transport};
 use crate::ec2::Ec2;
 use crate::ec2::network_interface::{Attachment, NetworkInterface};
 use crate::ec2::permission::{Peer, Permission};
@@ -71,19 +71,60 @@ impl<'a> Network<'a> {
         groups.iter().filter_map(|id| ec2.security_groups.get(id)).flat_map(move |group| group.permissions(egress))
     }
 
-    /// Whether packets of a load balancer arrive at TCP `port` of `address`: its own groups must let them out, and the groups of the
+    /// Whether the groups of a load balancer let its packets out to a port of an address, held by this interface. A load balancer without groups
+    /// lets all of them out.
+    fn lets_out(
+        &self,
+        balancer: &'a LoadBalancer,
+        address: IpAddr,
+        interface: Option<&NetworkInterface>,
+        transport: Transport,
+        port: u16,
+    ) -> bool {
+        balancer.security_groups.is_empty()
+            || self.permissions(&balancer.security_groups, true).any(|permission| {
+                permission.covers(transport, port)
+                    && (permission.holds(address) || interface.is_some_and(|interface| names(permission, &interface.groups)))
+            })
+    }
+
+    /// The same for a port of another load balancer, at any of its interfaces.
+    pub fn lets_out_to(&self, balancer: &'a LoadBalancer, to: &LoadBalancer, transport: Transport, port: u16) -> bool {
+        self.ec2
+            .interfaces_of_load_balancer(&to.arn)
+            .any(|interface| self.lets_out(balancer, interface.address, Some(interface), transport, port))
+    }
+
+    /// Whose packets arrive at a port of a target if they keep their addresses: the balancer's groups must let them out, and the groups of the
+    /// interface that holds the address let their sources in, or all that the balancer's groups send.
+    pub fn reached_by(&self, balancer: &'a LoadBalancer, address: IpAddr, transport: Transport, port: u16) -> Reach {
+        let Some(interface) = self.interface(address).filter(|interface| interface.vpc == balancer.vpc) else { return Reach::Nobody };
+        if !self.lets_out(balancer, address, Some(interface), transport, port) {
+            return Reach::Nobody;
+        }
+        let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers(transport, port)).collect();
+        if open.iter().any(|permission| names(permission, &balancer.security_groups)) {
+            return Reach::Everybody;
+        }
+        Reach::From(open.into_iter().flat_map(|permission| self.sources(permission)).collect())
+    }
+
+    /// By the private address of each of a network load balancer's interfaces, the address at which its node listens and from which it sends.
+    pub fn sending_addresses(&self, balancer: &LoadBalancer) -> Vec<(IpAddr, IpAddr)> {
+        let interfaces = self.ec2.interfaces_of_load_balancer(&balancer.arn);
+        interfaces.filter_map(|interface| Some((interface.address, balancer.node_in(&interface.subnet)?.listens_at))).collect()
+    }
+
+    /// Whether packets of a load balancer arrive at a port of an address: its own groups must let them out, and the groups of the
     /// interface that holds the address must let them in from every one of its interfaces. An address of the VPC that no interface holds
     /// is never reached; outside of the VPC only the way out is judged.
-    pub fn reaches(&self, balancer: &'a LoadBalancer, address: IpAddr, port: u16, outside: bool) -> Reachability {
+    pub fn reaches(&self, balancer: &'a LoadBalancer, address: IpAddr, transport: Transport, port: u16, outside: bool) -> Reachability {
         let interface = self.interface(address).filter(|interface| interface.vpc == balancer.vpc);
-        let out = self.permissions(&balancer.security_groups, true).any(|permission| {
-            permission.covers_tcp(port)
-                && (permission.holds(address) || interface.is_some_and(|interface| names(permission, &interface.groups)))
-        });
+        let out = self.lets_out(balancer, address, interface, transport, port);
         let within = match interface {
             None => outside,
             Some(interface) => {
-                let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers_tcp(port)).collect();
+                let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers(transport, port)).collect();
                 let sources = self.interfaces.sources.get(balancer.arn.as_str()).map(Vec::as_slice).unwrap_or_default();
                 open.iter().any(|permission| names(permission, &balancer.security_groups))
                     || !sources.is_empty() && sources.iter().all(|source| open.iter().any(|permission| permission.holds(*source)))
@@ -98,18 +139,23 @@ impl<'a> Network<'a> {
     }
 
     /// Who may connect to a load balancer. A group as a source stands for the addresses of its interfaces.
-    pub fn ingress(&self, balancer: &'a LoadBalancer) -> Vec<IngressRule> {
+    pub fn ingress(&self, balancer: &'a LoadBalancer, transport: Transport) -> Vec<IngressRule> {
         let mut rules = Vec::new();
         for permission in self.permissions(&balancer.security_groups, false) {
-            let Some((from_port, to_port)) = permission.tcp_ports() else { continue };
-            let sources: Vec<IpNet> = match &permission.peer {
-                Peer::Cidr(cidr) => vec![*cidr],
-                Peer::Group(group) => self.members(group),
-                Peer::PrefixList(_) => vec![],
-            };
+            let Some((from_port, to_port)) = permission.covered_ports(transport) else { continue };
+            let sources = self.sources(permission);
             rules.extend(sources.into_iter().map(|source| IngressRule { from_port, to_port, source }));
         }
         rules
+    }
+
+    /// The addresses of a permission's peer.
+    fn sources(&self, permission: &Permission) -> Vec<IpNet> {
+        match &permission.peer {
+            Peer::Cidr(cidr) => vec![*cidr],
+            Peer::Group(group) => self.members(group),
+            Peer::PrefixList(_) => vec![],
+        }
     }
 
     fn members(&self, group: &str) -> Vec<IpNet> {

@@ -8,6 +8,7 @@ mod health;
 mod listener;
 mod message;
 mod mutual_tls;
+mod network;
 mod routing;
 mod swap;
 mod tls;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Limits of the account and region. Sources: AWS "Quotas for your Application Load Balancers" and, for EC2, "Amazon VPC quotas".
+/// Limits of the account and region. Sources: AWS "Quotas for your Application Load Balancers", "Quotas for your Network Load Balancers" and, for EC2, "Amazon VPC quotas".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Quotas {
     /// AWS: 50 application load balancers per region, adjustable.
@@ -25,6 +25,21 @@ pub struct Quotas {
     pub registrations_per_target: usize,
     /// AWS: 25 certificates per application load balancer, default certificates excluded, adjustable.
     pub certificates_per_load_balancer: usize,
+    /// AWS: 50 network load balancers per region, adjustable.
+    pub network_load_balancers: usize,
+    /// AWS: 50 listeners per network load balancer, fixed.
+    pub listeners_per_network_load_balancer: usize,
+    /// AWS: 5 target groups per action of a network load balancer, fixed.
+    pub target_groups_per_network_action: usize,
+    /// AWS: 25 certificates per network load balancer, default certificates excluded, adjustable.
+    pub certificates_per_network_load_balancer: usize,
+    /// AWS: 3000 targets per network load balancer, adjustable. While cross-zone load balancing is on it is
+    /// [`Self::targets_per_zone_per_network_load_balancer`].
+    pub targets_per_network_load_balancer: usize,
+    /// AWS: 500 targets per zone of a network load balancer, adjustable.
+    pub targets_per_zone_per_network_load_balancer: usize,
+    /// AWS: 1200 network interfaces of network load balancers per VPC, adjustable.
+    pub network_load_balancer_interfaces_per_vpc: usize,
     /// AWS: 2500 certificates in ACM per region, adjustable.
     pub certificates: usize,
     /// AWS: 5000 certificates imported or requested in 365 days, adjustable.
@@ -66,6 +81,13 @@ impl Default for Quotas {
             targets_per_load_balancer: 1000,
             registrations_per_target: 1000,
             certificates_per_load_balancer: 25,
+            network_load_balancers: 50,
+            listeners_per_network_load_balancer: 50,
+            target_groups_per_network_action: 5,
+            certificates_per_network_load_balancer: 25,
+            targets_per_network_load_balancer: 3000,
+            targets_per_zone_per_network_load_balancer: 500,
+            network_load_balancer_interfaces_per_vpc: 1200,
             certificates: 2500,
             certificate_imports_per_year: 5000,
             buckets: 10_000,
@@ -93,9 +115,13 @@ impl Quotas {
         ("acm-certificates-created-in-last-365-days", |quotas| &mut quotas.certificate_imports_per_year),
         ("application-load-balancers", |quotas| &mut quotas.load_balancers),
         ("certificates-per-application-load-balancer", |quotas| &mut quotas.certificates_per_load_balancer),
+        ("certificates-per-network-load-balancer", |quotas| &mut quotas.certificates_per_network_load_balancer),
         ("condition-values-per-alb-rule", |quotas| &mut quotas.condition_values_per_rule),
         ("condition-wildcards-per-alb-rule", |quotas| &mut quotas.condition_wildcards_per_rule),
         ("listeners-per-application-load-balancer", |quotas| &mut quotas.listeners_per_load_balancer),
+        ("listeners-per-network-load-balancer", |quotas| &mut quotas.listeners_per_network_load_balancer),
+        ("network-load-balancer-enis-per-vpc", |quotas| &mut quotas.network_load_balancer_interfaces_per_vpc),
+        ("network-load-balancers", |quotas| &mut quotas.network_load_balancers),
         ("rules-per-application-load-balancer", |quotas| &mut quotas.rules_per_load_balancer),
         ("rules-per-security-group", |quotas| &mut quotas.rules_per_security_group),
         ("security-groups-per-network-interface", |quotas| &mut quotas.security_groups_per_interface),
@@ -103,9 +129,12 @@ impl Quotas {
         ("s3-buckets", |quotas| &mut quotas.buckets),
         ("target-groups", |quotas| &mut quotas.target_groups),
         ("target-groups-per-action-on-application-load-balancer", |quotas| &mut quotas.target_groups_per_action),
+        ("target-groups-per-action-on-network-load-balancer", |quotas| &mut quotas.target_groups_per_network_action),
         ("target-groups-per-application-load-balancer", |quotas| &mut quotas.target_groups_per_load_balancer),
         ("target-id-registrations-per-application-load-balancer", |quotas| &mut quotas.registrations_per_target),
         ("targets-per-application-load-balancer", |quotas| &mut quotas.targets_per_load_balancer),
+        ("targets-per-availability-zone-per-network-load-balancer", |quotas| &mut quotas.targets_per_zone_per_network_load_balancer),
+        ("targets-per-network-load-balancer", |quotas| &mut quotas.targets_per_network_load_balancer),
         ("targets-per-target-group", |quotas| &mut quotas.targets_per_target_group),
         ("trust-store-certificates-per-trust-store", |quotas| &mut quotas.certificates_per_trust_store),
         ("trust-store-revocation-entries-per-trust-store", |quotas| &mut quotas.revocation_entries_per_trust_store),

@@ -8,10 +8,14 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+mod network;
 mod options;
 mod target_group;
 mod tls;
 
+pub use network::{
+    FlowOptions, FlowReach, NetworkIngress, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, Reach, Transport,
+};
 pub use options::{DataPlaneOptions, PortFallback, Timing};
 pub use target_group::{
     Algorithm, HealthCheck, Matcher, ProtocolVersion, Reachability, Target, TargetGroup, TargetProtocol, TargetStickiness,
@@ -84,8 +88,10 @@ pub struct DataPlaneConfig {
     /// Grows with every change. A configuration that is older than the one in force is ignored, so that two callers of
     /// [`apply`](super::DataPlane::apply) cannot overtake one another.
     pub revision: u64,
-    /// The load balancers. Each has an address of its own.
+    /// The application load balancers. Each has an address of its own.
     pub load_balancers: Vec<Arc<LoadBalancer>>,
+    /// The network load balancers. Each of their nodes has an address of its own.
+    pub network_load_balancers: Vec<Arc<NetworkLoadBalancer>>,
     /// The target groups, also those that no rule refers to (their targets are `unused`).
     pub target_groups: BTreeMap<TargetGroupId, Arc<TargetGroup>>,
 }
@@ -97,8 +103,10 @@ pub struct Changes {
     pub revision: u64,
     /// What is not named goes. Else it stays as it is.
     pub whole: bool,
-    /// Load balancers that come or change, and (None) that go.
+    /// Application load balancers that come or change, and (None) that go.
     pub load_balancers: Vec<(LoadBalancerId, Option<Arc<LoadBalancer>>)>,
+    /// Network load balancers that come or change, and (None) that go.
+    pub network_load_balancers: Vec<(LoadBalancerId, Option<Arc<NetworkLoadBalancer>>)>,
     /// Target groups that come or change, and (None) that go.
     pub target_groups: Vec<(TargetGroupId, Option<Arc<TargetGroup>>)>,
 }
@@ -109,6 +117,11 @@ impl From<DataPlaneConfig> for Changes {
             revision: config.revision,
             whole: true,
             load_balancers: config.load_balancers.into_iter().map(|balancer| (balancer.id.clone(), Some(balancer))).collect(),
+            network_load_balancers: config
+                .network_load_balancers
+                .into_iter()
+                .map(|balancer| (balancer.id.clone(), Some(balancer)))
+                .collect(),
             target_groups: config.target_groups.into_iter().map(|(id, group)| (id, Some(group))).collect(),
         }
     }

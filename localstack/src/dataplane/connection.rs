@@ -218,13 +218,15 @@ impl Lease {
         let _ = stream.set_nodelay(true);
         let multiplexed = self.version != ProtocolVersion::Http1;
         let stream = match self.protocol {
-            TargetProtocol::Http => Either::Left(stream),
-            TargetProtocol::Https => match timeout(tls::HANDSHAKE_TIMEOUT, tls::connect(stream, multiplexed)).await {
-                Ok(Ok(stream)) => Either::Right(stream),
-                Ok(Err(error)) => return Err(ConnectError::Failed(error)),
-                // AWS: 502 and not 504.
-                Err(_) => return Err(ConnectError::Failed(io::Error::other("the TLS handshake took too long"))),
-            },
+            TargetProtocol::Http | TargetProtocol::Tcp => Either::Left(stream),
+            TargetProtocol::Https | TargetProtocol::Tls => {
+                match timeout(tls::HANDSHAKE_TIMEOUT, tls::connect(stream, multiplexed.then_some("h2"))).await {
+                    Ok(Ok(stream)) => Either::Right(stream),
+                    Ok(Err(error)) => return Err(ConnectError::Failed(error)),
+                    // AWS: 502 and not 504.
+                    Err(_) => return Err(ConnectError::Failed(io::Error::other("the TLS handshake took too long"))),
+                }
+            }
         };
         let failed = |error| ConnectError::Failed(io::Error::other(error));
         if multiplexed {

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Target of the access log's events.
-const ACCESS: &str = "portico_cloud::access";
+pub(super) const ACCESS: &str = "portico_cloud::access";
 
 /// AWS's log code for a client that closed before it got its response.
 const CLIENT_CLOSED: u16 = 460;

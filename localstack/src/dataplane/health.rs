@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::config::{HealthCheck, TargetGroupId, TargetId};
 
@@ -18,6 +19,8 @@ pub enum HealthState {
     Healthy,
     /// Probes fail.
     Unhealthy,
+    /// Probes fail, and a network load balancer lets its connections go on for a while.
+    UnhealthyDraining,
     /// Not probed: its group is not referenced, or its zone is not enabled.
     Unused,
     /// Being deregistered.
@@ -33,6 +36,7 @@ impl HealthState {
             Self::Initial => "initial",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::UnhealthyDraining => "unhealthy.draining",
             Self::Unused => "unused",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",
@@ -97,8 +101,9 @@ pub(super) enum ProbeOutcome {
 }
 
 impl ProbeOutcome {
-    fn unhealthy(&self) -> TargetHealth {
+    fn unhealthy(&self, coarse: bool) -> TargetHealth {
         let (reason, description) = match self {
+            _ if coarse => ("Target.FailedHealthChecks", "Health checks failed".to_owned()),
             Self::Code(code) => ("Target.ResponseCodeMismatch", format!("Health checks failed with these codes: [{code}]")),
             Self::Timeout => ("Target.Timeout", "Request timed out".to_owned()),
             Self::Failed | Self::Success => ("Target.FailedHealthChecks", "Health checks failed".to_owned()),
@@ -113,27 +118,35 @@ pub(super) struct HealthTracker {
     health: TargetHealth,
     successes: u32,
     failures: u32,
+    /// When it has been unhealthy for long enough to lose its connections.
+    drained: Option<Instant>,
 }
 
 impl HealthTracker {
     pub(super) fn new() -> Self {
-        Self { health: TargetHealth::registering(), successes: 0, failures: 0 }
+        Self { health: TargetHealth::registering(), successes: 0, failures: 0, drained: None }
     }
 
-    /// Takes an outcome in and says the health after it.
-    pub(super) fn record(&mut self, outcome: &ProbeOutcome, check: &HealthCheck) -> &TargetHealth {
+    /// Takes an outcome in and says the health after it. `draining`: how long an unhealthy target drains first.
+    pub(super) fn record(&mut self, outcome: &ProbeOutcome, check: &HealthCheck, draining: Duration) -> &TargetHealth {
         if *outcome == ProbeOutcome::Success {
             self.failures = 0;
             self.successes = self.successes.saturating_add(1);
             let needed = if self.health.state == HealthState::Initial { 1 } else { check.healthy_threshold };
             if self.successes >= needed {
                 self.health = TargetHealth::healthy();
+                self.drained = None;
             }
         } else {
             self.successes = 0;
             self.failures = self.failures.saturating_add(1);
-            if self.failures >= check.unhealthy_threshold || self.health.state == HealthState::Unhealthy {
-                self.health = outcome.unhealthy();
+            let was = matches!(self.health.state, HealthState::Unhealthy | HealthState::UnhealthyDraining);
+            if self.failures >= check.unhealthy_threshold || was {
+                let drained = *self.drained.get_or_insert_with(|| Instant::now() + draining);
+                self.health = outcome.unhealthy(check.coarse);
+                if Instant::now() < drained {
+                    self.health.state = HealthState::UnhealthyDraining;
+                }
             } else if self.health.state == HealthState::Initial {
                 self.health = TargetHealth::new(HealthState::Initial, "Elb.InitialHealthChecking", "Initial health checks in progress");
             }
@@ -231,7 +244,7 @@ mod tests {
             (Success, Healthy, None),
         ];
         for (index, (outcome, state, reason)) in steps.into_iter().enumerate() {
-            let health = tracker.record(&outcome, &check());
+            let health = tracker.record(&outcome, &check(), Duration::ZERO);
             assert_eq!((health.state, health.reason), (state, reason), "step {index}");
         }
     }
@@ -239,11 +252,11 @@ mod tests {
     #[test]
     fn a_new_target_that_fails_becomes_unhealthy_and_then_needs_the_threshold() {
         let mut tracker = HealthTracker::new();
-        tracker.record(&ProbeOutcome::Code(404), &check());
-        let health = tracker.record(&ProbeOutcome::Code(404), &check());
+        tracker.record(&ProbeOutcome::Code(404), &check(), Duration::ZERO);
+        let health = tracker.record(&ProbeOutcome::Code(404), &check(), Duration::ZERO);
         assert_eq!(health.description.as_deref(), Some("Health checks failed with these codes: [404]"));
         for expected in [HealthState::Unhealthy, HealthState::Unhealthy, HealthState::Healthy] {
-            assert_eq!(tracker.record(&ProbeOutcome::Success, &check()).state, expected);
+            assert_eq!(tracker.record(&ProbeOutcome::Success, &check(), Duration::ZERO).state, expected);
         }
     }
 

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpStream,
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -14,8 +15,10 @@ use tokio::{
 use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::{
+    Shared,
     config::{HealthCheck, Matcher, ProtocolVersion, Reachability, TargetProtocol, Timing},
     health::{HealthTracker, ProbeOutcome},
+    network::proxy_protocol_of_checks,
     target::TargetState,
     tls,
 };
@@ -39,7 +42,7 @@ pub(super) async fn watch_target(
     state: Arc<TargetState>,
     generation: u64,
     mut targets: watch::Receiver<ProbeTarget>,
-    timing: Timing,
+    shared: Arc<Shared>,
     cancel: CancellationToken,
 ) {
     let mut tracker = HealthTracker::new();
@@ -53,31 +56,33 @@ pub(super) async fn watch_target(
                 Ok(()) => continue,
                 Err(_) => return,
             },
-            outcome = probe(&target, &timing) => outcome,
+            outcome = probe(&target, &shared) => outcome,
         };
-        let health = tracker.record(&outcome, &target.check);
+        let draining = compressed(target.check.unhealthy_draining, &shared.timing);
+        let health = tracker.record(&outcome, &target.check, draining);
         state.publish_probed(generation, health);
         state.prune_pool();
         tokio::select! {
             () = cancel.cancelled() => return,
             changed = targets.changed() => if changed.is_err() { return },
-            () = sleep_until(started + interval(&target.check, &timing)) => {}
+            () = sleep_until(started + compressed(target.check.interval, &shared.timing)) => {}
         }
     }
 }
 
-fn interval(check: &HealthCheck, timing: &Timing) -> Duration {
-    check.interval.mul_f64(timing.health_check_scale).max(SHORTEST_INTERVAL.min(check.interval))
+fn compressed(time: Duration, timing: &Timing) -> Duration {
+    time.mul_f64(timing.health_check_scale).max(SHORTEST_INTERVAL.min(time))
 }
 
-async fn probe(target: &ProbeTarget, timing: &Timing) -> ProbeOutcome {
-    let compressed = target.check.timeout.mul_f64(timing.health_check_scale);
+async fn probe(target: &ProbeTarget, shared: &Shared) -> ProbeOutcome {
+    let compressed = target.check.timeout.mul_f64(shared.timing.health_check_scale);
     if target.reachability == Reachability::Blocked {
         sleep(compressed.max(Duration::from_millis(10))).await;
         return ProbeOutcome::Timeout;
     }
     let limit = compressed.max(SHORTEST_TIMEOUT.min(target.check.timeout));
-    match timeout(limit, exchange(target)).await {
+    match timeout(limit, exchange(target, shared.reach(target.address))).await {
+        Ok(Some(_)) if target.check.protocol == TargetProtocol::Tcp => ProbeOutcome::Success,
         Ok(Some(code)) if accepts(&target.check.matcher, code) => ProbeOutcome::Success,
         Ok(Some(code)) => ProbeOutcome::Code(code),
         Ok(None) => ProbeOutcome::Failed,
@@ -87,13 +92,17 @@ async fn probe(target: &ProbeTarget, timing: &Timing) -> ProbeOutcome {
 
 type ProbeBody = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-/// One request on a connection of its own; the HTTP status, or for gRPC the gRPC status. None: no valid answer.
-async fn exchange(target: &ProbeTarget) -> Option<u32> {
-    let stream = TcpStream::connect(target.address).await.ok()?;
+/// One request on a connection of its own; the HTTP status, for gRPC the gRPC status, for TCP 0 if there is a connection. None: no valid answer.
+async fn exchange(target: &ProbeTarget, at: SocketAddr) -> Option<u32> {
+    let mut stream = TcpStream::connect(at).await.ok()?;
+    if target.check.proxy_protocol {
+        stream.write_all(&proxy_protocol_of_checks()).await.ok()?;
+    }
     let multiplexed = target.version != ProtocolVersion::Http1;
     let (scheme, stream) = match target.check.protocol {
+        TargetProtocol::Tcp | TargetProtocol::Tls => return Some(0),
         TargetProtocol::Http => ("http", Either::Left(stream)),
-        TargetProtocol::Https => ("https", Either::Right(tls::connect(stream, multiplexed).await.ok()?)),
+        TargetProtocol::Https => ("https", Either::Right(tls::connect(stream, multiplexed.then_some("h2")).await.ok()?)),
     };
     let io = TokioIo::new(stream);
     match target.version {
@@ -101,7 +110,8 @@ async fn exchange(target: &ProbeTarget) -> Option<u32> {
             let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, ProbeBody>(io).await.ok()?;
             let mut request = Request::get(&target.check.path).body(Empty::new().boxed_unsync()).ok()?;
             let headers = request.headers_mut();
-            headers.insert(header::HOST, HeaderValue::try_from(target.address.to_string()).ok()?);
+            let host = target.check.host.clone().unwrap_or_else(|| target.address.to_string());
+            headers.insert(header::HOST, HeaderValue::try_from(host).ok()?);
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             headers.insert(header::USER_AGENT, HeaderValue::from_static("ELB-HealthChecker/2.0"));
             let answer = async move { sender.send_request(request).await.ok() };
@@ -188,10 +198,11 @@ mod tests {
 
     #[test]
     fn intervals_are_compressed_to_a_floor() {
-        let check = |seconds| HealthCheck { interval: Duration::from_secs(seconds), ..HealthCheck::default() };
         let timing = |health_check_scale| Timing { health_check_scale, ..Timing::default() };
-        assert_eq!(interval(&check(30), &timing(0.01)), Duration::from_millis(300));
-        assert_eq!(interval(&check(30), &timing(1.0)), Duration::from_secs(30));
-        assert_eq!(interval(&check(30), &timing(0.0)), SHORTEST_INTERVAL);
+        let half_a_minute = Duration::from_secs(30);
+        assert_eq!(compressed(half_a_minute, &timing(0.01)), Duration::from_millis(300));
+        assert_eq!(compressed(half_a_minute, &timing(1.0)), half_a_minute);
+        assert_eq!(compressed(half_a_minute, &timing(0.0)), SHORTEST_INTERVAL);
+        assert_eq!(compressed(Duration::ZERO, &timing(1.0)), Duration::ZERO);
     }
 }

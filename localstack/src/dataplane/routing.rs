@@ -14,9 +14,10 @@ use http::{HeaderName, HeaderValue};
 use super::{
     condition::{Matcher, RequestView},
     config::{Action, Listener, ListenerId, ListenerProtocol, LoadBalancer, LoadBalancerId, Rule, RuleId, TargetGroupId},
+    network::{NetworkKey, NetworkListenerTable, NetworkTable},
     shards::Shards,
     target::TargetGroupState,
-    tls::TlsTable,
+    tls::{Negotiation, TlsTable},
     transform::Transforms,
 };
 
@@ -29,6 +30,8 @@ pub(super) struct RoutingTable {
     pub(super) revision: u64,
     pub(super) load_balancers: Shards<LoadBalancerId, Arc<LoadBalancerTable>>,
     pub(super) listeners: Shards<SocketKey, Arc<ListenerTable>>,
+    pub(super) network: Shards<LoadBalancerId, Arc<NetworkTable>>,
+    pub(super) network_listeners: Shards<NetworkKey, Arc<NetworkListenerTable>>,
     pub(super) target_groups: Shards<TargetGroupId, Arc<TargetGroupState>>,
 }
 
@@ -91,6 +94,14 @@ impl LoadBalancerTable {
     }
 }
 
+impl RoutingTable {
+    /// The zones of the load balancer with this id.
+    pub(super) fn zones(&self, id: &LoadBalancerId) -> Option<&[String]> {
+        let application = self.load_balancers.get(id).map(|balancer| balancer.config.zones.as_slice());
+        application.or_else(|| self.network.get(id).map(|balancer| balancer.config.zones.as_slice()))
+    }
+}
+
 impl ListenerTable {
     fn new(
         load_balancer: &Arc<LoadBalancer>,
@@ -118,7 +129,7 @@ impl ListenerTable {
             id: listener.id.clone(),
             port: listener.port,
             protocol: listener.protocol.clone(),
-            tls: listener.tls.as_ref().map(|wanted| TlsTable::new(wanted, load_balancer.attributes.http2, tls)),
+            tls: listener.tls.as_ref().map(|wanted| TlsTable::new(wanted, Negotiation::of_http(load_balancer.attributes.http2), tls)),
             server_header: listener.attributes.server_header,
             response_headers,
             rules,

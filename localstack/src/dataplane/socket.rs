@@ -58,7 +58,7 @@ impl Socket {
         let key = (listener.load_balancer.address, listener.port);
         let stop = shared.hard_stop.child_token();
         let failed = |reason: String| Self { protocol: listener.protocol.clone(), bound: Err(reason), stop: stop.clone(), accepting: None };
-        let bound = bind(key, fallback, reserved).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let bound = bind(key, fallback, reserved, listen).and_then(|socket| Ok((socket.local_addr()?, socket)));
         match bound {
             Ok((address, socket)) => {
                 let accepting = accept(Arc::clone(shared), key, socket, address, Arc::clone(listener), stop.clone());
@@ -78,8 +78,14 @@ impl Socket {
     }
 }
 
-fn bind((address, port): SocketKey, fallback: PortFallback, reserved: &HashSet<u16>) -> io::Result<TcpListener> {
-    let error = match listen(SocketAddr::new(address, port)) {
+/// Opens a socket at its port, or at one that stands in for it.
+pub(super) fn bind<S>(
+    (address, port): SocketKey,
+    fallback: PortFallback,
+    reserved: &HashSet<u16>,
+    open: impl Fn(SocketAddr) -> io::Result<S>,
+) -> io::Result<S> {
+    let error = match open(SocketAddr::new(address, port)) {
         Ok(socket) => return Ok(socket),
         Err(error) => error,
     };
@@ -91,11 +97,12 @@ fn bind((address, port): SocketKey, fallback: PortFallback, reserved: &HashSet<u
     let first = port.checked_add(offset).unwrap_or(port - offset.min(port));
     (first..first.saturating_add(STAND_INS))
         .filter(|candidate| !reserved.contains(candidate))
-        .find_map(|candidate| listen(SocketAddr::new(address, candidate)).ok())
+        .find_map(|candidate| open(SocketAddr::new(address, candidate)).ok())
         .ok_or(error)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A TCP socket that listens.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Shared,
     config::{Changes, LoadBalancer, LoadBalancerId, TargetGroupId},
+    network::{NetworkKey, NetworkTable},
     routing::{LoadBalancerTable, RoutingTable, SocketKey},
     target::{TargetGroupState, Usage},
 };
@@ -20,8 +21,72 @@ pub(super) type Users = HashMap<TargetGroupId, Vec<LoadBalancerId>>;
 pub(super) struct Touched {
     /// Sockets that may have to be opened or closed, or whose listener has another id.
     pub(super) sockets: HashSet<SocketKey>,
+    /// The same of network load balancers.
+    pub(super) network_sockets: HashSet<NetworkKey>,
     /// Target groups that may have another state.
     pub(super) target_groups: HashSet<TargetGroupId>,
+}
+
+impl Touched {
+    /// Notes that a load balancer does not use target groups any more.
+    fn drop_uses(&mut self, users: &mut Users, id: &LoadBalancerId, groups: HashSet<&TargetGroupId>) {
+        for group in groups {
+            if let Some(of) = users.get_mut(group) {
+                of.retain(|user| user != id);
+                if of.is_empty() {
+                    users.remove(group);
+                }
+            }
+            self.target_groups.insert(group.clone());
+        }
+    }
+
+    /// Notes that a load balancer uses target groups.
+    fn add_uses(&mut self, users: &mut Users, id: &LoadBalancerId, groups: HashSet<&TargetGroupId>) {
+        for group in groups {
+            users.entry(group.clone()).or_default().push(id.clone());
+            self.target_groups.insert(group.clone());
+        }
+    }
+}
+
+/// Puts network load balancers in force. Everything that goes, goes first: an address may pass from one to another.
+fn network(changes: &Changes, previous: &RoutingTable, table: &mut RoutingTable, users: &mut Users, touched: &mut Touched) {
+    let mut balancers: HashMap<&LoadBalancerId, Option<_>> =
+        changes.network_load_balancers.iter().map(|(id, made)| (id, made.as_ref())).collect();
+    if changes.whole {
+        for (id, _) in previous.network.iter() {
+            balancers.entry(id).or_insert(None);
+        }
+    }
+    let mut made = Vec::new();
+    for (id, config) in balancers {
+        let known = previous.network.get(id);
+        if known.zip(config).is_some_and(|(known, config)| Arc::ptr_eq(&known.config, config) || known.config == *config) {
+            continue;
+        }
+        if let Some(known) = known {
+            for key in known.listeners.iter().flat_map(|listener| listener.keys()) {
+                table.network_listeners.remove(&key);
+            }
+            touched.drop_uses(users, id, known.referenced_groups());
+            table.network.remove(id);
+        }
+        let ready = config.map(|config| Arc::new(NetworkTable::new(config, known.map(Arc::as_ref))));
+        let before = known.map(|known| known.shape()).unwrap_or_default();
+        let after = ready.as_ref().map(|ready| ready.shape()).unwrap_or_default();
+        touched.network_sockets.extend(before.symmetric_difference(&after).map(|(key, _, _)| *key));
+        made.extend(ready.map(|ready| (id, ready)));
+    }
+    for (id, ready) in made {
+        for listener in &ready.listeners {
+            for key in listener.keys() {
+                table.network_listeners.insert(key, Arc::clone(listener));
+            }
+        }
+        touched.add_uses(users, id, ready.referenced_groups());
+        table.network.insert(id.clone(), ready);
+    }
 }
 
 /// The table after a change.
@@ -53,15 +118,7 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
             for listener in &known.listeners {
                 table.listeners.remove(&(listener.load_balancer.address, listener.port));
             }
-            for group in known.referenced_groups() {
-                if let Some(of) = users.get_mut(group) {
-                    of.retain(|user| user != id);
-                    if of.is_empty() {
-                        users.remove(group);
-                    }
-                }
-                touched.target_groups.insert(group.clone());
-            }
+            touched.drop_uses(users, id, known.referenced_groups());
             table.load_balancers.remove(id);
         }
         let shape = |config: &LoadBalancer| -> HashSet<_> {
@@ -77,12 +134,10 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
         for listener in &made.listeners {
             table.listeners.insert((listener.load_balancer.address, listener.port), Arc::clone(listener));
         }
-        for group in made.referenced_groups() {
-            users.entry(group.clone()).or_default().push(id.clone());
-            touched.target_groups.insert(group.clone());
-        }
+        touched.add_uses(users, id, made.referenced_groups());
         table.load_balancers.insert(id.clone(), made);
     }
+    network(changes, previous, &mut table, users, &mut touched);
     touched.target_groups.extend(groups.keys().map(|id| (*id).clone()));
     for id in &touched.target_groups {
         let known = previous.target_groups.get(id);
@@ -94,8 +149,8 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
             table.target_groups.remove(id);
             continue;
         };
-        let user = users.get(id).and_then(|of| table.load_balancers.get(of.last()?));
-        let usage = user.map_or(Usage::Unreferenced, |user| Usage::Zones(&user.config.zones));
+        let zones = users.get(id).and_then(|of| table.zones(of.last()?));
+        let usage = zones.map_or(Usage::Unreferenced, Usage::Zones);
         let state = match known {
             Some(known) if known.is_current(config, usage) => Arc::clone(known),
             known => Arc::new(TargetGroupState::new(config, usage, known.map(Arc::as_ref), shared)),

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    config::{Algorithm, Forward, Reachability, Target, TargetGroup, TargetGroupId, TargetId, TargetStickiness},
+    config::{Algorithm, FlowReach, Forward, Reachability, Target, TargetGroup, TargetGroupId, TargetId, TargetStickiness},
     connection::Pool,
     headers::cookie,
     health::{HealthBoard, HealthState, TargetHealth},
@@ -41,6 +41,9 @@ pub(super) struct TargetGroupState {
 pub(super) struct GroupTarget {
     pub(super) state: Arc<TargetState>,
     pub(super) reachability: Reachability,
+    pub(super) flow_reach: Arc<FlowReach>,
+    /// Its zone; None: outside of the VPC.
+    pub(super) zone: Option<String>,
     /// Neither draining nor in a zone that is not enabled.
     registered: bool,
 }
@@ -76,7 +79,13 @@ impl TargetGroupState {
                     (Usage::Zones(zones), Some(zone)) => zones.contains(zone),
                 };
                 state.follow(config, target, zone_enabled, shared);
-                GroupTarget { state, reachability: target.reachability, registered: zone_enabled && !target.draining }
+                GroupTarget {
+                    state,
+                    reachability: target.reachability,
+                    flow_reach: Arc::clone(&target.flow_reach),
+                    zone: target.zone.clone(),
+                    registered: zone_enabled && !target.draining,
+                }
             })
             .collect();
         Self {
@@ -120,9 +129,19 @@ impl TargetGroupState {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// The targets that get new requests or flows if they are healthy.
+    pub(super) fn registered(&self) -> impl Iterator<Item = &GroupTarget> + Clone {
+        self.targets.iter().filter(|target| target.registered)
+    }
+
+    /// Counts a request or flow to one of its targets.
+    pub(super) fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Picks the target of a request; None without registered targets.
     pub(super) fn pick(&self, headers: &HeaderMap, now: Timestamp, random: &Random) -> Option<&GroupTarget> {
-        let registered = || self.targets.iter().filter(|target| target.registered);
+        let registered = || self.registered();
         let total = registered().count();
         if total == 0 {
             return None;
@@ -151,12 +170,13 @@ impl TargetGroupState {
         // A probe may have changed a state since the count.
         let picked = picked.or_else(|| registered().next());
         if picked.is_some() {
-            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.count();
         }
         picked
     }
 
-    fn minimum_healthy(&self, total: usize) -> usize {
+    /// With fewer healthy targets of so many, all of them are used.
+    pub(super) fn minimum_healthy(&self, total: usize) -> usize {
         let percentage = self.config.minimum_healthy_percentage.map_or(0, |percentage| (total * usize::from(percentage)).div_ceil(100));
         percentage.max(self.config.minimum_healthy_count as usize)
     }
@@ -201,6 +221,8 @@ pub(super) struct TargetState {
     pub(super) gone: CancellationToken,
     /// Healthy, or never checked.
     serves: AtomicBool,
+    /// What its health check says.
+    health: watch::Sender<HealthState>,
     /// When it became healthy, in milliseconds since the epoch.
     healthy_since: AtomicU64,
     checker: Mutex<Checker>,
@@ -224,14 +246,21 @@ impl TargetState {
             pool: Pool::default(),
             gone: CancellationToken::new(),
             serves: AtomicBool::new(false),
+            health: watch::Sender::new(HealthState::Initial),
             healthy_since: AtomicU64::new(0),
             checker: Mutex::default(),
             board,
         }
     }
 
-    fn serves(&self) -> bool {
+    /// Whether it is healthy, or never checked.
+    pub(super) fn serves(&self) -> bool {
         self.serves.load(Ordering::Relaxed)
+    }
+
+    /// Its state, to follow it.
+    pub(super) fn health(&self) -> watch::Receiver<HealthState> {
+        self.health.subscribe()
     }
 
     /// Its share during slow start: from 1 to 1000, linear in time.
@@ -278,7 +307,7 @@ impl TargetState {
         self.publish(&TargetHealth::registering());
         let (sender, receiver) = watch::channel(probed);
         let cancel = shared.hard_stop.child_token();
-        shared.tracker.spawn(watch_target(Arc::clone(self), checker.generation, receiver, shared.timing, cancel.clone()));
+        shared.tracker.spawn(watch_target(Arc::clone(self), checker.generation, receiver, Arc::clone(shared), cancel.clone()));
         checker.running = Some((sender, cancel));
     }
 
@@ -297,6 +326,7 @@ impl TargetState {
             self.healthy_since.store(now, Ordering::Relaxed);
         }
         self.serves.store(serves, Ordering::Relaxed);
+        self.health.send_if_modified(|state| std::mem::replace(state, health.state) != health.state);
         self.board.publish(&self.group, &self.id, health);
     }
 

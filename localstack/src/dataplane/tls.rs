@@ -12,12 +12,12 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
-    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, client, server};
 
 use super::client_certificate::{self, ClientCertificate};
 use super::config::{ServerCertificate, Tls};
@@ -41,9 +41,25 @@ const CIPHERS: &[(&str, CipherSuite)] = &[
 #[derive(Debug)]
 pub(super) struct TlsTable {
     pub(super) config: Tls,
-    http2: bool,
+    negotiation: Negotiation,
     /// Or why there can be none.
     server: Result<Arc<ServerConfig>, String>,
+}
+
+/// What is negotiated by ALPN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Negotiation {
+    /// The preferred one first.
+    pub(super) protocols: Vec<&'static str>,
+    /// Whether a client that offers ALPN must offer one of them. If not, it goes on without ALPN.
+    pub(super) required: bool,
+}
+
+impl Negotiation {
+    /// That of HTTPS listeners.
+    pub(super) fn of_http(http2: bool) -> Self {
+        Self { protocols: if http2 { vec!["h2", "http/1.1"] } else { vec!["http/1.1"] }, required: true }
+    }
 }
 
 /// What a handshake led to, as targets are told.
@@ -59,18 +75,17 @@ pub(super) struct TlsSession {
 
 impl TlsTable {
     /// Makes it ready, or takes over what is ready already.
-    pub(super) fn new(config: &Tls, http2: bool, previous: Option<&Arc<Self>>) -> Arc<Self> {
+    pub(super) fn new(config: &Tls, negotiation: Negotiation, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
-            Some(previous) if previous.http2 == http2 && previous.config == *config => Arc::clone(previous),
-            _ => Arc::new(Self { server: server_config(config, http2).map(Arc::new), config: config.clone(), http2 }),
+            Some(previous) if previous.negotiation == negotiation && previous.config == *config => Arc::clone(previous),
+            _ => Arc::new(Self { server: server_config(config, &negotiation).map(Arc::new), config: config.clone(), negotiation }),
         }
     }
 
     /// Shakes hands with a client. None: it did not work out, and the connection is closed.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<server::TlsStream<TcpStream>> {
         let server = self.server.as_ref().inspect_err(|error| tracing::error!(%error, "a listener's TLS cannot be served")).ok()?;
-        let handshake = TlsAcceptor::from(Arc::clone(server)).accept(stream);
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(server, stream)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 tracing::info!(target: "portico_cloud::access", "a TLS handshake failed: {error}");
@@ -79,6 +94,27 @@ impl TlsTable {
             Err(_) => None,
         }
     }
+
+    async fn shake_hands(&self, server: &Arc<ServerConfig>, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
+        if self.negotiation.required {
+            return TlsAcceptor::from(Arc::clone(server)).accept(stream).await;
+        }
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let ours = |offered: &[u8]| self.negotiation.protocols.iter().any(|protocol| protocol.as_bytes() == offered);
+        let agrees = hello.client_hello().alpn().is_some_and(|mut offered| offered.any(ours));
+        if agrees {
+            return hello.into_stream(Arc::clone(server)).await;
+        }
+        let mut without = ServerConfig::clone(server);
+        without.alpn_protocols.clear();
+        hello.into_stream(Arc::new(without)).await
+    }
+}
+
+/// What client and load balancer negotiated by ALPN.
+pub(super) fn negotiated(stream: &server::TlsStream<TcpStream>) -> Option<&'static str> {
+    let agreed = stream.get_ref().1.alpn_protocol()?;
+    ALPN.into_iter().find(|name| name.as_bytes() == agreed)
 }
 
 /// What the handshake of a stream led to, with the TLS of its listener at that time.
@@ -100,7 +136,7 @@ pub(super) fn is_http2(stream: &server::TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
-fn server_config(config: &Tls, http2: bool) -> Result<ServerConfig, String> {
+fn server_config(config: &Tls, negotiation: &Negotiation) -> Result<ServerConfig, String> {
     let mut provider = aws_lc_rs::default_provider();
     let all = std::mem::take(&mut provider.cipher_suites);
     let wanted = config.ciphers.iter().filter_map(|name| CIPHERS.iter().find(|(known, _)| known == name));
@@ -126,7 +162,7 @@ fn server_config(config: &Tls, http2: bool) -> Result<ServerConfig, String> {
         server.send_tls13_tickets = 0;
     }
     server.ignore_client_order = true;
-    server.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    server.alpn_protocols = negotiation.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(server)
 }
 
@@ -244,25 +280,32 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// TLS towards targets, by whether HTTP/2 is spoken.
-static TARGET_TLS: LazyLock<[Result<Arc<ClientConfig>, String>; 2]> =
-    LazyLock::new(|| [false, true].map(|http2| target_config(http2).map(Arc::new).map_err(|error| error.to_string())));
+/// The protocols that are negotiated by ALPN.
+const ALPN: [&str; 3] = ["h2", "http/1.1", "http/1.0"];
 
-fn target_config(http2: bool) -> Result<ClientConfig, rustls::Error> {
+/// TLS towards targets, by what is offered by ALPN.
+static TARGET_TLS: LazyLock<Vec<TargetTls>> = LazyLock::new(|| {
+    let offers = [None].into_iter().chain(ALPN.map(Some));
+    offers.map(|alpn| (alpn, target_config(alpn).map(Arc::new).map_err(|error| error.to_string()))).collect()
+});
+
+type TargetTls = (Option<&'static str>, Result<Arc<ClientConfig>, String>);
+
+fn target_config(alpn: Option<&str>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     // Connections are shared by requests for many hosts, so none of them is named.
     config.enable_sni = false;
-    config.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { vec![] };
+    config.alpn_protocols = alpn.into_iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(config)
 }
 
-/// Shakes hands with a target.
-pub(super) async fn connect(stream: TcpStream, http2: bool) -> io::Result<client::TlsStream<TcpStream>> {
-    let [plain, h2] = &*TARGET_TLS;
-    let config = if http2 { h2 } else { plain };
+/// Shakes hands with a target, to which one protocol or none is offered by ALPN.
+pub(super) async fn connect(stream: TcpStream, alpn: Option<&str>) -> io::Result<client::TlsStream<TcpStream>> {
+    let known = TARGET_TLS.iter().find(|(offered, _)| *offered == alpn);
+    let (_, config) = known.ok_or_else(|| io::Error::other("the protocol is not offered to targets"))?;
     let config = config.as_ref().map_err(|error| io::Error::other(error.clone()))?;
     let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
     TlsConnector::from(Arc::clone(config)).connect(name, stream).await

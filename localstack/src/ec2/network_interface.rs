@@ -290,6 +290,21 @@ impl Ec2 {
         let address = subnet
             .take()
             .ok_or_else(|| ApiError::new("InsufficientFreeAddressesInSubnet", format!("The subnet '{subnet_id}' has no free addresses")))?;
+        self.add_interface_at(ids, subnet_id, address, groups, description, attachment)
+    }
+
+    /// Makes an interface with this address of the subnet.
+    pub fn add_interface_at(
+        &mut self,
+        ids: &mut Ids,
+        subnet_id: &str,
+        address: IpAddr,
+        groups: Vec<String>,
+        description: String,
+        attachment: Attachment,
+    ) -> Answer<String> {
+        let subnet = self.subnets.get_mut(subnet_id).ok_or_else(|| subnet::not_found(subnet_id))?;
+        subnet.used.insert(address);
         let interface = NetworkInterface {
             id: ids.ec2("eni"),
             owner: subnet.owner.clone(),

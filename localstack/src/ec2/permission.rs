@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::dataplane::config::Transport;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
 
@@ -48,17 +49,22 @@ impl Permission {
         Self { egress, protocol: "-1".into(), ports: None, peer }
     }
 
-    /// Whether it covers TCP to this port.
-    pub fn covers_tcp(&self, port: u16) -> bool {
-        self.tcp_ports().is_some_and(|(from, to)| (from..=to).contains(&port))
+    /// Whether it covers this port.
+    pub fn covers(&self, transport: Transport, port: u16) -> bool {
+        self.covered_ports(transport).is_some_and(|(from, to)| (from..=to).contains(&port))
     }
 
-    /// The TCP ports that it covers.
-    pub fn tcp_ports(&self) -> Option<(u16, u16)> {
-        match (self.protocol.as_str(), self.ports) {
-            ("-1", _) | ("tcp", None) => Some((0, u16::MAX)),
-            ("tcp", Some((from, to))) => Some((u16::try_from(from).ok()?, u16::try_from(to).ok()?)),
-            _ => None,
+    /// The ports that it covers.
+    pub fn covered_ports(&self, transport: Transport) -> Option<(u16, u16)> {
+        if self.protocol == "-1" {
+            return Some((0, u16::MAX));
+        }
+        if self.protocol != transport.as_str() {
+            return None;
+        }
+        match self.ports {
+            None => Some((0, u16::MAX)),
+            Some((from, to)) => Some((u16::try_from(from).ok()?, u16::try_from(to).ok()?)),
         }
     }
 

@@ -46,6 +46,14 @@ impl Subnet {
         (1_u64 << bits).saturating_sub(5).saturating_sub(self.used.len() as u64)
     }
 
+    /// Whether an interface could have this address. AWS keeps the first four addresses and the last one for itself.
+    pub fn can_hold(&self, address: IpAddr) -> bool {
+        let (IpAddr::V4(network), IpAddr::V4(last), IpAddr::V4(address)) = (self.cidr.network(), self.cidr.broadcast(), address) else {
+            return false;
+        };
+        (u32::from(network).saturating_add(4)..u32::from(last)).contains(&u32::from(address))
+    }
+
     /// Takes a free address.
     pub fn take(&mut self) -> Option<IpAddr> {
         let IpAddr::V4(network) = self.cidr.network() else { return None };

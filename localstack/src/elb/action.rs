@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::redirect::Redirect;
-use super::validation;
+use super::{protocol, validation};
 use crate::config::Quotas;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Record};
@@ -149,8 +149,25 @@ fn one(item: &Input, listener: (&str, u16), quotas: &Quotas) -> Answer<Action> {
         item.child(config)
             .ok_or_else(|| ApiError::validation(format!("For actions of type '{kind}', you must specify the following fields: '{config}'")))
     };
+    let network = protocol::is_network(listener.0);
+    if network && kind != "forward" {
+        return Err(ApiError::new(
+            "InvalidLoadBalancerAction",
+            format!("Actions of type '{kind}' are not supported on {} listeners; only actions of type 'forward' are", listener.0),
+        ));
+    }
     let kind = match kind {
-        "forward" => ActionKind::Forward(forward(arn, item.child("ForwardConfig"), quotas)?),
+        "forward" => {
+            let limit = if network { quotas.target_groups_per_network_action } else { quotas.target_groups_per_action };
+            let forward = forward(arn, item.child("ForwardConfig"), limit)?;
+            if protocol::is_quic(listener.0) && forward.groups.len() > 1 {
+                return Err(ApiError::new(
+                    "InvalidLoadBalancerAction",
+                    format!("{} listeners can forward to one target group only", listener.0),
+                ));
+            }
+            ActionKind::Forward(forward)
+        }
         "redirect" => ActionKind::Redirect(Redirect::read(needed("RedirectConfig")?, listener)?),
         "fixed-response" => ActionKind::FixedResponse(fixed_response(needed("FixedResponseConfig")?)?),
         other => {
@@ -167,7 +184,7 @@ fn one(item: &Input, listener: (&str, u16), quotas: &Quotas) -> Answer<Action> {
     Ok(Action { kind, order })
 }
 
-fn forward(arn: Option<&str>, config: Option<&Input>, quotas: &Quotas) -> Answer<Forward> {
+fn forward(arn: Option<&str>, config: Option<&Input>, limit: usize) -> Answer<Forward> {
     let mut groups: Vec<(String, u32)> = Vec::new();
     let mut stickiness = (false, None);
     if let Some(config) = config {
@@ -204,11 +221,8 @@ fn forward(arn: Option<&str>, config: Option<&Input>, quotas: &Quotas) -> Answer
         }
         (None, _) => {}
     }
-    if groups.len() > quotas.target_groups_per_action {
-        return Err(ApiError::new(
-            "TooManyTargetGroups",
-            format!("An action can forward to at most '{}' target groups", quotas.target_groups_per_action),
-        ));
+    if groups.len() > limit {
+        return Err(ApiError::new("TooManyTargetGroups", format!("An action can forward to at most '{limit}' target groups")));
     }
     for (at, (arn, _)) in groups.iter().enumerate() {
         if groups.iter().take(at).any(|(other, _)| other == arn) {

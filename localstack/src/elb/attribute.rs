@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::kind::LoadBalancerKind;
 use super::listener::Listener;
-use super::target_attribute;
+use super::load_balancer::LoadBalancer;
+use super::target_group::TargetGroup;
+use super::{network_attribute, protocol, target_attribute};
 use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
@@ -181,7 +184,30 @@ fn read(input: &Input, what: &str, table: &[Attribute]) -> Answer<BTreeMap<Strin
 pub fn describe_load_balancer(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?;
     input.done()?;
-    Ok(record(LOAD_BALANCER, &load_balancer_attributes(state, arn)?))
+    let table = load_balancer_table(state.elb.load_balancer(arn)?);
+    Ok(record(table, &load_balancer_attributes(state, arn)?))
+}
+
+/// The attributes that a load balancer can have.
+pub fn load_balancer_table(balancer: &LoadBalancer) -> &'static [Attribute] {
+    match balancer.kind {
+        LoadBalancerKind::Application => LOAD_BALANCER,
+        LoadBalancerKind::Network => network_attribute::LOAD_BALANCER,
+    }
+}
+
+/// An error if a call names an attribute that only the other type of load balancer has.
+fn check_known_elsewhere(input: &Input, what: &str, table: &[Attribute], others: &[&[Attribute]], kind: LoadBalancerKind) -> Answer<()> {
+    let has = |table: &[Attribute], key: &str| table.iter().any(|(name, _, _)| *name == key);
+    let items = input.items("Attributes");
+    let foreign = |key: &&str| !has(table, key) && others.iter().any(|other| has(other, key));
+    match items.iter().filter_map(|item| item.text("Key")).find(foreign) {
+        None => Ok(()),
+        Some(key) => Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            format!("{what} attribute key '{key}' is not supported on load balancers with type '{}'", kind.word()),
+        )),
+    }
 }
 
 /// What is set, with the one default that depends on the scheme.
@@ -197,18 +223,34 @@ fn load_balancer_attributes(state: &State, arn: &str) -> Answer<BTreeMap<String,
 /// ModifyLoadBalancerAttributes.
 pub fn modify_load_balancer(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?.to_string();
-    state.elb.load_balancer(&arn)?;
-    let changes = read(input, "load balancer", LOAD_BALANCER)?;
-    let before = state.elb.load_balancer(&arn)?.attributes.clone();
+    let balancer = state.elb.load_balancer(&arn)?;
+    let table = load_balancer_table(balancer);
+    check_known_elsewhere(input, "Load balancer", table, &[LOAD_BALANCER, network_attribute::LOAD_BALANCER], balancer.kind)?;
+    let changes = read(input, "load balancer", table)?;
+    let secondary = |set: &BTreeMap<String, String>| value(table, set, "secondary_ips.auto_assigned.per_subnet").parse::<u8>().unwrap_or(0);
+    let before = balancer.attributes.clone();
     let mut merged = before.clone();
     merged.extend(changes);
+    if secondary(&merged) < secondary(&before) {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            "The value of 'secondary_ips.auto_assigned.per_subnet' cannot be decreased",
+        ));
+    }
     state.open_logs(&before, &merged)?;
     state.elb.load_balancer_mut(&arn)?.attributes = merged;
-    Ok(record(LOAD_BALANCER, &load_balancer_attributes(state, &arn)?))
+    // Cross-zone load balancing is an attribute of the load balancer that decides how its target groups are served.
+    state.elb.placed_anew(&arn);
+    Ok(record(table, &load_balancer_attributes(state, &arn)?))
 }
 
 /// The attributes that a listener can have.
 fn listener_table(listener: &Listener) -> Vec<Attribute> {
+    match listener.protocol.as_str() {
+        "TCP" | "TCP_UDP" | "TCP_QUIC" => return network_attribute::TCP_LISTENER.to_vec(),
+        network if protocol::is_network(network) => return Vec::new(),
+        _ => {}
+    }
     let tls: &[Attribute] = if listener.tls.is_some() { TLS_LISTENER } else { &[] };
     tls.iter().chain(LISTENER).copied().collect()
 }
@@ -224,7 +266,14 @@ pub fn describe_listener(state: &mut State, input: &Input) -> Answer<Record> {
 /// ModifyListenerAttributes.
 pub fn modify_listener(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ListenerArn")?.to_string();
-    let table = listener_table(state.elb.listener(&arn)?.1);
+    let (balancer, listener) = state.elb.listener(&arn)?;
+    let table = listener_table(listener);
+    let known: [&[Attribute]; 3] = [TLS_LISTENER, LISTENER, network_attribute::TCP_LISTENER];
+    if balancer.kind == LoadBalancerKind::Network
+        || input.items("Attributes").iter().any(|item| item.text("Key") == Some("tcp.idle_timeout.seconds"))
+    {
+        check_known_elsewhere(input, "Listener", &table, &known, balancer.kind)?;
+    }
     let keys = input.items("Attributes");
     let unfit = keys
         .iter()
@@ -239,22 +288,53 @@ pub fn modify_listener(state: &mut State, input: &Input) -> Answer<Record> {
     Ok(record(&table, &listener.attributes))
 }
 
+/// The attributes that a target group can have.
+pub fn target_group_table(group: &TargetGroup) -> Vec<Attribute> {
+    if protocol::is_network(&group.protocol) {
+        network_attribute::target_group(&group.protocol, &group.target_type)
+    } else {
+        TARGET_GROUP.to_vec()
+    }
+}
+
 /// DescribeTargetGroupAttributes.
 pub fn describe_target_group(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("TargetGroupArn")?;
     input.done()?;
-    Ok(record(TARGET_GROUP, &state.elb.target_group(arn)?.attributes))
+    let group = state.elb.target_group(arn)?;
+    Ok(record(&target_group_table(group), &group.attributes))
 }
 
 /// ModifyTargetGroupAttributes.
 pub fn modify_target_group(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("TargetGroupArn")?.to_string();
-    state.elb.target_group(&arn)?;
-    let changes = read(input, "target group", TARGET_GROUP)?;
-    let mut merged = state.elb.target_group(&arn)?.attributes.clone();
+    let group = state.elb.target_group(&arn)?;
+    let table = target_group_table(group);
+    let network = protocol::is_network(&group.protocol);
+    let all = network_attribute::target_group("TCP", "ip");
+    let keys = input.items("Attributes");
+    let foreign = |key: &&str| {
+        let has = |table: &[Attribute]| table.iter().any(|(name, _, _)| name == key);
+        !has(&table) && (has(TARGET_GROUP) || has(&all))
+    };
+    if keys.iter().filter_map(|item| item.text("Key")).any(|key| foreign(&key)) {
+        return Err(ApiError::new("InvalidConfigurationRequest", "The provided target group attribute is not supported"));
+    }
+    let changes = read(input, "target group", &table)?;
+    if group.target_type == "alb" {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            "The attributes of target groups with target type 'alb' cannot be modified",
+        ));
+    }
+    let mut merged = group.attributes.clone();
     merged.extend(changes);
-    target_attribute::check(&merged)?;
+    if network {
+        network_attribute::check(&table, &group.protocol, &merged)?;
+    } else {
+        target_attribute::check(&merged)?;
+    }
     let group = state.elb.target_group_mut(&arn)?;
     group.attributes = merged;
-    Ok(record(TARGET_GROUP, &group.attributes))
+    Ok(record(&table, &group.attributes))
 }

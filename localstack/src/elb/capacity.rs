@@ -67,7 +67,14 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     };
     let reset = input.flag("ResetCapacityReservation")?.unwrap_or(false);
     input.done()?;
-    let mut capacity = state.elb.load_balancer(&arn)?.capacity.clone();
+    let balancer = state.elb.load_balancer(&arn)?;
+    if wanted.is_some() && balancer.listeners.values().any(|listener| listener.protocol == "TLS") {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            "Capacity reservations are not supported on network load balancers with TLS listeners",
+        ));
+    }
+    let mut capacity = balancer.capacity.clone();
     match (wanted, reset) {
         (None, false) => {
             return Err(ApiError::validation("You must specify either 'MinimumLoadBalancerCapacity' or 'ResetCapacityReservation'"));

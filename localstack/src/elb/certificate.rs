@@ -1,13 +1,14 @@
-//! Certificates of HTTPS listeners.
+//! Certificates of HTTPS and TLS listeners.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::kind::LoadBalancerKind;
 use super::listener::Listener;
 use super::load_balancer::LoadBalancer;
 use super::mutual::Mutual;
-use super::{ssl_policy, validation};
+use super::{protocol as protocols, ssl_policy, validation};
 use crate::acm::key_algorithm;
 use crate::clock;
 use crate::config::CertificateCheck;
@@ -17,7 +18,7 @@ use crate::state::State;
 use crate::wire::{Input, Record};
 use crate::x509;
 
-/// What an HTTPS listener has that an HTTP listener has not.
+/// What an HTTPS or TLS listener has that an HTTP or TCP listener has not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerTls {
     /// The name of its security policy.
@@ -28,7 +29,12 @@ pub struct ListenerTls {
     pub certificates: BTreeSet<String>,
     /// Whether and how clients show certificates.
     pub mutual: Mutual,
+    /// The ALPN policy of a TLS listener, if one was set.
+    pub alpn: Option<String>,
 }
+
+/// ALPN policies of TLS listeners (network user guide, "ALPN policies").
+pub const ALPN_POLICIES: &[&str] = &["HTTP1Only", "HTTP2Only", "HTTP2Optional", "HTTP2Preferred", "None"];
 
 impl ListenerTls {
     /// All of its certificates.
@@ -43,6 +49,7 @@ pub struct TlsParameters {
     policy: Option<String>,
     certificate: Option<String>,
     mutual: Option<Mutual>,
+    alpn: Option<String>,
 }
 
 impl TlsParameters {
@@ -50,25 +57,19 @@ impl TlsParameters {
     pub fn read(input: &Input, protocol: &str) -> Answer<Self> {
         let policy = input.text("SslPolicy").filter(|policy| !policy.is_empty()).map(str::to_string);
         let certificates = read_certificates(input)?;
-        let alpn = !input.strings("AlpnPolicy").is_empty();
+        let alpn = read_alpn(input.strings("AlpnPolicy"), protocol)?;
         let mutual = Mutual::read(input)?;
-        if !["HTTP", "HTTPS"].contains(&protocol) {
-            return Err(ApiError::validation(format!("Listener protocol '{protocol}' must be one of 'HTTPS, HTTP'")));
+        if protocol != "HTTPS" && mutual.as_ref().is_some_and(|mutual| *mutual != Mutual::Off) {
+            return Err(ApiError::validation("Mutual authentication can be specified for HTTPS listeners only"));
         }
-        if alpn {
-            return Err(ApiError::validation("An ALPN policy can be specified for TLS listeners only"));
-        }
-        if protocol == "HTTP" {
+        if !protocols::has_certificates(protocol) {
             if policy.is_some() {
                 return Err(ApiError::validation(format!("An SSL policy cannot be specified for {protocol} listeners")));
             }
             if !certificates.is_empty() {
                 return Err(ApiError::validation(format!("A certificate cannot be specified for {protocol} listeners")));
             }
-            if mutual.is_some_and(|mutual| mutual != Mutual::Off) {
-                return Err(ApiError::validation("Mutual authentication can be specified for HTTPS listeners only"));
-            }
-            return Ok(Self { policy: None, certificate: None, mutual: None });
+            return Ok(Self { policy: None, certificate: None, mutual: None, alpn });
         }
         if let Some(policy) = &policy {
             ssl_policy::find(policy)?;
@@ -80,12 +81,12 @@ impl TlsParameters {
                 "You can specify only one certificate, the default certificate of the listener",
             ));
         }
-        Ok(Self { policy, certificate: certificates.into_iter().next(), mutual })
+        Ok(Self { policy, certificate: certificates.into_iter().next(), mutual, alpn })
     }
 
     /// What the listener will have; `None` without TLS.
     pub fn apply(self, state: &State, protocol: &str, before: Option<&ListenerTls>) -> Answer<Option<ListenerTls>> {
-        if protocol != "HTTPS" {
+        if !protocols::has_certificates(protocol) {
             return Ok(None);
         }
         if let Some(arn) = &self.certificate {
@@ -94,11 +95,28 @@ impl TlsParameters {
         let default_certificate = self
             .certificate
             .or_else(|| before.map(|tls| tls.default_certificate.clone()))
-            .ok_or_else(|| ApiError::validation("A certificate must be specified for HTTPS listeners"))?;
+            .ok_or_else(|| ApiError::validation(format!("A certificate must be specified for {protocol} listeners")))?;
         let policy = self.policy.or_else(|| before.map(|tls| tls.policy.clone())).unwrap_or_else(|| ssl_policy::DEFAULT.into());
         let certificates = before.map(|tls| tls.certificates.clone()).unwrap_or_default();
         let mutual = self.mutual.or_else(|| before.map(|tls| tls.mutual.clone())).unwrap_or_default();
-        Ok(Some(ListenerTls { policy, default_certificate, certificates, mutual }))
+        let alpn = self.alpn.or_else(|| before.and_then(|tls| tls.alpn.clone()));
+        Ok(Some(ListenerTls { policy, default_certificate, certificates, mutual, alpn }))
+    }
+}
+
+/// The one ALPN policy that a TLS listener may name.
+fn read_alpn(policies: Vec<String>, protocol: &str) -> Answer<Option<String>> {
+    if protocol != "TLS" && !policies.is_empty() {
+        return Err(ApiError::validation("An ALPN policy can be specified for TLS listeners only"));
+    }
+    if policies.len() > 1 {
+        return Err(ApiError::validation("You can specify only one ALPN policy"));
+    }
+    match policies.into_iter().next() {
+        Some(policy) if !ALPN_POLICIES.contains(&policy.as_str()) => {
+            Err(ApiError::new("ALPNPolicyNotFound", format!("ALPN policy '{policy}' not found")))
+        }
+        policy => Ok(policy),
     }
 }
 
@@ -170,8 +188,9 @@ fn only(input: &Input) -> Answer<String> {
 }
 
 fn tls_of<'a>(listener: &'a Listener, what: &str) -> Answer<&'a ListenerTls> {
-    let message =
-        || format!("{what} are supported on HTTPS listeners only; listener '{}' has protocol '{}'", listener.arn, listener.protocol);
+    let message = || {
+        format!("{what} are supported on HTTPS and TLS listeners only; listener '{}' has protocol '{}'", listener.arn, listener.protocol)
+    };
     listener.tls.as_ref().ok_or_else(|| ApiError::new("UnsupportedProtocol", message()))
 }
 
@@ -184,7 +203,10 @@ pub fn add(state: &mut State, input: &Input) -> Answer<Record> {
     let tls = tls_of(listener, "Certificates")?;
     state.check_certificate(&certificate)?;
     let all = balancer.listeners.values().filter_map(|listener| listener.tls.as_ref()).map(|tls| tls.certificates.len()).sum::<usize>();
-    let limit = state.config.quotas.certificates_per_load_balancer;
+    let limit = match balancer.kind {
+        LoadBalancerKind::Application => state.config.quotas.certificates_per_load_balancer,
+        LoadBalancerKind::Network => state.config.quotas.certificates_per_network_load_balancer,
+    };
     if !tls.certificates.contains(&certificate) && all >= limit {
         return Err(ApiError::new(
             "TooManyCertificates",

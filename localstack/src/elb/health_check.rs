@@ -9,13 +9,13 @@ use crate::wire::{Input, Record};
 /// How the targets of a group are checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// `HTTP` or `HTTPS`.
+    /// `HTTP` or `HTTPS`; behind network load balancers also `TCP`.
     pub protocol: String,
     /// `traffic-port` or a number.
     pub port: String,
-    /// Always true: AWS does not let it be false for instance and ip targets.
+    /// Always true: AWS does not let it be false for instance, ip and alb targets.
     pub enabled: bool,
-    /// The path.
+    /// The path; no meaning for `TCP`.
     pub path: String,
     /// Seconds (AWS: 5–300, default 30).
     pub interval: u32,
@@ -25,10 +25,12 @@ pub struct HealthCheck {
     pub healthy_threshold: u32,
     /// AWS: 2–10, default 2.
     pub unhealthy_threshold: u32,
-    /// Accepted codes, such as `200,202` or `200-299`.
+    /// Accepted codes, such as `200,202` or `200-299`; no meaning for `TCP`.
     pub matcher: String,
     /// Whether the codes are gRPC's.
     pub grpc: bool,
+    /// Whether it is that of a target group behind a network load balancer.
+    pub network: bool,
 }
 
 impl HealthCheck {
@@ -46,11 +48,24 @@ impl HealthCheck {
             unhealthy_threshold: 2,
             matcher: if grpc { "12".into() } else { "200".into() },
             grpc,
+            network: false,
         }
     }
 
-    /// These settings with those that the call gives.
-    pub fn updated(&self, input: &Input) -> Answer<Self> {
+    /// AWS's defaults behind a network load balancer, for a protocol of the health check; `None`: the target type's default protocol.
+    pub fn network_default_for(protocol: Option<&str>, target_type: &str) -> Self {
+        let protocol = protocol.unwrap_or(if target_type == "alb" { "HTTP" } else { "TCP" });
+        Self {
+            protocol: protocol.into(),
+            timeout: if protocol == "HTTP" { 6 } else { 10 },
+            matcher: "200-399".into(),
+            network: true,
+            ..Self::default_for("HTTP1")
+        }
+    }
+
+    /// These settings with those that the call gives, for targets of this type.
+    pub fn updated(&self, input: &Input, target_type: &str) -> Answer<Self> {
         let mut check = self.clone();
         let number = |name: &'static str, member: &str, low: i64, high: i64, field: &mut u32| -> Answer<()> {
             if let Some(value) = input.parse::<i64>(name)? {
@@ -64,8 +79,9 @@ impl HealthCheck {
         number("HealthyThresholdCount", "healthyThresholdCount", 2, 10, &mut check.healthy_threshold)?;
         number("UnhealthyThresholdCount", "unhealthyThresholdCount", 2, 10, &mut check.unhealthy_threshold)?;
         if let Some(protocol) = input.text("HealthCheckProtocol").filter(|text| !text.is_empty()) {
-            if !["HTTP", "HTTPS"].contains(&protocol) {
-                return Err(ApiError::validation(format!("Health check protocol '{protocol}' must be one of 'HTTP, HTTPS'")));
+            let allowed: &[&str] = if check.network && target_type != "alb" { &["HTTP", "HTTPS", "TCP"] } else { &["HTTP", "HTTPS"] };
+            if !allowed.contains(&protocol) {
+                return Err(ApiError::validation(format!("Health check protocol '{protocol}' must be one of '{}'", allowed.join(", "))));
             }
             check.protocol = protocol.into();
         }
@@ -76,6 +92,7 @@ impl HealthCheck {
             check.port = port.into();
         }
         if let Some(path) = input.text("HealthCheckPath").filter(|text| !text.is_empty()) {
+            check.refuse_for_tcp("paths")?;
             let visible = path.chars().all(|c| c.is_ascii_graphic());
             if !path.starts_with('/') || !visible || path.len() > 1024 {
                 return Err(ApiError::validation(format!(
@@ -85,12 +102,16 @@ impl HealthCheck {
             check.path = path.into();
         }
         if input.flag("HealthCheckEnabled")? == Some(false) {
-            return Err(ApiError::validation("Health check enabled must be true for target groups with target type 'instance' or 'ip'"));
+            return Err(ApiError::validation(
+                "Health check enabled must be true for target groups with target type 'instance', 'ip' or 'alb'",
+            ));
         }
         if let Some(matcher) = input.child("Matcher") {
+            check.refuse_for_tcp("matchers")?;
             check.read_matcher(matcher)?;
         }
-        if check.timeout >= check.interval {
+        // Behind network load balancers both may be the same.
+        if check.timeout > check.interval || check.timeout == check.interval && !check.network {
             return Err(ApiError::validation(format!(
                 "Health check timeout '{}' must be smaller than the interval '{}'",
                 check.timeout, check.interval
@@ -99,9 +120,20 @@ impl HealthCheck {
         Ok(check)
     }
 
+    fn refuse_for_tcp(&self, what: &str) -> Answer<()> {
+        if self.protocol != "TCP" {
+            return Ok(());
+        }
+        Err(ApiError::new("InvalidConfigurationRequest", format!("Health check {what} are not supported for TCP health checks")))
+    }
+
     fn read_matcher(&mut self, matcher: &Input) -> Answer<()> {
         let (http, grpc) = (matcher.text("HttpCode"), matcher.text("GrpcCode"));
-        let (codes, (low, high), wrong) = if self.grpc { (grpc, (0, 99), http) } else { (http, (200, 499), grpc) };
+        let (codes, (low, high), wrong) = match (self.grpc, self.network) {
+            (true, _) => (grpc, (0, 99), http),
+            (false, true) => (http, (200, 599), grpc),
+            (false, false) => (http, (200, 499), grpc),
+        };
         if wrong.is_some() {
             let word = if self.grpc { "HTTP" } else { "gRPC" };
             return Err(ApiError::validation(format!("Health check matcher {word} codes are not valid for this protocol version")));
@@ -121,14 +153,18 @@ impl HealthCheck {
 
     /// Adds the settings to a target group's record.
     pub fn add_to(&self, record: Record) -> Record {
-        record
+        let record = record
             .with("HealthCheckProtocol", &self.protocol)
             .with("HealthCheckPort", &self.port)
             .with("HealthCheckEnabled", self.enabled)
             .with("HealthCheckIntervalSeconds", self.interval)
             .with("HealthCheckTimeoutSeconds", self.timeout)
             .with("HealthyThresholdCount", self.healthy_threshold)
-            .with("UnhealthyThresholdCount", self.unhealthy_threshold)
+            .with("UnhealthyThresholdCount", self.unhealthy_threshold);
+        if self.protocol == "TCP" {
+            return record;
+        }
+        record
             .with("HealthCheckPath", &self.path)
             .with("Matcher", Record::new().with(if self.grpc { "GrpcCode" } else { "HttpCode" }, &self.matcher))
     }
@@ -165,8 +201,34 @@ mod tests {
             ("Matcher.HttpCode=200", "GRPC", false),
         ];
         for (text, version, fine) in rows {
-            let result = HealthCheck::default_for(version).updated(&query::parse(text));
+            let result = HealthCheck::default_for(version).updated(&query::parse(text), "ip");
             assert_eq!(result.is_ok(), fine, "{text}: {result:?}");
         }
+    }
+
+    #[test]
+    fn settings_behind_network_load_balancers_are_checked_as_on_aws() {
+        let rows = [
+            ("", "ip", true),
+            ("", "alb", true),
+            ("HealthCheckProtocol=TCP", "alb", false),
+            ("HealthCheckProtocol=HTTPS", "alb", true),
+            ("HealthCheckProtocol=TLS", "ip", false),
+            ("HealthCheckProtocol=UDP", "ip", false),
+            ("HealthCheckIntervalSeconds=10", "ip", true),
+            ("HealthCheckIntervalSeconds=9", "ip", false),
+            ("HealthCheckPath=/x", "ip", false),
+            ("Matcher.HttpCode=200", "ip", false),
+            ("HealthCheckProtocol=HTTP&HealthCheckPath=/x&Matcher.HttpCode=200-599", "ip", true),
+            ("HealthCheckProtocol=HTTP&Matcher.HttpCode=600", "ip", false),
+            ("HealthCheckProtocol=HTTP&Matcher.GrpcCode=0", "ip", false),
+        ];
+        for (text, target_type, fine) in rows {
+            let input = query::parse(text);
+            let result = HealthCheck::network_default_for(input.text("HealthCheckProtocol"), target_type).updated(&input, target_type);
+            assert_eq!(result.is_ok(), fine, "{text} for {target_type}: {result:?}");
+        }
+        let timeout = |protocol: &str| HealthCheck::network_default_for(Some(protocol), "ip").timeout;
+        assert_eq!([timeout("TCP"), timeout("HTTP"), timeout("HTTPS")], [10, 6, 10]);
     }
 }

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{self, Action};
 use super::certificate::{ListenerTls, TlsParameters};
+use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
 use super::rule::Rule;
-use super::{arn, tagging, validation};
+use super::target_group::TargetGroup;
+use super::{arn, protocol as protocols, tagging, validation};
 use crate::error::{Answer, ApiError};
 use crate::page;
 use crate::state::State;
@@ -20,9 +22,9 @@ use crate::wire::{Input, Record};
 pub struct Listener {
     /// Its ARN.
     pub arn: String,
-    /// `HTTP` or `HTTPS`.
+    /// `HTTP` or `HTTPS`; of a network load balancer `TCP`, `UDP`, `TLS`, `TCP_UDP`, `QUIC` or `TCP_QUIC`.
     pub protocol: String,
-    /// Certificates and security policy of an HTTPS listener.
+    /// Certificates and security policy of an HTTPS or TLS listener.
     pub tls: Option<ListenerTls>,
     /// Its port, unique in its load balancer.
     pub port: u16,
@@ -49,10 +51,17 @@ impl Listener {
             .with("Protocol", &self.protocol);
         let record = match &self.tls {
             None => record,
-            Some(tls) => record
-                .list("Certificates", [Record::new().with("CertificateArn", &tls.default_certificate)])
-                .with("SslPolicy", &tls.policy)
-                .with("MutualAuthentication", tls.mutual.record()),
+            Some(tls) => {
+                let record = record
+                    .list("Certificates", [Record::new().with("CertificateArn", &tls.default_certificate)])
+                    .with("SslPolicy", &tls.policy);
+                let mutual = (self.protocol == "HTTPS").then(|| tls.mutual.record());
+                let record = record.maybe("MutualAuthentication", mutual);
+                match &tls.alpn {
+                    Some(alpn) => record.list("AlpnPolicy", [alpn]),
+                    None => record,
+                }
+            }
         };
         record.list("DefaultActions", action::records(&self.default_actions))
     }
@@ -79,11 +88,12 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::validation(format!("A listener {what} must be specified")));
     }
     let port = port.unwrap_or_default();
+    let balancer = state.elb.load_balancer(&balancer_arn)?;
+    protocols::check_listener(balancer.kind, &protocol)?;
     let tls = TlsParameters::read(input, &protocol)?;
     let actions = action::read(input, "DefaultActions", (&protocol, port), &state.config.quotas)?;
     let actions = actions.ok_or_else(|| ApiError::validation("A listener must have at least one default action"))?;
     input.done()?;
-    let balancer = state.elb.load_balancer(&balancer_arn)?;
     let tls = tls.apply(state, &protocol, None)?;
     if let Some(existing) = balancer.listeners.values().find(|other| other.port == port) {
         let same_tls = match (&existing.tls, &tls) {
@@ -91,6 +101,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
                 existing.policy == wanted.policy
                     && existing.default_certificate == wanted.default_certificate
                     && existing.mutual == wanted.mutual
+                    && existing.alpn == wanted.alpn
             }
             (existing, wanted) => existing.is_none() && wanted.is_none(),
         };
@@ -99,13 +110,17 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         }
         return Err(duplicate(balancer));
     }
-    let limit = state.config.quotas.listeners_per_load_balancer;
+    let limit = match balancer.kind {
+        LoadBalancerKind::Application => state.config.quotas.listeners_per_load_balancer,
+        LoadBalancerKind::Network => state.config.quotas.listeners_per_network_load_balancer,
+    };
     if balancer.listeners.len() >= limit {
         return Err(ApiError::new(
             "TooManyListeners",
             format!("The maximum number of listeners per load balancer has been reached: [{limit}]"),
         ));
     }
+    check_neighbours(balancer, &protocol, None)?;
     if let Some(tls) = &tls {
         tls.mutual.check(state, balancer, None)?;
     }
@@ -129,6 +144,30 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     Ok(Record::new().list("Listeners", [record]))
 }
 
+/// What a network load balancer's listeners must leave to one another (network user guide, "Create a listener"): QUIC tolerates no other QUIC,
+/// no UDP and no security groups; and capacity can be reserved only without TLS listeners.
+fn check_neighbours(balancer: &LoadBalancer, protocol: &str, replaced: Option<&str>) -> Answer<()> {
+    let fault = |message: &str| Err(ApiError::new("InvalidConfigurationRequest", message));
+    let others = || balancer.listeners.values().filter(|other| replaced != Some(other.arn.as_str()));
+    if protocols::is_quic(protocol) {
+        if !balancer.security_groups.is_empty() {
+            return fault("QUIC and TCP_QUIC listeners are not allowed on load balancers with associated security groups");
+        }
+        if others().any(|other| protocols::is_quic(&other.protocol)) {
+            return fault("Only one QUIC or TCP_QUIC listener is allowed on a load balancer");
+        }
+        if others().any(|other| protocols::has_datagrams(&other.protocol)) {
+            return fault("QUIC and TCP_QUIC listeners are not allowed on load balancers with UDP or TCP_UDP listeners");
+        }
+    } else if protocols::has_datagrams(protocol) && others().any(|other| protocols::is_quic(&other.protocol)) {
+        return fault("UDP and TCP_UDP listeners are not allowed on load balancers with QUIC or TCP_QUIC listeners");
+    }
+    if protocol == "TLS" && balancer.capacity.units.is_some() {
+        return fault("TLS listeners are not supported on load balancers with a capacity reservation");
+    }
+    Ok(())
+}
+
 /// ModifyListener: what is given replaces what is there.
 pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ListenerArn")?.to_string();
@@ -136,6 +175,7 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     let protocol = input.text("Protocol").filter(|text| !text.is_empty()).map(str::to_string);
     let (balancer, listener) = state.elb.listener(&arn)?;
     let protocol = protocol.unwrap_or_else(|| listener.protocol.clone());
+    protocols::check_listener(balancer.kind, &protocol)?;
     let tls = TlsParameters::read(input, &protocol)?;
     let new_port = port.unwrap_or(listener.port);
     let actions = action::read(input, "DefaultActions", (&protocol, new_port), &state.config.quotas)?;
@@ -143,10 +183,12 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     if balancer.listeners.values().any(|other| other.port == new_port && other.arn != arn) {
         return Err(duplicate(balancer));
     }
-    if let Some(actions) = &actions {
-        state.check_actions(&balancer.arn, &protocol, actions, &listener.default_actions)?;
+    check_neighbours(balancer, &protocol, Some(&arn))?;
+    if actions.is_some() || protocol != listener.protocol {
+        let wanted = actions.as_ref().unwrap_or(&listener.default_actions);
+        state.check_actions(&balancer.arn, &protocol, wanted, &listener.default_actions)?;
     }
-    // AWS: with the protocol HTTP, security policy and certificates go.
+    // AWS: with the protocol HTTP or TCP, security policy and certificates go.
     let tls = tls.apply(state, &protocol, listener.tls.as_ref())?;
     if let Some(tls) = &tls {
         tls.mutual.check(state, balancer, Some(&arn))?;
@@ -159,6 +201,9 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     if let Some(actions) = actions {
         listener.default_actions = actions;
     }
+    if !listener.protocol.starts_with("TCP") {
+        listener.attributes.remove("tcp.idle_timeout.seconds");
+    }
     let record = listener.record();
     state.reindex(&balancer_arn);
     state.release_certificates(before.iter().flat_map(ListenerTls::all));
@@ -169,7 +214,16 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
 pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("ListenerArn")?.to_string();
     input.done()?;
-    let balancer_arn = state.elb.listener(&arn)?.0.arn.clone();
+    let (balancer, listener) = state.elb.listener(&arn)?;
+    let (balancer_arn, port) = (balancer.arn.clone(), listener.port);
+    let fronted =
+        |group: &&TargetGroup| group.target_type == "alb" && group.targets.keys().any(|key| key.id == balancer_arn && key.port == port);
+    if let Some(group) = state.elb.target_groups.values().find(fronted) {
+        return Err(ApiError::new(
+            "ResourceInUse",
+            format!("Listener '{arn}' is currently in use by target group '{}', of which its load balancer is a target", group.arn),
+        ));
+    }
     let gone = state.elb.load_balancer_mut(&balancer_arn)?.listeners.remove(&arn);
     state.reindex(&balancer_arn);
     state.release_certificates(gone.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all));

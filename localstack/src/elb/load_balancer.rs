@@ -6,9 +6,12 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::attribute;
 use super::capacity::Capacity;
 use super::certificate::ListenerTls;
+use super::kind::LoadBalancerKind;
 use super::listener::Listener;
+use super::node::{self, Node};
 use super::placement::{self, Placement};
 use super::{Event, arn, tagging, validation};
 use crate::clock;
@@ -19,11 +22,13 @@ use crate::state::State;
 use crate::tag::Tags;
 use crate::wire::{Input, Record};
 
-/// An application load balancer.
+/// A load balancer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoadBalancer {
     /// Its ARN.
     pub arn: String,
+    /// Its type.
+    pub kind: LoadBalancerKind,
     /// Its name, unique in the account's region.
     pub name: String,
     /// Its DNS name.
@@ -34,16 +39,18 @@ pub struct LoadBalancer {
     pub vpc: String,
     /// Its subnets, one per zone.
     pub subnets: Vec<String>,
-    /// Its security groups.
+    /// Its security groups. Empty: a network load balancer that was created without, which everybody reaches.
     pub security_groups: Vec<String>,
+    /// Whether its security groups judge traffic from PrivateLink (network load balancers; this cloud has no PrivateLink).
+    pub enforce_on_private_link: bool,
     /// `ipv4` (IPv6 needs subnets with IPv6 addresses, which this cloud does not have).
     pub ip_address_type: String,
     /// When it was created.
     pub created: Timestamp,
     /// When it becomes active.
     pub active_at: Timestamp,
-    /// Where it listens.
-    pub address: IpAddr,
+    /// Where it listens: at one address for all zones, or (network load balancers) at one per zone.
+    pub nodes: Vec<Node>,
     /// Attributes that were set; the others have their defaults.
     pub attributes: BTreeMap<String, String>,
     /// Its reserved capacity.
@@ -57,7 +64,22 @@ pub struct LoadBalancer {
 }
 
 impl LoadBalancer {
-    /// `app/<name>/<id>`.
+    /// The address at which it listens; of a network load balancer, that in its first zone.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.nodes.first().map(|node| node.listens_at)
+    }
+
+    /// An attribute, or its default.
+    pub fn attribute(&self, key: &str) -> String {
+        attribute::value(attribute::load_balancer_table(self), &self.attributes, key)
+    }
+
+    /// Whether its nodes send to targets of all zones, unless a target group says otherwise.
+    pub fn is_cross_zone(&self) -> bool {
+        self.attribute("load_balancing.cross_zone.enabled") == "true"
+    }
+
+    /// `app/<name>/<id>` or `net/<name>/<id>`.
     pub fn full_name(&self) -> &str {
         self.arn.split_once("loadbalancer/").map_or("", |(_, tail)| tail)
     }
@@ -81,77 +103,76 @@ impl LoadBalancer {
                 Record::new()
                     .with("ZoneName", &subnet.zone)
                     .with("SubnetId", &subnet.id)
-                    .list("LoadBalancerAddresses", Vec::<Record>::new())
+                    .list("LoadBalancerAddresses", self.node_in(&subnet.id).map(Node::records).unwrap_or_default())
             })
             .collect()
     }
 
+    /// Its node for a subnet alone.
+    pub fn node_in(&self, subnet: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.subnet.as_deref() == Some(subnet))
+    }
+
     fn record(&self, ec2: &Ec2, region: &str, now: Timestamp) -> Record {
         let code = if self.active_at <= now { "active" } else { "provisioning" };
+        let network = self.kind == LoadBalancerKind::Network;
+        let enforced = if self.enforce_on_private_link { "on" } else { "off" };
         Record::new()
             .with("LoadBalancerArn", &self.arn)
             .with("DNSName", &self.dns_name)
-            .with("CanonicalHostedZoneId", hosted_zone(region))
+            .with("CanonicalHostedZoneId", self.kind.hosted_zone(region))
             .with("CreatedTime", self.created)
             .with("LoadBalancerName", &self.name)
             .with("Scheme", &self.scheme)
             .with("VpcId", &self.vpc)
             .with("State", Record::new().with("Code", code))
-            .with("Type", "application")
+            .with("Type", self.kind.word())
             .list("AvailabilityZones", self.zone_records(ec2))
             .list("SecurityGroups", &self.security_groups)
             .with("IpAddressType", &self.ip_address_type)
-    }
-}
-
-/// The hosted zone of application load balancers' DNS names (from AWS's list of endpoints; other regions get a made-up one).
-fn hosted_zone(region: &str) -> &'static str {
-    match region {
-        "us-east-1" => "Z35SXDOTRQ7X7K",
-        "us-east-2" => "Z3AADJGX6KTTL2",
-        "us-west-1" => "Z368ELLRRE2KJ0",
-        "us-west-2" => "Z1H1FL5HABSF5",
-        "eu-west-1" => "Z32O12XQLNTSW2",
-        "eu-central-1" => "Z215JYRZR1TBD5",
-        _ => "Z00000000000000000000",
+            .maybe(
+                "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic",
+                (network && !self.security_groups.is_empty()).then_some(enforced),
+            )
+            .maybe("EnablePrefixForIpv6SourceNat", network.then_some("off"))
     }
 }
 
 /// CreateLoadBalancer. With the settings of an existing one it answers with that one.
 pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let name = input.required("Name")?.to_string();
-    let kind = input.text("Type").unwrap_or("application");
+    let kind = LoadBalancerKind::read(input.text("Type").unwrap_or("application"))?;
     let scheme = input.text("Scheme").unwrap_or("internet-facing").to_string();
     let ip_address_type = input.text("IpAddressType").unwrap_or("ipv4").to_string();
-    let subnets = placement::read_subnets(input)?;
+    let mappings = node::read(input, kind, &scheme)?;
     let groups = input.texts("SecurityGroups");
     let tags = tagging::read(input)?;
-    for unserved in ["CustomerOwnedIpv4Pool", "EnablePrefixForIpv6SourceNat"] {
-        if input.text(unserved).is_some_and(|text| !text.is_empty()) {
-            return Err(ApiError::validation(format!("'{unserved}' is not valid for load balancers of type 'application' in this region")));
-        }
+    placement::check_source_nat(input, kind)?;
+    if input.text("CustomerOwnedIpv4Pool").is_some_and(|text| !text.is_empty()) {
+        return Err(ApiError::validation(format!(
+            "'CustomerOwnedIpv4Pool' is not valid for load balancers of type '{}' in this region",
+            kind.word()
+        )));
     }
     if input.child("IpamPools").is_some_and(|pools| pools.text("Ipv4IpamPoolId").is_some()) {
         return Err(ApiError::new("InvalidConfigurationRequest", "'IpamPools' are not served by this cloud"));
     }
     input.done()?;
-    validation::one_of(kind, "type", &["application", "network", "gateway"])?;
-    if kind != "application" {
-        return Err(ApiError::new(
-            "InvalidConfigurationRequest",
-            format!("Load balancers of type '{kind}' are not served by this cloud yet; only type 'application' is"),
-        ));
-    }
     validation::name("Load balancer", &name)?;
     if name.starts_with("internal-") {
         return Err(ApiError::validation(format!("Load balancer name '{name}' cannot begin with 'internal-'")));
     }
     validation::one_of(&scheme, "scheme", &["internal", "internet-facing"])?;
-    placement::check_ip_address_type(&ip_address_type, &scheme)?;
-    let placement = Placement::of(state, &subnets, groups.as_deref(), &scheme)?;
+    placement::check_ip_address_type(&ip_address_type, kind, &scheme)?;
+    let placement = Placement::of(state, kind, mappings, groups.as_deref(), &scheme)?;
     if let Some(existing) = state.elb.load_balancers.values().find(|other| other.name == name) {
-        let same = existing.scheme == scheme
-            && same_members(&existing.subnets, &placement.subnets)
+        let same = existing.kind == kind
+            && existing.scheme == scheme
+            && same_members(&existing.subnets, &placement.subnets())
+            && placement
+                .mappings
+                .iter()
+                .all(|mapping| existing.node_in(&mapping.subnet).is_none_or(|node| node.private_address == mapping.private_address))
             && same_members(&existing.security_groups, &placement.security_groups)
             && existing.ip_address_type == ip_address_type
             && existing.tags == tags;
@@ -164,34 +185,27 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
             format!("A load balancer with the same name '{name}' exists, but with different settings"),
         ));
     }
-    if state.elb.load_balancers.len() >= state.config.quotas.load_balancers {
-        return Err(ApiError::new(
-            "TooManyLoadBalancers",
-            format!("The maximum number of load balancers has been reached: [{}]", state.config.quotas.load_balancers),
-        ));
-    }
-    placement::check_free_addresses(&state.ec2, &placement.subnets)?;
-    let address = state
-        .elb
-        .addresses
-        .take()
-        .ok_or_else(|| ApiError::with_status("InternalFailure", "This cloud has no free address for another load balancer", 500))?;
-    let arn = format!("{}loadbalancer/app/{name}/{}", arn::prefix(&state.config), state.ids.hex(16));
-    let prefix = if scheme == "internal" { "internal-" } else { "" };
-    let dns_name = format!("{prefix}{name}-{}.{}.elb.amazonaws.com", state.ids.digits(10), state.config.region);
+    check_count(state, kind)?;
+    placement::check_room(state, kind, &placement.vpc, &placement.mappings)?;
+    let nodes = placement::take_nodes(state, kind, &placement.mappings)?;
+    let id = state.ids.hex(16);
+    let arn = format!("{}loadbalancer/{}/{name}/{id}", arn::prefix(&state.config), kind.segment());
+    let dns_name = kind.dns_name(&name, &id, &scheme, &state.config.region, &mut state.ids);
     let active_at = clock::after(state.now, state.config.times.provisioning);
     let balancer = LoadBalancer {
         arn: arn.clone(),
+        kind,
         name,
         dns_name,
         scheme,
+        subnets: placement.subnets(),
         vpc: placement.vpc,
-        subnets: placement.subnets.clone(),
         security_groups: placement.security_groups,
+        enforce_on_private_link: true,
         ip_address_type,
         created: state.now,
         active_at,
-        address,
+        nodes,
         attributes: BTreeMap::new(),
         capacity: Capacity::default(),
         tags,
@@ -204,10 +218,22 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let record = balancer.record(&state.ec2, &state.config.region, if active_at == state.now { Timestamp::MIN } else { state.now });
     state.elb.load_balancers.insert(arn.clone(), balancer);
     state.elb.dirty.load_balancers.insert(arn.clone());
-    for subnet in placement.subnets {
-        placement::attach(state, &arn, &subnet)?;
+    for mapping in &placement.mappings {
+        placement::attach(state, &arn, &mapping.subnet)?;
     }
     Ok(Record::new().list("LoadBalancers", [record]))
+}
+
+/// Whether there may be another load balancer of this type.
+fn check_count(state: &State, kind: LoadBalancerKind) -> Answer<()> {
+    let limit = match kind {
+        LoadBalancerKind::Application => state.config.quotas.load_balancers,
+        LoadBalancerKind::Network => state.config.quotas.network_load_balancers,
+    };
+    if state.elb.load_balancers.values().filter(|balancer| balancer.kind == kind).count() >= limit {
+        return Err(ApiError::new("TooManyLoadBalancers", format!("The maximum number of load balancers has been reached: [{limit}]")));
+    }
+    Ok(())
 }
 
 fn same_members(a: &[String], b: &[String]) -> bool {
@@ -226,11 +252,20 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
             format!("Load balancer '{arn}' cannot be deleted because deletion protection is enabled"),
         ));
     }
+    // Network user guide, "Application Load Balancers as targets": it must be deregistered from all target groups before.
+    if state.elb.target_groups.values().any(|group| group.target_type == "alb" && group.targets.keys().any(|key| key.id == arn)) {
+        return Err(ApiError::new(
+            "ResourceInUse",
+            format!("Load balancer '{arn}' cannot be deleted because it is currently registered as a target"),
+        ));
+    }
     let gone = state.elb.load_balancers.get_mut(&arn).map(|balancer| std::mem::take(&mut balancer.listeners)).unwrap_or_default();
     state.reindex(&arn);
     state.release_certificates(gone.values().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all));
     if let Some(balancer) = state.elb.load_balancers.remove(&arn) {
-        state.elb.addresses.release(balancer.address);
+        for node in &balancer.nodes {
+            state.elb.addresses.release(node.listens_at);
+        }
         placement::detach_all(state, &arn);
     }
     Ok(Record::new())

@@ -10,6 +10,9 @@ use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
 
+use super::kind::LoadBalancerKind;
+use super::load_balancer::LoadBalancer;
+use super::node::{self, Mapping, Node};
 use super::validation;
 
 /// Checked subnets and security groups.
@@ -17,39 +20,22 @@ use super::validation;
 pub struct Placement {
     /// The VPC.
     pub vpc: String,
-    /// The subnets.
-    pub subnets: Vec<String>,
-    /// The security groups; the VPC's default one if none were given.
+    /// The subnets, with the addresses that were chosen in them.
+    pub mappings: Vec<Mapping>,
+    /// The security groups. If none were given, an application load balancer gets the VPC's default one, a network load balancer none.
     pub security_groups: Vec<String>,
 }
 
-/// Reads `Subnets` or `SubnetMappings`.
-pub fn read_subnets(input: &Input) -> Answer<Vec<String>> {
-    let subnets = input.strings("Subnets");
-    let mut mapped = Vec::new();
-    for mapping in input.items("SubnetMappings") {
-        mapped.push(mapping.required("SubnetId")?.to_string());
-        for other in ["AllocationId", "PrivateIPv4Address", "IPv6Address", "SourceNatIpv6Prefix"] {
-            if mapping.text(other).is_some() {
-                return Err(ApiError::validation(format!("'{other}' cannot be specified for load balancers of type 'application'")));
-            }
-        }
-    }
-    if !subnets.is_empty() && !mapped.is_empty() {
-        return Err(ApiError::validation("You can specify either subnets or subnet mappings, but not both"));
-    }
-    Ok(if subnets.is_empty() { mapped } else { subnets })
-}
-
 impl Placement {
-    /// Checks subnets and security groups for a load balancer of this scheme.
-    pub fn of(state: &State, subnets: &[String], groups: Option<&[String]>, scheme: &str) -> Answer<Self> {
-        let vpc = check_subnets(&state.ec2, subnets, scheme)?;
+    /// Checks subnets and security groups for a load balancer of this type and scheme.
+    pub fn of(state: &State, kind: LoadBalancerKind, mappings: Vec<Mapping>, groups: Option<&[String]>, scheme: &str) -> Answer<Self> {
+        let vpc = check_subnets(&state.ec2, kind, &mappings, scheme)?;
         let security_groups = match groups.filter(|groups| !groups.is_empty()) {
             Some(groups) => {
                 check_groups(state, groups, &vpc)?;
                 groups.to_vec()
             }
+            None if kind == LoadBalancerKind::Network => Vec::new(),
             None => state
                 .ec2
                 .security_groups
@@ -58,14 +44,19 @@ impl Placement {
                 .map(|group| group.id.clone())
                 .collect(),
         };
-        Ok(Self { vpc, subnets: subnets.to_vec(), security_groups })
+        Ok(Self { vpc, mappings, security_groups })
+    }
+
+    /// The ids of its subnets.
+    pub fn subnets(&self) -> Vec<String> {
+        self.mappings.iter().map(|mapping| mapping.subnet.clone()).collect()
     }
 }
 
 /// Whether these subnets can hold a load balancer; answers with their VPC.
-fn check_subnets(ec2: &Ec2, subnets: &[String], scheme: &str) -> Answer<String> {
+fn check_subnets(ec2: &Ec2, kind: LoadBalancerKind, mappings: &[Mapping], scheme: &str) -> Answer<String> {
     let mut found: Vec<&Subnet> = Vec::new();
-    for id in subnets {
+    for Mapping { subnet: id, .. } in mappings {
         let subnet = ec2.subnets.get(id);
         found.push(subnet.ok_or_else(|| ApiError::new("SubnetNotFound", format!("The subnet ID '{id}' does not exist")))?);
     }
@@ -76,8 +67,11 @@ fn check_subnets(ec2: &Ec2, subnets: &[String], scheme: &str) -> Answer<String> 
             "A load balancer cannot be attached to multiple subnets in the same Availability Zone",
         ));
     }
-    if zones.len() < 2 {
+    if kind == LoadBalancerKind::Application && zones.len() < 2 {
         return Err(ApiError::validation("At least two subnets in two different Availability Zones must be specified"));
+    }
+    if zones.is_empty() {
+        return Err(ApiError::validation("At least one subnet must be specified"));
     }
     let vpc = found.first().map(|subnet| subnet.vpc.clone()).unwrap_or_default();
     if found.iter().any(|subnet| subnet.vpc != vpc) {
@@ -86,21 +80,54 @@ fn check_subnets(ec2: &Ec2, subnets: &[String], scheme: &str) -> Answer<String> 
     if scheme == "internet-facing" && !ec2.internet_gateways.values().any(|gateway| gateway.vpc == vpc) {
         return Err(ApiError::new("InvalidSubnet", format!("VPC {vpc} has no internet gateway")));
     }
-    if let Some(small) = found.iter().find(|subnet| subnet.cidr.prefix_len() > 27) {
+    if let Some(small) = found.iter().find(|subnet| kind == LoadBalancerKind::Application && subnet.cidr.prefix_len() > 27) {
         return Err(ApiError::new("InvalidSubnet", format!("The CIDR block of subnet '{}' must be at least /27", small.id)));
     }
     Ok(vpc)
 }
 
-/// AWS: at least 8 free addresses in each subnet.
-pub fn check_free_addresses(ec2: &Ec2, subnets: &[String]) -> Answer<()> {
-    match subnets.iter().filter_map(|id| ec2.subnets.get(id)).find(|subnet| subnet.free() < 8) {
-        Some(full) => Err(ApiError::new(
+/// Whether there is room for new nodes. AWS: at least 8 free addresses in each subnet, unless the caller chose a private address there; 1200
+/// network interfaces of network load balancers per VPC.
+pub fn check_room(state: &State, kind: LoadBalancerKind, vpc: &str, added: &[Mapping]) -> Answer<()> {
+    node::check_addresses(&state.ec2, added)?;
+    let automatic = added.iter().filter(|mapping| mapping.private_address.is_none());
+    if let Some(full) = automatic.filter_map(|mapping| state.ec2.subnets.get(&mapping.subnet)).find(|subnet| subnet.free() < 8) {
+        return Err(ApiError::new(
             "InvalidSubnet",
             format!("Not enough IP space available in {}. ELB requires at least 8 free IP addresses in each subnet.", full.id),
-        )),
-        None => Ok(()),
+        ));
     }
+    if kind == LoadBalancerKind::Application {
+        return Ok(());
+    }
+    let others = state.elb.load_balancers.values().filter(|other| other.kind == kind && other.vpc == vpc);
+    let limit = state.config.quotas.network_load_balancer_interfaces_per_vpc;
+    if others.map(|other| other.subnets.len()).sum::<usize>() + added.len() > limit {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            format!("The maximum number of network interfaces of network load balancers per VPC has been reached: [{limit}]"),
+        ));
+    }
+    Ok(())
+}
+
+/// Gives new nodes the addresses at which they listen: all or none.
+pub fn take_nodes(state: &mut State, kind: LoadBalancerKind, mappings: &[Mapping]) -> Answer<Vec<Node>> {
+    let all_zones = [Mapping::default()];
+    let wanted = if kind == LoadBalancerKind::Application { &all_zones } else { mappings };
+    let mut nodes = Vec::new();
+    for mapping in wanted {
+        let Some(listens_at) = state.elb.addresses.take() else {
+            for node in nodes {
+                let Node { listens_at, .. } = node;
+                state.elb.addresses.release(listens_at);
+            }
+            return Err(ApiError::with_status("InternalFailure", "This cloud has no free address for another load balancer", 500));
+        };
+        let subnet = (kind == LoadBalancerKind::Network).then(|| mapping.subnet.clone());
+        nodes.push(Node { subnet, listens_at, private_address: mapping.private_address });
+    }
+    Ok(nodes)
 }
 
 fn check_groups(state: &State, groups: &[String], vpc: &str) -> Answer<()> {
@@ -121,17 +148,34 @@ fn check_groups(state: &State, groups: &[String], vpc: &str) -> Answer<()> {
     Ok(())
 }
 
-/// Whether a load balancer of this scheme can have this IP address type here.
-pub fn check_ip_address_type(kind: &str, scheme: &str) -> Answer<()> {
-    validation::one_of(kind, "ipAddressType", &["ipv4", "dualstack", "dualstack-without-public-ipv4"])?;
-    if kind == "dualstack-without-public-ipv4" && scheme == "internal" {
+/// Whether a load balancer of this type and scheme can have this IP address type here.
+pub fn check_ip_address_type(wanted: &str, kind: LoadBalancerKind, scheme: &str) -> Answer<()> {
+    validation::one_of(wanted, "ipAddressType", &["ipv4", "dualstack", "dualstack-without-public-ipv4"])?;
+    if wanted == "dualstack-without-public-ipv4" {
+        kind.only(LoadBalancerKind::Application, "IP address type 'dualstack-without-public-ipv4'")?;
+        if scheme == "internal" {
+            return Err(ApiError::new(
+                "InvalidConfigurationRequest",
+                "'dualstack-without-public-ipv4' requires an internet-facing load balancer",
+            ));
+        }
+    }
+    if wanted != "ipv4" {
+        return Err(ApiError::new("InvalidConfigurationRequest", "You must specify subnets with an associated IPv6 CIDR block."));
+    }
+    Ok(())
+}
+
+/// `EnablePrefixForIpv6SourceNat`: `on` needs a dualstack network load balancer, which this cloud does not have.
+pub fn check_source_nat(input: &Input, kind: LoadBalancerKind) -> Answer<()> {
+    let Some(wanted) = input.text("EnablePrefixForIpv6SourceNat").filter(|text| !text.is_empty()) else { return Ok(()) };
+    validation::one_of(wanted, "enablePrefixForIpv6SourceNat", &["on", "off"])?;
+    kind.only(LoadBalancerKind::Network, "'EnablePrefixForIpv6SourceNat'")?;
+    if wanted == "on" {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
-            "'dualstack-without-public-ipv4' requires an internet-facing load balancer",
+            "'EnablePrefixForIpv6SourceNat' can be 'on' only for load balancers with the IP address type 'dualstack'",
         ));
-    }
-    if kind != "ipv4" {
-        return Err(ApiError::new("InvalidConfigurationRequest", "You must specify subnets with an associated IPv6 CIDR block."));
     }
     Ok(())
 }
@@ -140,7 +184,11 @@ pub fn check_ip_address_type(kind: &str, scheme: &str) -> Answer<()> {
 pub fn attach(state: &mut State, arn: &str, subnet: &str) -> Answer<()> {
     let Some(balancer) = state.elb.load_balancers.get(arn) else { return Ok(()) };
     let (groups, description) = (balancer.security_groups.clone(), format!("ELB {}", balancer.full_name()));
-    state.ec2.add_interface(&mut state.ids, subnet, groups, description, Attachment::LoadBalancer(arn.into()))?;
+    let attachment = Attachment::LoadBalancer(arn.into());
+    match balancer.node_in(subnet).and_then(|node| node.private_address) {
+        Some(address) => state.ec2.add_interface_at(&mut state.ids, subnet, address, groups, description, attachment)?,
+        None => state.ec2.add_interface(&mut state.ids, subnet, groups, description, attachment)?,
+    };
     Ok(())
 }
 
@@ -164,57 +212,107 @@ fn detach(state: &mut State, ids: &[String]) {
     }
 }
 
-/// SetSubnets: replaces the load balancer's subnets.
+/// SetSubnets: replaces the load balancer's subnets. A network load balancer's nodes in zones that stay keep their addresses.
 pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?.to_string();
-    let subnets = read_subnets(input)?;
-    let kind = input.text("IpAddressType").map(str::to_string);
-    input.text("EnablePrefixForIpv6SourceNat");
-    input.done()?;
     let balancer = state.elb.load_balancer(&arn)?;
-    let (old, vpc, scheme) = (balancer.subnets.clone(), balancer.vpc.clone(), balancer.scheme.clone());
-    if let Some(kind) = &kind {
-        check_ip_address_type(kind, &scheme)?;
+    let (kind, vpc, scheme) = (balancer.kind, balancer.vpc.clone(), balancer.scheme.clone());
+    let mappings = node::read(input, kind, &scheme)?;
+    let ip_address_type = input.text("IpAddressType").map(str::to_string);
+    check_source_nat(input, kind)?;
+    input.done()?;
+    if let Some(wanted) = &ip_address_type {
+        check_ip_address_type(wanted, kind, &scheme)?;
     }
-    if check_subnets(&state.ec2, &subnets, &scheme)? != vpc {
+    if check_subnets(&state.ec2, kind, &mappings, &scheme)? != vpc {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
             format!("All subnets must belong to the VPC '{vpc}' of the load balancer"),
         ));
     }
-    let added: Vec<String> = subnets.iter().filter(|id| !old.contains(id)).cloned().collect();
-    check_free_addresses(&state.ec2, &added)?;
+    if kind == LoadBalancerKind::Network {
+        check_kept_zones(&state.ec2, balancer, &mappings)?;
+    }
+    let added: Vec<Mapping> = mappings.iter().filter(|mapping| !balancer.subnets.contains(&mapping.subnet)).cloned().collect();
+    check_room(state, kind, &vpc, &added)?;
+    let subnets: Vec<String> = mappings.iter().map(|mapping| mapping.subnet.clone()).collect();
     let dropped: Vec<String> = state
         .ec2
         .interfaces_of_load_balancer(&arn)
         .filter(|interface| !subnets.contains(&interface.subnet))
         .map(|interface| interface.id.clone())
         .collect();
-    state.elb.load_balancer_mut(&arn)?.subnets = subnets;
+    let new_nodes = if kind == LoadBalancerKind::Network { take_nodes(state, kind, &added)? } else { Vec::new() };
+    let balancer = state.elb.load_balancer_mut(&arn)?;
+    let (kept, gone): (Vec<Node>, Vec<Node>) = std::mem::take(&mut balancer.nodes)
+        .into_iter()
+        .partition(|node| node.subnet.as_ref().is_none_or(|subnet| subnets.contains(subnet)));
+    balancer.nodes = kept.into_iter().chain(new_nodes).collect();
+    balancer.subnets = subnets;
+    for node in gone {
+        state.elb.addresses.release(node.listens_at);
+    }
     state.elb.placed_anew(&arn);
     detach(state, &dropped);
-    for subnet in &added {
-        attach(state, &arn, subnet)?;
+    for mapping in &added {
+        attach(state, &arn, &mapping.subnet)?;
     }
     let balancer = state.elb.load_balancer(&arn)?;
-    Ok(Record::new().list("AvailabilityZones", balancer.zone_records(&state.ec2)).with("IpAddressType", &balancer.ip_address_type))
+    Ok(Record::new()
+        .list("AvailabilityZones", balancer.zone_records(&state.ec2))
+        .with("IpAddressType", &balancer.ip_address_type)
+        .maybe("EnablePrefixForIpv6SourceNat", (kind == LoadBalancerKind::Network).then_some("off")))
+}
+
+/// What SetSubnets may not change of the zones that stay (network user guide, "Availability Zones"): their addresses, and, in one call with
+/// its removal, their subnet.
+fn check_kept_zones(ec2: &Ec2, balancer: &LoadBalancer, mappings: &[Mapping]) -> Answer<()> {
+    let fault = |message: String| Err(ApiError::new("InvalidConfigurationRequest", message));
+    let zone = |subnet: &str| ec2.subnets.get(subnet).map(|subnet| subnet.zone.as_str());
+    for mapping in mappings {
+        match balancer.node_in(&mapping.subnet) {
+            Some(node) if mapping.private_address.is_some() && mapping.private_address != node.private_address => {
+                return fault(format!("The IPv4 address of subnet '{}' cannot be changed", mapping.subnet));
+            }
+            Some(_) => {}
+            None => {
+                if let Some(same) = balancer.subnets.iter().find(|subnet| zone(subnet) == zone(&mapping.subnet)) {
+                    return fault(format!(
+                        "The subnet '{same}' must be removed before the subnet '{}' of the same Availability Zone can be added",
+                        mapping.subnet
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// SetSecurityGroups: replaces the load balancer's security groups, on its network interfaces too.
 pub fn set_security_groups(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?.to_string();
     let groups = input.required_strings("SecurityGroups")?;
-    let enforce = input.text("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic").is_some_and(|text| !text.is_empty());
+    let enforce = input.text("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic").filter(|text| !text.is_empty()).map(str::to_string);
     input.done()?;
-    let vpc = state.elb.load_balancer(&arn)?.vpc.clone();
-    if enforce {
+    let balancer = state.elb.load_balancer(&arn)?;
+    let (vpc, kind) = (balancer.vpc.clone(), balancer.kind);
+    if let Some(wanted) = &enforce {
+        kind.only(LoadBalancerKind::Network, "'EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic'")?;
+        validation::one_of(wanted, "enforceSecurityGroupInboundRulesOnPrivateLinkTraffic", &["on", "off"])?;
+    }
+    if balancer.security_groups.is_empty() {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
-            "'EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic' is valid for network load balancers only",
+            "Security groups cannot be set for a load balancer of type 'network' that was created without security groups",
         ));
     }
     check_groups(state, &groups, &vpc)?;
-    state.elb.load_balancer_mut(&arn)?.security_groups = groups.clone();
+    let balancer = state.elb.load_balancer_mut(&arn)?;
+    balancer.security_groups = groups.clone();
+    if let Some(wanted) = enforce {
+        balancer.enforce_on_private_link = wanted == "on";
+    }
+    let enforced = if balancer.enforce_on_private_link { "on" } else { "off" };
     state.elb.placed_anew(&arn);
     let interfaces: Vec<String> = state.ec2.interfaces_of_load_balancer(&arn).map(|interface| interface.id.clone()).collect();
     for id in interfaces {
@@ -223,16 +321,19 @@ pub fn set_security_groups(state: &mut State, input: &Input) -> Answer<Record> {
             state.ec2.reach.interfaces = true;
         }
     }
-    Ok(Record::new().list("SecurityGroupIds", groups))
+    let network = kind == LoadBalancerKind::Network;
+    Ok(Record::new()
+        .list("SecurityGroupIds", groups)
+        .maybe("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", network.then_some(enforced)))
 }
 
 /// SetIpAddressType.
 pub fn set_ip_address_type(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?.to_string();
-    let kind = input.required("IpAddressType")?.to_string();
+    let wanted = input.required("IpAddressType")?.to_string();
     input.done()?;
     let balancer = state.elb.load_balancer_mut(&arn)?;
-    check_ip_address_type(&kind, &balancer.scheme)?;
-    balancer.ip_address_type = kind.clone();
-    Ok(Record::new().with("IpAddressType", kind))
+    check_ip_address_type(&wanted, balancer.kind, &balancer.scheme)?;
+    balancer.ip_address_type = wanted.clone();
+    Ok(Record::new().with("IpAddressType", wanted))
 }

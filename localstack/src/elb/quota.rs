@@ -7,19 +7,8 @@ use crate::page;
 use crate::state::State;
 use crate::wire::{Input, Record};
 
-/// Limits of other load balancer types: AWS's defaults.
-const OTHERS: &[(&str, usize)] = &[
-    ("certificates-per-network-load-balancer", 25),
-    ("gateway-load-balancers", 100),
-    ("gateway-load-balancers-per-vpc", 100),
-    ("geneve-target-groups", 100),
-    ("listeners-per-network-load-balancer", 50),
-    ("network-load-balancer-enis-per-vpc", 1200),
-    ("network-load-balancers", 50),
-    ("target-groups-per-action-on-network-load-balancer", 1),
-    ("targets-per-availability-zone-per-network-load-balancer", 500),
-    ("targets-per-network-load-balancer", 3000),
-];
+/// Limits of gateway load balancers, which this cloud does not have: AWS's defaults.
+const OTHERS: &[(&str, usize)] = &[("gateway-load-balancers", 100), ("gateway-load-balancers-per-vpc", 100), ("geneve-target-groups", 100)];
 
 /// The limits under the names that AWS gives them; those of other services are not ELBv2's, and those of
 /// trust stores are not told.

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{self, Action};
 use super::condition::{self, Condition};
+use super::kind::LoadBalancerKind;
 use super::listener::Listener;
+use super::load_balancer::LoadBalancer;
 use super::transform::{self, Transform};
 use super::{arn, tagging, validation};
 use crate::error::{Answer, ApiError};
@@ -60,9 +62,24 @@ pub fn check_priority(priority: i64) -> Answer<u32> {
     Ok(u32::try_from(priority).unwrap_or_default())
 }
 
+/// Rules of network load balancers tell IPv4 from IPv6 sources, and so need dualstack ones (network user guide, "Listener rules").
+fn refuse_network(balancer: &LoadBalancer) -> Answer<()> {
+    if balancer.kind == LoadBalancerKind::Application {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "InvalidConfigurationRequest",
+        format!(
+            "Listener rules of load balancers of type 'network' require the IP address type 'dualstack'; '{}' has '{}'",
+            balancer.arn, balancer.ip_address_type
+        ),
+    ))
+}
+
 /// CreateRule.
 pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let listener_arn = input.required("ListenerArn")?.to_string();
+    refuse_network(state.elb.listener(&listener_arn)?.0)?;
     let priority = input.required("Priority").and_then(|_| input.parse::<i64>("Priority"))?.unwrap_or_default();
     let tags = tagging::read(input)?;
     let quotas = state.config.quotas;

@@ -1,6 +1,7 @@
 //! Operations about what other accounts and IPAM own, of which this cloud has neither.
 
 use super::arn;
+use super::kind::LoadBalancerKind;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
@@ -21,7 +22,9 @@ pub fn modify_ip_pools(state: &mut State, input: &Input) -> Answer<Record> {
     let pool = input.child("IpamPools").and_then(|pools| pools.text("Ipv4IpamPoolId")).map(str::to_string);
     let removed = input.strings("RemoveIpamPools");
     input.done()?;
-    if state.elb.load_balancer(&arn)?.scheme != "internet-facing" {
+    let balancer = state.elb.load_balancer(&arn)?;
+    balancer.kind.only(LoadBalancerKind::Application, "ModifyIpPools")?;
+    if balancer.scheme != "internet-facing" {
         return Err(ApiError::new("InvalidConfigurationRequest", "IPAM pools can be used by internet-facing load balancers only"));
     }
     if let Some(pool) = pool {

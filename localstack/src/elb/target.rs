@@ -7,8 +7,10 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::kind::LoadBalancerKind;
 use super::target_group::TargetGroup;
-use super::{Event, validation};
+use super::usage::zones_of;
+use super::{Event, quic_server, validation};
 use crate::clock;
 use crate::config::Reregistration;
 use crate::ec2::account::subnet_of;
@@ -19,7 +21,7 @@ use crate::wire::{Input, Record};
 /// What tells a target apart from others of its group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TargetKey {
-    /// The address or instance id.
+    /// The address, the instance's id or the load balancer's ARN.
     pub id: String,
     /// The port.
     pub port: u16,
@@ -28,10 +30,12 @@ pub struct TargetKey {
 /// A registered target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// Where it is.
-    pub address: IpAddr,
-    /// Its zone's name, or `all` outside of the VPC.
+    /// Where it is; `None` for a load balancer, which is where its nodes are.
+    pub address: Option<IpAddr>,
+    /// Its zone's name, or `all` outside of the VPC and for load balancers.
     pub zone: String,
+    /// Its server id, for target groups that carry QUIC.
+    pub quic_server: Option<String>,
     /// Until when it drains; `None` while it is registered.
     pub draining: Option<Timestamp>,
 }
@@ -52,6 +56,8 @@ pub struct TargetDescription {
     pub key: TargetKey,
     /// The zone that the caller gave.
     pub zone: Option<String>,
+    /// `QuicServerId`.
+    pub quic_server: Option<String>,
 }
 
 /// Reads `Targets`.
@@ -63,12 +69,10 @@ pub fn read(input: &Input, default_port: u16) -> Answer<Vec<TargetDescription>> 
         if let Some(port) = port {
             validation::within(port, "targets.1.member.port", 1, 65535)?;
         }
-        if item.text("QuicServerId").is_some() {
-            return Err(ApiError::validation("A QUIC server ID can be specified for targets of QUIC target groups only"));
-        }
+        let quic_server = item.text("QuicServerId").filter(|id| !id.is_empty()).map(str::to_string);
         let zone = item.text("AvailabilityZone").filter(|zone| !zone.is_empty()).map(str::to_string);
         let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(default_port);
-        targets.push(TargetDescription { key: TargetKey { id, port }, zone });
+        targets.push(TargetDescription { key: TargetKey { id, port }, zone, quic_server });
     }
     Ok(targets)
 }
@@ -90,8 +94,14 @@ pub fn register(state: &mut State, input: &Input) -> Answer<Record> {
     let group = state.elb.target_group(&arn)?;
     let mut resolved = Vec::new();
     let (mut busy, mut kept) = (Vec::new(), Vec::new());
+    if group.target_type == "alb"
+        && wanted.len() + group.targets.keys().filter(|key| wanted.iter().all(|other| other.key != **key)).count() > 1
+    {
+        return Err(ApiError::new("TooManyTargets", "The maximum number of targets per target group of type 'alb' has been reached: [1]"));
+    }
+    quic_server::check(state, group, &wanted)?;
     for description in wanted {
-        let target = locate(state, group, &description)?;
+        let target = Target { quic_server: description.quic_server.clone(), ..locate(state, group, &description)? };
         match group.targets.get(&description.key) {
             Some(existing) if existing.draining.is_some() => match state.config.reregistration {
                 Reregistration::Reject => busy.push(format!("'{}'", description.key.id)),
@@ -108,9 +118,11 @@ pub fn register(state: &mut State, input: &Input) -> Answer<Record> {
         ));
     }
     let mut new: Vec<&str> = Vec::new();
-    for (at, (key, _)) in resolved.iter().enumerate() {
+    let mut zones: Vec<&str> = Vec::new();
+    for (at, (key, target)) in resolved.iter().enumerate() {
         if !group.targets.contains_key(key) && !resolved.iter().take(at).any(|(earlier, _)| earlier == key) {
             new.push(&key.id);
+            zones.push(&target.zone);
         }
     }
     let limit = state.config.quotas.targets_per_target_group;
@@ -118,7 +130,14 @@ pub fn register(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::new("TooManyTargets", format!("The maximum number of targets per target group has been reached: [{limit}]")));
     }
     for balancer in group.load_balancers.iter().filter_map(|arn| state.elb.load_balancers.get(arn)) {
-        state.check_targets(&balancer.target_groups, new.len(), &new)?;
+        match balancer.kind {
+            LoadBalancerKind::Application => state.check_targets(&balancer.target_groups, new.len(), &new)?,
+            LoadBalancerKind::Network => {
+                let weight = if group.target_type == "alb" { 50 } else { 1 };
+                let all = balancer.target_groups.iter().filter_map(|arn| state.elb.target_groups.get(arn)).flat_map(zones_of);
+                state.check_network_targets(balancer, all.chain(zones.iter().map(|zone| (*zone, weight))))?;
+            }
+        }
     }
     state.elb.target_group_mut(&arn)?.targets.extend(resolved);
     Ok(Record::new())
@@ -138,7 +157,10 @@ fn locate(state: &State, group: &TargetGroup, description: &TargetDescription) -
         if description.zone.is_some() {
             return Err(ApiError::validation("You cannot specify an Availability Zone for targets of type 'instance'"));
         }
-        return Ok(Target { address: interface.address, zone: interface.zone.clone(), draining: None });
+        return Ok(Target { address: Some(interface.address), zone: interface.zone.clone(), quic_server: None, draining: None });
+    }
+    if group.target_type == "alb" {
+        return locate_load_balancer(state, group, description);
     }
     let address: IpAddr = id
         .parse()
@@ -154,11 +176,11 @@ fn locate(state: &State, group: &TargetGroup, description: &TargetDescription) -
             "The IP address '{id}' is in the Availability Zone '{}', and cannot have it overridden to '{zone}'",
             subnet.zone
         ))),
-        (Some(subnet), _) => Ok(Target { address, zone: subnet.zone.clone(), draining: None }),
+        (Some(subnet), _) => Ok(Target { address: Some(address), zone: subnet.zone.clone(), quic_server: None, draining: None }),
         (None, _) if !is_private(address) => {
             Err(ApiError::validation(format!("The IP address '{id}' must be in the VPC, or in a private range (RFC 1918 or RFC 6598)")))
         }
-        (None, Some("all")) => Ok(Target { address, zone: "all".into(), draining: None }),
+        (None, Some("all")) => Ok(Target { address: Some(address), zone: "all".into(), quic_server: None, draining: None }),
         (None, Some(_)) => Err(ApiError::validation(format!(
             "You must specify a valid Availability Zone or select 'all' for all enabled Availability zones, since the IP address '{id}' is outside the VPC"
         ))),
@@ -166,6 +188,28 @@ fn locate(state: &State, group: &TargetGroup, description: &TargetDescription) -
             Err(ApiError::validation(format!("The Availability Zone is required for IP address '{id}' because it is not in the VPC")))
         }
     }
+}
+
+/// The application load balancer that is a target: it must be in the same VPC and have a listener at the port.
+fn locate_load_balancer(state: &State, group: &TargetGroup, description: &TargetDescription) -> Answer<Target> {
+    let TargetKey { id, port } = &description.key;
+    let invalid = |why: &str| ApiError::new("InvalidTarget", format!("The following targets {why}: '{id}'"));
+    let balancer = state.elb.load_balancers.get(id).ok_or_else(|| invalid("do not exist"))?;
+    if balancer.kind != LoadBalancerKind::Application {
+        return Err(invalid("are not Application Load Balancers"));
+    }
+    if group.vpc.as_deref() != Some(&balancer.vpc) {
+        return Err(invalid(&format!("are not in the target group VPC '{}'", group.vpc.as_deref().unwrap_or_default())));
+    }
+    if description.zone.is_some() {
+        return Err(ApiError::validation("You cannot specify an Availability Zone for targets of type 'alb'"));
+    }
+    if !balancer.listeners.values().any(|listener| listener.port == *port) {
+        return Err(ApiError::validation(
+            "If the target type is ALB, the target must have at least one listener that matches the target group port or any specified port overrides",
+        ));
+    }
+    Ok(Target { address: None, zone: "all".into(), quic_server: None, draining: None })
 }
 
 /// AWS: outside of the VPC only RFC 1918 and RFC 6598 (100.64.0.0/10) addresses can be targets.

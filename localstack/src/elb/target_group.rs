@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health_check::HealthCheck;
 use super::target::{Target, TargetKey};
-use super::{arn, attribute, tagging, validation};
+use super::{arn, attribute, protocol, tagging, validation};
 use crate::error::{Answer, ApiError};
 use crate::page;
 use crate::state::State;
@@ -21,15 +21,15 @@ pub struct TargetGroup {
     pub arn: String,
     /// Its name, unique in the account's region.
     pub name: String,
-    /// `HTTP` or `HTTPS`.
+    /// `HTTP` or `HTTPS`; behind network load balancers `TCP`, `UDP`, `TLS`, `TCP_UDP`, `QUIC` or `TCP_QUIC`.
     pub protocol: String,
-    /// `HTTP1`, `HTTP2` or `GRPC`.
+    /// `HTTP1`, `HTTP2` or `GRPC`; no meaning behind network load balancers.
     pub protocol_version: String,
     /// The port of targets that are registered without one.
     pub port: u16,
     /// Its VPC.
     pub vpc: Option<String>,
-    /// `instance` or `ip`.
+    /// `instance`, `ip` or `alb`.
     pub target_type: String,
     /// How targets are checked.
     pub health_check: HealthCheck,
@@ -63,7 +63,7 @@ fn deserialize_targets<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
 impl TargetGroup {
     /// An attribute, or its default.
     pub fn attribute(&self, key: &str) -> String {
-        attribute::value(attribute::TARGET_GROUP, &self.attributes, key)
+        attribute::value(&attribute::target_group_table(self), &self.attributes, key)
     }
 
     fn record(&self) -> Record {
@@ -77,7 +77,7 @@ impl TargetGroup {
             .add_to(record)
             .list("LoadBalancerArns", &self.load_balancers)
             .with("TargetType", &self.target_type)
-            .with("ProtocolVersion", &self.protocol_version)
+            .maybe("ProtocolVersion", (!protocol::is_network(&self.protocol)).then_some(&self.protocol_version))
             .with("IpAddressType", "ipv4")
     }
 
@@ -101,8 +101,10 @@ fn unserved(what: &str) -> ApiError {
 pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let name = input.required("Name")?.to_string();
     let target_type = input.text("TargetType").unwrap_or("instance").to_string();
-    let protocol = input.text("Protocol").unwrap_or_default().to_string();
-    let protocol_version = input.text("ProtocolVersion").filter(|text| !text.is_empty()).unwrap_or("HTTP1").to_string();
+    let group_protocol = input.text("Protocol").unwrap_or_default().to_string();
+    let protocol_version = input.text("ProtocolVersion").filter(|text| !text.is_empty());
+    let has_version = protocol_version.is_some();
+    let protocol_version = protocol_version.unwrap_or("HTTP1").to_string();
     let port: Option<i64> = input.parse("Port")?;
     let vpc = input.text("VpcId").filter(|text| !text.is_empty()).map(str::to_string);
     let family = input.text("IpAddressType").filter(|text| !text.is_empty()).unwrap_or("ipv4");
@@ -110,17 +112,30 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let tags = tagging::read(input)?;
     validation::name("Target group", &name)?;
     validation::one_of(&target_type, "targetType", &["instance", "ip", "lambda", "alb"])?;
-    if ["lambda", "alb"].contains(&target_type.as_str()) {
+    if target_type == "lambda" {
         return Err(unserved(&format!("Target groups of type '{target_type}'")));
     }
-    if protocol.is_empty() {
+    if group_protocol.is_empty() {
         return Err(ApiError::validation("A protocol must be specified"));
     }
-    validation::one_of(&protocol, "protocol", &["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"])?;
-    if !["HTTP", "HTTPS"].contains(&protocol.as_str()) {
-        return Err(unserved(&format!("Target groups of protocol '{protocol}'")));
+    validation::one_of(&group_protocol, "protocol", &["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"])?;
+    if group_protocol == "GENEVE" {
+        return Err(unserved(&format!("Target groups of protocol '{group_protocol}'")));
+    }
+    let network = protocol::is_network(&group_protocol);
+    if target_type == "alb" && group_protocol != "TCP" {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            format!("Target type 'alb' is not supported for target groups with the {group_protocol} protocol"),
+        ));
     }
     validation::one_of(&protocol_version, "protocolVersion", &["HTTP1", "HTTP2", "GRPC"])?;
+    if network && has_version {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            format!("A protocol version cannot be specified for target groups with the {group_protocol} protocol"),
+        ));
+    }
     let port = port.ok_or_else(|| ApiError::validation("A port must be specified"))?;
     validation::within(port, "port", 1, 65535)?;
     let vpc = vpc.ok_or_else(|| ApiError::validation("A VPC ID must be specified"))?;
@@ -134,12 +149,17 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     if control_port {
         return Err(unserved("Target groups with a target control port"));
     }
-    let health_check = HealthCheck::default_for(&protocol_version).updated(input)?;
+    let check_protocol = input.text("HealthCheckProtocol").filter(|text| !text.is_empty());
+    let health_check = match network {
+        true => HealthCheck::network_default_for(check_protocol, &target_type),
+        false => HealthCheck::default_for(&protocol_version),
+    };
+    let health_check = health_check.updated(input, &target_type)?;
     input.done()?;
     let mut group = TargetGroup {
         arn: String::new(),
         name,
-        protocol,
+        protocol: group_protocol,
         protocol_version,
         port: u16::try_from(port).unwrap_or_default(),
         vpc: Some(vpc),
@@ -174,7 +194,8 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
 /// ModifyTargetGroup: health check settings.
 pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("TargetGroupArn")?.to_string();
-    let health_check = state.elb.target_group(&arn)?.health_check.updated(input)?;
+    let group = state.elb.target_group(&arn)?;
+    let health_check = group.health_check.updated(input, &group.target_type)?;
     input.done()?;
     let group = state.elb.target_group_mut(&arn)?;
     group.health_check = health_check;

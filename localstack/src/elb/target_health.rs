@@ -80,9 +80,10 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
         let target = group.targets.get(key);
         let zone = target.filter(|_| group.target_type == "ip").map(|target| &target.zone);
         let checked = if group.health_check.port == "traffic-port" { key.port.to_string() } else { group.health_check.port.clone() };
+        let described = Record::new().with("Id", &key.id).with("Port", key.port).maybe("AvailabilityZone", zone);
         let anomaly = Record::new().with("Result", "normal").with("MitigationInEffect", "no");
         Record::new()
-            .with("Target", Record::new().with("Id", &key.id).with("Port", key.port).maybe("AvailabilityZone", zone))
+            .with("Target", described.maybe("QuicServerId", target.and_then(|target| target.quic_server.as_ref())))
             .maybe("HealthCheckPort", target.map(|_| checked))
             .with(
                 "TargetHealth",

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
+use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
+use super::protocol as protocols;
+use super::target_group::TargetGroup;
 use crate::clock;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
@@ -34,11 +37,15 @@ impl State {
     pub fn check_actions(&self, arn: &str, protocol: &str, actions: &[Action], replaced: &[Action]) -> Answer<()> {
         let balancer = self.elb.load_balancer(arn)?;
         let wanted: BTreeSet<&String> = actions.iter().flat_map(Action::target_groups).collect();
-        let mut taken = Vec::new();
+        let (mut taken, mut unfit) = (Vec::new(), Vec::new());
         for group_arn in &wanted {
             let group = self.elb.target_group(group_arn)?;
             if group.load_balancers.iter().any(|other| other != arn) {
                 taken.push(group_arn.as_str());
+            }
+            if !protocols::can_forward(protocol, &group.protocol, &group.target_type) {
+                unfit.push(group_arn.as_str());
+                continue;
             }
             if group.vpc.as_deref() != Some(&balancer.vpc) {
                 return Err(ApiError::new(
@@ -46,7 +53,7 @@ impl State {
                     format!("The target group '{group_arn}' is not in the VPC '{}' of the load balancer", balancer.vpc),
                 ));
             }
-            if group.protocol_version != "HTTP1" && protocol != "HTTPS" {
+            if group.protocol_version != "HTTP1" && protocol == "HTTP" {
                 return Err(ApiError::new(
                     "InvalidLoadBalancerAction",
                     format!(
@@ -56,6 +63,12 @@ impl State {
                 ));
             }
         }
+        if !unfit.is_empty() {
+            return Err(ApiError::new(
+                "IncompatibleProtocols",
+                format!("The listener and the following target groups have incompatible protocols: {}", unfit.join(", ")),
+            ));
+        }
         if !taken.is_empty() {
             return Err(ApiError::new(
                 "TargetGroupAssociationLimit",
@@ -64,12 +77,17 @@ impl State {
         }
         self.check_stickiness(actions)?;
         let kept = kept_without(balancer, replaced);
-        self.check_totals(&kept.union(&wanted.into_iter().cloned().collect()).cloned().collect())
+        self.check_totals(balancer, &kept.union(&wanted.into_iter().cloned().collect()).cloned().collect())
     }
 
     fn check_stickiness(&self, actions: &[Action]) -> Answer<()> {
         for action in actions {
             let groups = action.target_groups();
+            // Clients of network load balancers are told by their addresses, which needs no cookies to be in step.
+            let network = |arn: &&String| self.elb.target_groups.get(*arn).is_some_and(|group| protocols::is_network(&group.protocol));
+            if groups.iter().any(network) {
+                continue;
+            }
             let app_cookie = |arn: &&String| {
                 self.elb.target_groups.get(*arn).is_some_and(|group| {
                     group.attribute("stickiness.enabled") == "true" && group.attribute("stickiness.type") == "app_cookie"
@@ -92,9 +110,9 @@ impl State {
     }
 
     /// Whether a load balancer may use all of these target groups.
-    fn check_totals(&self, groups: &BTreeSet<String>) -> Answer<()> {
+    fn check_totals(&self, balancer: &LoadBalancer, groups: &BTreeSet<String>) -> Answer<()> {
         let quotas = &self.config.quotas;
-        if groups.len() > quotas.target_groups_per_load_balancer {
+        if balancer.kind == LoadBalancerKind::Application && groups.len() > quotas.target_groups_per_load_balancer {
             return Err(ApiError::new(
                 "TooManyUniqueTargetGroupsPerLoadBalancer",
                 format!(
@@ -103,7 +121,44 @@ impl State {
                 ),
             ));
         }
-        self.check_targets(groups, 0, &[])
+        match balancer.kind {
+            LoadBalancerKind::Application => self.check_targets(groups, 0, &[]),
+            LoadBalancerKind::Network => {
+                let groups = groups.iter().filter_map(|arn| self.elb.target_groups.get(arn));
+                self.check_network_targets(balancer, groups.flat_map(zones_of))
+            }
+        }
+    }
+
+    /// Whether a network load balancer may have targets in these zones, one entry per target (AWS: an application load balancer counts as 50
+    /// targets, or as 100 with cross-zone load balancing; a target outside of the VPC counts in no zone).
+    pub fn check_network_targets<'a>(&self, balancer: &LoadBalancer, zones: impl Iterator<Item = (&'a str, usize)>) -> Answer<()> {
+        let quotas = &self.config.quotas;
+        let cross_zone = balancer.is_cross_zone();
+        let per_zone = quotas.targets_per_zone_per_network_load_balancer;
+        let all =
+            if cross_zone { quotas.targets_per_network_load_balancer.min(per_zone) } else { quotas.targets_per_network_load_balancer };
+        let (mut total, mut by_zone) = (0, BTreeMap::<&str, usize>::new());
+        for (zone, weight) in zones {
+            let weight = if cross_zone && weight > 1 { 2 * weight } else { weight };
+            total += weight;
+            if zone != "all" {
+                *by_zone.entry(zone).or_default() += weight;
+            }
+        }
+        if total > all {
+            return Err(ApiError::new(
+                "TooManyTargets",
+                format!("The maximum number of targets per load balancer has been reached: [{all}]"),
+            ));
+        }
+        match by_zone.into_iter().find(|(_, count)| *count > per_zone) {
+            Some((zone, _)) => Err(ApiError::new(
+                "TooManyTargets",
+                format!("The maximum number of targets per Availability Zone has been reached in '{zone}': [{per_zone}]"),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Whether the targets of these groups, with `more` new ones, are within the load balancer's limits.
@@ -134,6 +189,12 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+/// The zones of a group's targets, with how many targets each counts for.
+pub fn zones_of(group: &TargetGroup) -> impl Iterator<Item = (&str, usize)> {
+    let weight = if group.target_type == "alb" { 50 } else { 1 };
+    group.targets.values().map(move |target| (target.zone.as_str(), weight))
 }
 
 /// The target groups that a load balancer's actions name.

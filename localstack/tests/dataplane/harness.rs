@@ -16,9 +16,9 @@ use hyper_util::rt::TokioIo;
 use portico_cloud::dataplane::{
     DataPlane,
     config::{
-        Action, Algorithm, Condition, DataPlaneConfig, DataPlaneOptions, DefaultRule, FixedResponse, Forward, HealthCheck, IngressRule,
-        Listener, ListenerAttributes, ListenerProtocol, LoadBalancer, LoadBalancerAttributes, Patterns, ProtocolVersion, Reachability,
-        Rule, Target, TargetGroup, TargetGroupId, TargetProtocol, Timing, WeightedTargetGroup,
+        Action, Algorithm, Condition, DataPlaneConfig, DataPlaneOptions, DefaultRule, FixedResponse, FlowOptions, Forward, HealthCheck,
+        IngressRule, Listener, ListenerAttributes, ListenerProtocol, LoadBalancer, LoadBalancerAttributes, NetworkLoadBalancer, Patterns,
+        ProtocolVersion, Reachability, Rule, Target, TargetGroup, TargetGroupId, TargetProtocol, Timing, WeightedTargetGroup,
     },
     health::HealthState,
 };
@@ -320,6 +320,7 @@ pub fn group(id: &str, targets: &[SocketAddr]) -> TargetGroup {
         cross_zone: true,
         minimum_healthy_count: 1,
         minimum_healthy_percentage: None,
+        flows: FlowOptions::default(),
         slow_start: Duration::ZERO,
         targets: targets.iter().map(|address| target(*address)).collect(),
     }
@@ -332,6 +333,7 @@ pub fn target(address: SocketAddr) -> Target {
         port: address.port(),
         zone: Some("zone-a".into()),
         reachability: Reachability::Allowed,
+        flow_reach: Arc::default(),
         check_reachability: Reachability::Allowed,
         draining: false,
     }
@@ -341,6 +343,7 @@ pub fn target(address: SocketAddr) -> Target {
 pub struct World {
     pub plane: DataPlane,
     pub load_balancers: Vec<LoadBalancer>,
+    pub network: Vec<NetworkLoadBalancer>,
     pub groups: Vec<TargetGroup>,
     revision: u64,
 }
@@ -353,7 +356,7 @@ impl World {
     }
 
     pub fn with(options: DataPlaneOptions) -> Self {
-        Self { plane: DataPlane::new(options), load_balancers: Vec::new(), groups: Vec::new(), revision: 0 }
+        Self { plane: DataPlane::new(options), load_balancers: Vec::new(), network: Vec::new(), groups: Vec::new(), revision: 0 }
     }
 
     /// One load balancer with one listener, in force; says where it listens.
@@ -371,6 +374,7 @@ impl World {
         let config = DataPlaneConfig {
             revision: self.revision,
             load_balancers: self.load_balancers.iter().map(|balancer| Arc::new(balancer.clone())).collect(),
+            network_load_balancers: self.network.iter().map(|balancer| Arc::new(balancer.clone())).collect(),
             target_groups: groups,
         };
         soon(self.plane.apply(config)).await;

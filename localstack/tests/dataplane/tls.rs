@@ -61,7 +61,11 @@ pub async fn world(tls: Tls, groups: Vec<portico_cloud::dataplane::config::Targe
 }
 
 /// A client that trusts these certificates.
-fn client(trusted: &[&Arc<ServerCertificate>], versions: &[&'static rustls::SupportedProtocolVersion], alpn: &[&str]) -> Arc<ClientConfig> {
+pub fn client(
+    trusted: &[&Arc<ServerCertificate>],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in trusted {
         roots.add(certificate.chain[0].clone()).unwrap();
@@ -80,7 +84,7 @@ pub async fn connect(at: std::net::SocketAddr, name: &str, config: &Arc<ClientCo
 }
 
 /// The certificate that the server shows.
-fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+pub fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
 }
 

@@ -1,10 +1,10 @@
 //! Target groups, their targets and their health checks.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 #[cfg(doc)]
 use super::Timing;
-use super::{TargetGroupId, TargetId};
+use super::{FlowOptions, FlowReach, TargetGroupId, TargetId};
 
 /// A target group.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,13 +21,16 @@ pub struct TargetGroup {
     pub algorithm: Algorithm,
     /// Keeps a client with its target.
     pub stickiness: Option<TargetStickiness>,
-    /// `load_balancing.cross_zone.enabled`. Kept for the control plane; this data plane has one node, which serves all zones.
+    /// Whether nodes send to targets of all zones. Only network load balancers have nodes in zones; an application load balancer has one
+    /// node here, which serves them all.
     pub cross_zone: bool,
     /// `target_group_health.unhealthy_state_routing.minimum_healthy_targets.count`: with fewer healthy targets, all of them get requests
     /// (fail-open). Default 1.
     pub minimum_healthy_count: u32,
     /// `…minimum_healthy_targets.percentage`, 1–100. None: off.
     pub minimum_healthy_percentage: Option<u8>,
+    /// How flows of a network load balancer are forwarded.
+    pub flows: FlowOptions,
     /// `slow_start.duration_seconds`: a target that became healthy gets a share that grows linearly for so long. Zero: off.
     pub slow_start: Duration,
     /// The registered targets, with those that are being deregistered.
@@ -41,6 +44,10 @@ pub enum TargetProtocol {
     Http,
     /// TLS; the target's certificate is not validated.
     Https,
+    /// Of network load balancers: the bytes as they come. A health check only connects.
+    Tcp,
+    /// Of network load balancers: the bytes over TLS; the target's certificate is not validated.
+    Tls,
 }
 
 /// HTTP version towards targets.
@@ -96,6 +103,8 @@ pub struct Target {
     pub zone: Option<String>,
     /// Whether packets from the load balancer arrive at its port.
     pub reachability: Reachability,
+    /// Whose packets arrive at its port through a network load balancer.
+    pub flow_reach: Arc<FlowReach>,
     /// Whether they arrive at the port of its health check.
     pub check_reachability: Reachability,
     /// Being deregistered: gets no new requests.
@@ -132,6 +141,14 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Codes that mean success.
     pub matcher: Matcher,
+    /// The Host header of HTTP probes. None: the target's address and port.
+    pub host: Option<String>,
+    /// Whether probes begin with a header of the proxy protocol that names no client.
+    pub proxy_protocol: bool,
+    /// Whether an unhealthy target's reason is always Target.FailedHealthChecks, as behind network load balancers.
+    pub coarse: bool,
+    /// For how long a target that becomes unhealthy is `unhealthy.draining` first.
+    pub unhealthy_draining: Duration,
 }
 
 impl Default for HealthCheck {
@@ -147,6 +164,10 @@ impl Default for HealthCheck {
             healthy_threshold: 5,
             unhealthy_threshold: 2,
             matcher: Matcher::Http("200".into()),
+            host: None,
+            proxy_protocol: false,
+            coarse: false,
+            unhealthy_draining: Duration::ZERO,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::dataplane::{
     DataPlane,
-    config::{DataPlaneOptions, HealthCheck, ProtocolVersion, TargetProtocol, WeightedTargetGroup},
+    config::{DataPlaneOptions, FlowOptions, HealthCheck, ProtocolVersion, TargetProtocol, WeightedTargetGroup},
 };
 
 fn group(targets: &[&str]) -> TargetGroup {
@@ -17,6 +17,7 @@ fn group(targets: &[&str]) -> TargetGroup {
         cross_zone: true,
         minimum_healthy_count: 1,
         minimum_healthy_percentage: None,
+        flows: FlowOptions::default(),
         slow_start: Duration::ZERO,
         targets: targets
             .iter()
@@ -26,6 +27,7 @@ fn group(targets: &[&str]) -> TargetGroup {
                 port: 1,
                 zone: None,
                 reachability: Reachability::Blocked,
+                flow_reach: Arc::default(),
                 check_reachability: Reachability::Blocked,
                 draining: false,
             })

@@ -1,0 +1,215 @@
+//! TCP connections: from a client's first byte to the last.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio::{
+    io::{AsyncWriteExt, copy_bidirectional},
+    net::{TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{either::Either, sync::CancellationToken};
+
+use super::super::{
+    Shared,
+    config::{TargetProtocol, Transport},
+    headers::canonical,
+    health::HealthState,
+    tls,
+};
+use super::{
+    ACCESS,
+    choice::{self, Choice},
+    proxy_protocol,
+    relay::{Activity, Resettable, Watched},
+    table::NetworkListenerTable,
+};
+
+/// Serves a client's connection. It is reset, and not closed, whenever its end is not one that client or target chose.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    listener: Arc<NetworkListenerTable>,
+    stream: TcpStream,
+    client: SocketAddr,
+    stop: CancellationToken,
+) {
+    let client = SocketAddr::new(canonical(client.ip()), client.port());
+    if !listener.admits(Transport::Tcp, client.ip()) {
+        // A security group drops packets, which a program above TCP cannot do: it resets the connection instead, without a byte.
+        return stream.reset();
+    }
+    let started = Instant::now();
+    listener.count();
+    let _ = stream.set_nodelay(true);
+    let outcome = tokio::select! {
+        outcome = forward(&shared, &listener, stream, client, &stop) => outcome,
+        () = shared.hard_stop.cancelled() => return,
+    };
+    if tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
+        let Outcome { target, note, bytes } = outcome;
+        let via = target.map(|target| format!(" to {target}")).unwrap_or_default();
+        tracing::info!(
+            target: ACCESS,
+            load_balancer = %listener.load_balancer,
+            rule = %listener.rule,
+            "{} {:?} port {}{via}: {note}, {} B to the target, {} B to the client, {} ms",
+            client.ip(),
+            listener.protocol,
+            listener.port,
+            bytes.0,
+            bytes.1,
+            started.elapsed().as_millis(),
+        );
+    }
+}
+
+/// What the access log says of a connection.
+struct Outcome {
+    target: Option<SocketAddr>,
+    note: String,
+    /// To the target and to the client.
+    bytes: (u64, u64),
+}
+
+impl Outcome {
+    fn failed(target: Option<SocketAddr>, note: impl Into<String>) -> Self {
+        Self { target, note: note.into(), bytes: (0, 0) }
+    }
+}
+
+async fn forward(
+    shared: &Arc<Shared>,
+    listener: &NetworkListenerTable,
+    stream: TcpStream,
+    client: SocketAddr,
+    stop: &CancellationToken,
+) -> Outcome {
+    let (mut alpn, stream) = match &listener.tls {
+        None => (None, Either::Left(stream)),
+        Some(table) => match table.accept(stream).await {
+            None => return Outcome::failed(None, "the TLS handshake failed"),
+            Some(stream) => (tls::negotiated(&stream), Either::Right(stream)),
+        },
+    };
+    let Some(choice) = choice::choose(shared, &listener.forward, &listener.node.zone, client.ip()) else {
+        stream.reset();
+        return Outcome::failed(None, "there is no target");
+    };
+    let address = choice.target.state.address;
+    let mut upstream = match connect(shared, listener, &choice, client).await {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            stream.reset();
+            return Outcome::failed(Some(address), format!("connecting failed: {error}"));
+        }
+    };
+    let _ = upstream.set_nodelay(true);
+    if choice.group.config.flows.proxy_protocol {
+        let asked = SocketAddr::new(listener.node.address, listener.port);
+        if let Err(error) = upstream.write_all(&proxy_protocol::header(client, asked, Transport::Tcp)).await {
+            stream.reset();
+            return Outcome::failed(Some(address), format!("sending the proxy protocol's header failed: {error}"));
+        }
+    }
+    let upstream = if choice.group.config.protocol == TargetProtocol::Tls {
+        match timeout(tls::HANDSHAKE_TIMEOUT, tls::connect(upstream, alpn.take())).await {
+            Ok(Ok(upstream)) => Either::Right(upstream),
+            Ok(Err(error)) => {
+                stream.reset();
+                return Outcome::failed(Some(address), format!("the TLS handshake with the target failed: {error}"));
+            }
+            Err(_) => {
+                stream.reset();
+                return Outcome::failed(Some(address), "the TLS handshake with the target took too long");
+            }
+        }
+    } else {
+        Either::Left(upstream)
+    };
+    let activity = Activity::new();
+    let (mut stream, mut upstream) = (Watched::new(stream, &activity), Watched::new(upstream, &activity));
+    let note = tokio::select! {
+        moved = copy_bidirectional(&mut stream, &mut upstream) => match moved {
+            Ok(bytes) => return Outcome { target: Some(address), note: "closed".into(), bytes },
+            Err(error) => format!("reset: {error}"),
+        },
+        () = activity.idle_for(shared.compress(listener.idle_timeout)) => "reset: nothing moved within the idle timeout".into(),
+        reason = trouble(shared, &choice) => format!("reset: {reason}"),
+        () = stop.cancelled() => "reset: the listener is gone".into(),
+    };
+    stream.stream.reset();
+    upstream.stream.reset();
+    Outcome::failed(Some(address), note)
+}
+
+/// Connects to a target from the address that it is to see.
+async fn connect(shared: &Shared, listener: &NetworkListenerTable, choice: &Choice, client: SocketAddr) -> io::Result<TcpStream> {
+    let limit = shared.timing.connect_timeout;
+    if !reaches(choice, Transport::Tcp, client.ip()) {
+        sleep(limit).await;
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    let address = shared.reach(choice.target.state.address);
+    for source in sources(choice, listener.node.address, client.ip()) {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if source.is_some_and(|source| socket.bind(SocketAddr::new(source, 0)).is_err()) {
+            continue;
+        }
+        match timeout(limit, socket.connect(address)).await {
+            Ok(Err(error)) if source.is_some() && error.kind() == io::ErrorKind::InvalidInput => {}
+            Ok(done) => return done,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+    Err(io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// Whether a client's packets arrive at a target. With its address preserved a client that is the target itself would talk to itself, which
+/// never works (network user guide, "Connections time out for requests from a target to its load balancer"). Loopback addresses are everyone's
+/// on this machine and say nothing.
+pub(super) fn reaches(choice: &Choice, transport: Transport, client: IpAddr) -> bool {
+    let target = choice.target.state.address.ip();
+    let hairpin = choice.group.config.flows.preserve_client_ip && target == client && !client.is_loopback();
+    !hairpin && choice.target.flow_reach.admits(transport, client)
+}
+
+/// The addresses from which to send, the right one first. A client's address can be preserved only if this machine has it; the node's does not
+/// reach every place; the system's choice does.
+pub(super) fn sources(choice: &Choice, node: IpAddr, client: IpAddr) -> impl Iterator<Item = Option<IpAddr>> {
+    let preserved = choice.group.config.flows.preserve_client_ip.then_some(Some(client));
+    preserved.into_iter().chain([Some(node), None])
+}
+
+/// Returns when the connection to a target must end, and why.
+pub(super) async fn trouble(shared: &Shared, choice: &Choice) -> &'static str {
+    let state = &choice.target.state;
+    let (mut health, mut board) = (state.health(), shared.board.changes());
+    loop {
+        let now = *health.borrow_and_update();
+        board.mark_unchanged();
+        let group = shared.table().target_groups.get(&choice.group.config.id).map_or_else(|| Arc::clone(&choice.group), Arc::clone);
+        let options = &group.config.flows;
+        if state.gone.is_cancelled() {
+            if options.terminate_deregistered {
+                return "the target is deregistered";
+            }
+            // It goes on for as long as client and target want.
+            return std::future::pending().await;
+        }
+        let ends = options.terminate_unhealthy || !options.unhealthy_draining.is_zero();
+        let unhealthy = now == HealthState::Unhealthy;
+        if unhealthy && ends && !choice::fails_open(&group, &choice.zone) {
+            return "the target is unhealthy";
+        }
+        tokio::select! {
+            changed = health.changed() => if changed.is_err() { return std::future::pending().await },
+            // Others' health decides whether unhealthy targets are used.
+            changed = board.changed(), if unhealthy => if changed.is_err() { return std::future::pending().await },
+            () = state.gone.cancelled() => {}
+        }
+    }
+}

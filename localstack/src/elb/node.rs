@@ -1,0 +1,109 @@
+//! Nodes of load balancers: where they listen. A network load balancer has one per zone, whose address stays the same for as long as the
+//! zone is enabled; an application load balancer has one for all zones.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::LoadBalancerKind;
+use crate::ec2::Ec2;
+use crate::error::{Answer, ApiError};
+use crate::wire::{Input, Record};
+
+/// A node of a load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its subnet; `None` if it serves all zones of the load balancer.
+    pub subnet: Option<String>,
+    /// The address of this machine at which it listens.
+    pub listens_at: IpAddr,
+    /// The private address that the caller chose for it.
+    pub private_address: Option<IpAddr>,
+}
+
+impl Node {
+    /// As `LoadBalancerAddresses` shows it: only what the caller chose.
+    pub fn records(&self) -> Vec<Record> {
+        self.private_address.iter().map(|address| Record::new().with("PrivateIPv4Address", address.to_string())).collect()
+    }
+}
+
+/// A subnet as a caller maps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// The subnet.
+    pub subnet: String,
+    /// `PrivateIPv4Address`.
+    pub private_address: Option<IpAddr>,
+}
+
+/// Reads `Subnets` or `SubnetMappings` for a load balancer of this type and scheme.
+pub fn read(input: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Vec<Mapping>> {
+    let subnets = input.strings("Subnets");
+    let mut mapped = Vec::new();
+    for item in input.items("SubnetMappings") {
+        mapped.push(one(item, kind, scheme)?);
+    }
+    if !subnets.is_empty() && !mapped.is_empty() {
+        return Err(ApiError::validation("You can specify either subnets or subnet mappings, but not both"));
+    }
+    if mapped.is_empty() {
+        return Ok(subnets.into_iter().map(|subnet| Mapping { subnet, ..Mapping::default() }).collect());
+    }
+    Ok(mapped)
+}
+
+fn one(item: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Mapping> {
+    let subnet = item.required("SubnetId")?.to_string();
+    let given = |name| item.text(name).filter(|text| !text.is_empty());
+    let (allocation, private) = (given("AllocationId"), given("PrivateIPv4Address"));
+    let (ipv6, prefix) = (given("IPv6Address"), given("SourceNatIpv6Prefix"));
+    if kind == LoadBalancerKind::Application {
+        let named = [("AllocationId", allocation), ("PrivateIPv4Address", private), ("IPv6Address", ipv6), ("SourceNatIpv6Prefix", prefix)];
+        if let Some((name, _)) = named.iter().find(|(_, value)| value.is_some()) {
+            return Err(ApiError::validation(format!("'{name}' cannot be specified for load balancers of type 'application'")));
+        }
+    }
+    if ipv6.is_some() || prefix.is_some() {
+        return Err(ApiError::new("InvalidConfigurationRequest", "You must specify subnets with an associated IPv6 CIDR block."));
+    }
+    if let Some(allocation) = allocation {
+        if scheme == "internal" {
+            return Err(ApiError::new(
+                "InvalidConfigurationRequest",
+                "Elastic IP addresses can be specified for internet-facing load balancers only",
+            ));
+        }
+        return Err(ApiError::new("AllocationIdNotFound", format!("The allocation ID '{allocation}' does not exist")));
+    }
+    let Some(private) = private else { return Ok(Mapping { subnet, private_address: None }) };
+    if scheme != "internal" {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            "Private IPv4 addresses can be specified for internal load balancers only",
+        ));
+    }
+    let address: IpAddr = private
+        .parse()
+        .ok()
+        .filter(IpAddr::is_ipv4)
+        .ok_or_else(|| ApiError::validation(format!("The private IPv4 address '{private}' is not a valid IPv4 address")))?;
+    Ok(Mapping { subnet, private_address: Some(address) })
+}
+
+/// Whether new nodes can have the private addresses that were chosen for them.
+pub fn check_addresses(ec2: &Ec2, mappings: &[Mapping]) -> Answer<()> {
+    for mapping in mappings {
+        let (Some(address), Some(subnet)) = (mapping.private_address, ec2.subnets.get(&mapping.subnet)) else { continue };
+        if !subnet.can_hold(address) {
+            return Err(ApiError::new(
+                "InvalidConfigurationRequest",
+                format!("The private IPv4 address '{address}' is not in the range of available addresses of subnet '{}'", subnet.id),
+            ));
+        }
+        if subnet.used.contains(&address) {
+            return Err(ApiError::new("ResourceInUse", format!("The private IPv4 address '{address}' is already in use")));
+        }
+    }
+    Ok(())
+}

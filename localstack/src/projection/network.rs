@@ -1,0 +1,213 @@
+//! Network load balancers and their target groups as the data plane's configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Projector, forward, target_group_id, target_id};
+use crate::dataplane::config::{
+    self as plane, FlowOptions, FlowReach, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, ProtocolVersion,
+    Reach, Reachability, TargetProtocol, Transport,
+};
+use crate::elb::action::ActionKind;
+use crate::elb::attribute;
+use crate::elb::kind::LoadBalancerKind;
+use crate::elb::listener::Listener;
+use crate::elb::load_balancer::LoadBalancer;
+use crate::elb::network_attribute::TCP_LISTENER;
+use crate::elb::target::{Target, TargetKey};
+use crate::elb::target_group::TargetGroup;
+use crate::reachability::Network;
+use crate::state::State;
+
+/// AWS: for how long idle connections of TLS listeners are kept.
+const TLS_IDLE_TIMEOUT: Duration = Duration::from_secs(350);
+
+impl Projector {
+    pub(super) fn network_load_balancer(&mut self, state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> NetworkLoadBalancer {
+        let zone = |subnet: &String| state.ec2.subnets.get(subnet).map(|subnet| subnet.zone.clone());
+        let nodes = balancer
+            .nodes
+            .iter()
+            .filter_map(|node| Some(NetworkNode { zone: zone(node.subnet.as_ref()?)?, address: node.listens_at }))
+            .collect();
+        NetworkLoadBalancer {
+            id: balancer.arn.as_str().into(),
+            zones: balancer.zones(&state.ec2),
+            nodes,
+            ingress: (!balancer.security_groups.is_empty()).then(|| plane::NetworkIngress {
+                tcp: network.ingress(balancer, Transport::Tcp),
+                udp: network.ingress(balancer, Transport::Udp),
+            }),
+            listeners: balancer.listeners.values().filter_map(|listener| self.network_listener(state, balancer, listener)).collect(),
+        }
+    }
+
+    fn network_listener(&mut self, state: &State, balancer: &LoadBalancer, listener: &Listener) -> Option<NetworkListener> {
+        let ActionKind::Forward(action) = &listener.default_actions.last()?.kind else { return None };
+        let seconds = attribute::value(TCP_LISTENER, &listener.attributes, "tcp.idle_timeout.seconds");
+        let protocol = protocol(&listener.protocol);
+        let is_tls = protocol == NetworkProtocol::Tls;
+        Some(NetworkListener {
+            id: listener.arn.as_str().into(),
+            port: listener.port,
+            protocol,
+            tls: self.tls(state, balancer, listener),
+            alpn: alpn(listener.tls.as_ref().and_then(|tls| tls.alpn.as_deref())),
+            idle_timeout: if is_tls { TLS_IDLE_TIMEOUT } else { Duration::from_secs(seconds.parse().unwrap_or(350)) },
+            rule: listener.default_rule.as_str().into(),
+            forward: forward(action),
+        })
+    }
+}
+
+fn protocol(name: &str) -> NetworkProtocol {
+    match name {
+        "UDP" => NetworkProtocol::Udp,
+        "TLS" => NetworkProtocol::Tls,
+        "TCP_UDP" => NetworkProtocol::TcpUdp,
+        "QUIC" => NetworkProtocol::Quic,
+        "TCP_QUIC" => NetworkProtocol::TcpQuic,
+        _ => NetworkProtocol::Tcp,
+    }
+}
+
+/// What an ALPN policy negotiates, the preferred protocol first (network user guide, "ALPN policies").
+fn alpn(policy: Option<&str>) -> Vec<&'static str> {
+    match policy {
+        Some("HTTP1Only") => vec!["http/1.1", "http/1.0"],
+        Some("HTTP2Only") => vec!["h2"],
+        Some("HTTP2Optional") => vec!["http/1.1", "http/1.0", "h2"],
+        Some("HTTP2Preferred") => vec!["h2", "http/1.1", "http/1.0"],
+        _ => vec![],
+    }
+}
+
+/// The load balancer that uses a target group.
+fn user<'a>(state: &'a State, group: &TargetGroup) -> Option<&'a LoadBalancer> {
+    group.load_balancers.iter().find_map(|arn| state.elb.load_balancers.get(arn))
+}
+
+/// A target group behind a network load balancer.
+pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> plane::TargetGroup {
+    let is = |key: &str| group.attribute(key);
+    let on = |key: &str| is(key) == "true";
+    let balancer = user(state, group);
+    let check = &group.health_check;
+    let flows = FlowOptions {
+        preserve_client_ip: on("preserve_client_ip.enabled"),
+        proxy_protocol: on("proxy_protocol_v2.enabled"),
+        source_ip_stickiness: on("stickiness.enabled"),
+        terminate_deregistered: on("deregistration_delay.connection_termination.enabled"),
+        terminate_unhealthy: on("target_health_state.unhealthy.connection_termination.enabled"),
+        unhealthy_draining: Duration::from_secs(is("target_health_state.unhealthy.draining_interval_seconds").parse().unwrap_or_default()),
+    };
+    plane::TargetGroup {
+        id: target_group_id(&group.arn),
+        protocol: if group.protocol == "TLS" { TargetProtocol::Tls } else { TargetProtocol::Tcp },
+        version: ProtocolVersion::Http1,
+        health_check: plane::HealthCheck {
+            enabled: check.enabled,
+            protocol: match check.protocol.as_str() {
+                "HTTP" => TargetProtocol::Http,
+                "HTTPS" => TargetProtocol::Https,
+                _ => TargetProtocol::Tcp,
+            },
+            port: check.port.parse().ok(),
+            path: check.path.clone(),
+            interval: Duration::from_secs(check.interval.into()),
+            timeout: Duration::from_secs(check.timeout.into()),
+            healthy_threshold: check.healthy_threshold,
+            unhealthy_threshold: check.unhealthy_threshold,
+            matcher: Matcher::Http(check.matcher.clone()),
+            host: balancer.and_then(|balancer| host(balancer, group)),
+            proxy_protocol: flows.proxy_protocol,
+            coarse: true,
+            unhealthy_draining: flows.unhealthy_draining,
+        },
+        flows,
+        cross_zone: match is("load_balancing.cross_zone.enabled").as_str() {
+            "use_load_balancer_configuration" => balancer.is_some_and(LoadBalancer::is_cross_zone),
+            set => set == "true",
+        },
+        minimum_healthy_count: is("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count").parse().unwrap_or(1),
+        minimum_healthy_percentage: is("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage").parse().ok(),
+        algorithm: plane::Algorithm::default(),
+        stickiness: None,
+        slow_start: Duration::ZERO,
+        targets: targets(state, network, group),
+    }
+}
+
+/// The Host header of health checks: AWS sends the node's address and the listener's port.
+fn host(balancer: &LoadBalancer, group: &TargetGroup) -> Option<String> {
+    let uses = |listener: &&Listener| listener.default_actions.iter().any(|action| action.target_groups().contains(&&group.arn));
+    let listener = balancer.listeners.values().find(uses)?;
+    Some(format!("{}:{}", balancer.address()?, listener.port))
+}
+
+fn targets(state: &State, network: &Network<'_>, group: &TargetGroup) -> Vec<plane::Target> {
+    let balancer = user(state, group);
+    let check_port: Option<u16> = group.health_check.port.parse().ok();
+    let preserved = group.attribute("preserve_client_ip.enabled") == "true";
+    let mut made = Vec::new();
+    for (key, target) in &group.targets {
+        let Some(address) = address(state, key, target) else { continue };
+        let outside = target.zone == "all";
+        let judge = |transport, port| -> Reach {
+            let Some(balancer) = balancer else { return Reach::Everybody };
+            match state.elb.load_balancers.get(&key.id) {
+                // It judges by itself who comes.
+                Some(front) if network.lets_out_to(balancer, front, transport, port) => Reach::Everybody,
+                Some(_) => Reach::Nobody,
+                None if preserved && !outside => network.reached_by(balancer, address, transport, port),
+                None => match network.reaches(balancer, address, transport, port, outside) {
+                    Reachability::Allowed => Reach::Everybody,
+                    Reachability::Blocked => Reach::Nobody,
+                },
+            }
+        };
+        let check = check_port.unwrap_or(key.port);
+        let checked = match (balancer, state.elb.load_balancers.get(&key.id)) {
+            (Some(balancer), None) => network.reaches(balancer, address, Transport::Tcp, check, outside),
+            (Some(balancer), Some(front)) if !network.lets_out_to(balancer, front, Transport::Tcp, check) => Reachability::Blocked,
+            _ => Reachability::Allowed,
+        };
+        made.push(plane::Target {
+            id: target_id(key),
+            address,
+            port: key.port,
+            zone: (!outside).then(|| target.zone.clone()),
+            reachability: Reachability::Allowed,
+            flow_reach: Arc::new(FlowReach { tcp: judge(Transport::Tcp, key.port), udp: judge(Transport::Udp, key.port) }),
+            check_reachability: checked,
+            draining: target.draining.is_some(),
+        });
+    }
+    made
+}
+
+/// Where a target is; a load balancer is where it listens.
+fn address(state: &State, key: &TargetKey, target: &Target) -> Option<IpAddr> {
+    target.address.or_else(|| state.elb.load_balancers.get(&key.id)?.address())
+}
+
+/// The addresses at which nodes of network load balancers listen, which they send from, by the private addresses that they would have on AWS;
+/// for the security groups of an application load balancer that is their target.
+pub(super) fn senders_to(state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> BTreeMap<IpAddr, IpAddr> {
+    let groups = state.elb.target_groups.values().filter(|group| group.target_type == "alb");
+    let fronting = groups.filter(|group| group.targets.keys().any(|key| key.id == balancer.arn)).filter_map(|group| user(state, group));
+    fronting.flat_map(|front| network.sending_addresses(front)).collect()
+}
+
+/// The application load balancers that are targets of these target groups.
+pub(super) fn fronted(state: &State, groups: &BTreeSet<String>) -> impl Iterator<Item = String> {
+    let groups = groups.iter().filter_map(|arn| state.elb.target_groups.get(arn)).filter(|group| group.target_type == "alb");
+    groups.flat_map(|group| group.targets.keys().map(|key| key.id.clone())).collect::<Vec<_>>().into_iter()
+}
+
+/// Whether it is a network load balancer.
+pub(super) fn is_network(balancer: &LoadBalancer) -> bool {
+    balancer.kind == LoadBalancerKind::Network
+}
