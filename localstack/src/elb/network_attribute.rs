@@ -131,7 +131,8 @@ mod tests {
     fn attributes_must_fit_together() {
         let termination = "target_health_state.unhealthy.connection_termination.enabled";
         let draining = "target_health_state.unhealthy.draining_interval_seconds";
-        let rows: [(&str, &[(&str, &str)], bool); 9] = [
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+        let rows: [Row<'_>; 9] = [
             ("TCP", &[], true),
             ("TCP", &[("stickiness.enabled", "true")], true),
             ("TCP", &[("stickiness.type", "lb_cookie")], false),
