@@ -14,9 +14,7 @@ pub fn check(state: &State, group: &TargetGroup, wanted: &[TargetDescription]) -
     for TargetDescription { key, quic_server, .. } in wanted {
         let id = match (quic, quic_server.as_deref()) {
             (false, None) => continue,
-            (false, Some(_)) => {
-                return Err(ApiError::validation("A QUIC server ID can be specified for targets of QUIC and TCP_QUIC target groups only"));
-            }
+            (false, Some(_)) => return Err(misplaced()),
             (true, None) => {
                 return Err(ApiError::validation(format!(
                     "A QUIC server ID must be specified for targets of {} target groups: '{}'",
@@ -39,6 +37,24 @@ pub fn check(state: &State, group: &TargetGroup, wanted: &[TargetDescription]) -
             return Err(ApiError::new("InvalidTarget", format!("The QUIC server ID '{id}' is already in use")));
         }
         seen.push((id, key));
+    }
+    Ok(())
+}
+
+fn misplaced() -> ApiError {
+    ApiError::validation("A QUIC server ID can be specified for targets of QUIC and TCP_QUIC target groups only")
+}
+
+/// Whether targets that are named with a server id have that one.
+pub fn check_named(group: &TargetGroup, named: &[TargetDescription]) -> Answer<()> {
+    for TargetDescription { key, quic_server, .. } in named {
+        let Some(id) = quic_server else { continue };
+        if !protocol::is_quic(&group.protocol) {
+            return Err(misplaced());
+        }
+        if group.targets.get(key).is_some_and(|target| target.quic_server.as_ref() != Some(id)) {
+            return Err(ApiError::new("InvalidTarget", format!("The target '{}' does not have the QUIC server ID '{id}'", key.id)));
+        }
     }
     Ok(())
 }

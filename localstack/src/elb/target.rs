@@ -225,6 +225,7 @@ fn is_private(address: IpAddr) -> bool {
 pub fn deregister(state: &mut State, input: &Input) -> Answer<Record> {
     let (arn, wanted) = parameters(state, input)?;
     let group = state.elb.target_group(&arn)?;
+    quic_server::check_named(group, &wanted)?;
     let seconds: u64 = group.attribute("deregistration_delay.timeout_seconds").parse().unwrap_or(300);
     let delay = Duration::from_secs(seconds).mul_f64(state.config.times.deregistration_scale.max(0.0));
     let delay = if group.load_balancers.is_empty() { Duration::ZERO } else { delay };

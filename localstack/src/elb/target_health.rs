@@ -1,5 +1,6 @@
 //! DescribeTargetHealth: what the control plane knows of a target, else what the data plane's probes found.
 
+use super::quic_server;
 use super::target::{self, Target, TargetDescription, TargetKey};
 use super::target_group::TargetGroup;
 use crate::dataplane::health::HealthState;
@@ -68,6 +69,7 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
     for word in &include {
         super::validation::one_of(word, "include", &["AnomalyDetection", "All"])?;
     }
+    quic_server::check_named(group, &wanted)?;
     for TargetDescription { key, .. } in &wanted {
         if group.target_type == "ip" && key.id.parse::<std::net::IpAddr>().is_err() {
             return Err(ApiError::new("InvalidTarget", format!("The following targets are not valid: '{}'", key.id)));

@@ -379,6 +379,7 @@ GROUPS = [
     ("a QUIC target without its id", lambda w: registered(w, group(w, Protocol="QUIC"), last(w.public[0], 7)), Fails("ValidationError", "must be specified")),
     ("a QUIC id in upper case", lambda w: registered(w, group(w, Protocol="TCP_QUIC"), {"Id": last(w.public[0], 7), "QuicServerId": "0x0123456789ABCDEF"}), Fails("ValidationError", "lower case")),
     ("a QUIC id for TCP", lambda w: registered(w, group(w), {"Id": last(w.public[0], 7), "QuicServerId": "0x0123456789abcdef"}), Fails("ValidationError", "QUIC and TCP_QUIC")),
+    ("another QUIC id at the end", lambda w: (lambda g: (registered(w, g, {"Id": last(w.public[0], 7), "QuicServerId": "0x0123456789abcdef"}), w.elb.deregister_targets(TargetGroupArn=g, Targets=[{"Id": last(w.public[0], 7), "QuicServerId": "0x0000000000000000"}])))(group(w, Protocol="QUIC")), Fails("InvalidTarget", "does not have")),
     ("a QUIC id twice", lambda w: registered(w, group(w, Protocol="QUIC"), *[{"Id": last(w.public[0], n), "QuicServerId": "0x0123456789abcdef"} for n in (7, 8)]), Fails("InvalidTarget", "already in use")),
     ("targets per zone", too_many("targets-per-availability-zone-per-network-load-balancer", 1, lambda w: used_group(w, last(w.public[0], 7), last(w.public[0], 8))), Fails("TooManyTargets", "Availability Zone")),
     ("targets per load balancer", too_many("targets-per-network-load-balancer", 1, lambda w: used_group(w, last(w.public[0], 7), last(w.public[1], 8))), Fails("TooManyTargets", "[1]")),
