@@ -130,6 +130,8 @@ pub struct Times {
     pub certificate_lag: Duration,
     /// From CreateTrustStore to status ACTIVE (AWS: seconds to minutes).
     pub trust_store_creation: Duration,
+    /// For how long a listener that was just created is not found by its ARN (AWS: now and then a moment; its own controller tries again for that).
+    pub listener_lag: Duration,
     /// Factor on health check intervals; 0 = as fast as useful.
     pub health_check_scale: f64,
     /// Factor on deregistration delays (AWS default: 300 s).
@@ -146,6 +148,7 @@ impl Default for Times {
             network_interface_lag: Duration::ZERO,
             certificate_delete_lag: Duration::ZERO,
             certificate_lag: Duration::ZERO,
+            listener_lag: Duration::ZERO,
             trust_store_creation: Duration::ZERO,
             health_check_scale: 0.0,
             deregistration_scale: 0.01,
@@ -164,6 +167,7 @@ impl Times {
             network_interface_lag: Duration::from_secs(40),
             certificate_delete_lag: Duration::from_secs(60),
             certificate_lag: Duration::from_secs(2),
+            listener_lag: Duration::from_secs(1),
             trust_store_creation: Duration::from_secs(10),
             health_check_scale: 1.0,
             deregistration_scale: 1.0,
@@ -182,6 +186,7 @@ impl Times {
             network_interface_lag: scaled(self.network_interface_lag),
             certificate_delete_lag: scaled(self.certificate_delete_lag),
             certificate_lag: scaled(self.certificate_lag),
+            listener_lag: scaled(self.listener_lag),
             trust_store_creation: scaled(self.trust_store_creation),
             health_check_scale: self.health_check_scale * factor,
             deregistration_scale: self.deregistration_scale * factor,

@@ -62,6 +62,8 @@ pub enum Event {
     Active(String),
     /// A target's deregistration delay ends.
     Drained(String, TargetKey),
+    /// A listener is found by further calls.
+    Found(String),
 }
 
 /// The state of ELBv2. Maps are keyed by ARN; listeners and rules live in their load balancers.
@@ -75,6 +77,9 @@ pub struct Elb {
     pub trust_stores: BTreeMap<String, TrustStore>,
     /// What time will do, in order.
     pub events: BTreeSet<(Timestamp, Event)>,
+    /// Listeners that were just created, and that further calls do not find yet, by ARN.
+    #[serde(default)]
+    pub unfound: BTreeSet<String>,
     /// Where load balancers listen.
     pub addresses: Addresses,
     /// What may have changed since the data plane was last brought in step.
@@ -100,6 +105,7 @@ impl Elb {
             target_groups: BTreeMap::new(),
             trust_stores: BTreeMap::new(),
             events: BTreeSet::new(),
+            unfound: BTreeSet::new(),
             addresses,
             dirty: Dirty::default(),
         }
@@ -115,6 +121,7 @@ impl Elb {
                         group.finish_draining(&key, now);
                     }
                 }
+                Some((_, Event::Found(arn))) => drop(self.unfound.remove(&arn)),
                 Some((_, Event::Active(arn))) => drop(self.dirty.load_balancers.insert(arn)),
                 None => {}
             }
@@ -152,8 +159,8 @@ impl Elb {
     /// The listener with this ARN, with its load balancer.
     pub fn listener(&self, arn: &str) -> Answer<(&LoadBalancer, &Listener)> {
         arn::check(arn, arn::Kind::Listener)?;
-        self.load_balancers
-            .get(&arn::load_balancer_of(arn))
+        let seen = Some(arn).filter(|arn| !self.unfound.contains(*arn));
+        seen.and_then(|arn| self.load_balancers.get(&arn::load_balancer_of(arn)))
             .and_then(|owner| Some((owner, owner.listeners.get(arn)?)))
             .ok_or_else(|| ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found")))
     }

@@ -57,6 +57,7 @@ const TIMES: &[Time] = &[
     ("network_interface_lag", |times| &mut times.network_interface_lag),
     ("certificate_delete_lag", |times| &mut times.certificate_delete_lag),
     ("certificate_lag", |times| &mut times.certificate_lag),
+    ("listener_lag", |times| &mut times.listener_lag),
     ("trust_store_creation", |times| &mut times.trust_store_creation),
 ];
 const SCALES: &[Scale] =

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::wire::set_faults;
 use crate::harness::{Bench, LIMIT, calls, cloud, is_full, parse, process::Manner, scenario};
 use crate::kill::{PARTS, PLAIN, undisturbed};
-use portico_cloud::CloudConfig;
+use portico_cloud::{CloudConfig, Times};
 
 /// Every fifth call fails, every twentieth takes effect and is not answered.
 fn storm() -> Value {
@@ -84,6 +84,18 @@ async fn two_passes_after_the_last_fault_all_is_well() {
         }
     });
     futures::future::join_all(lives).await;
+}
+
+/// What was just made is not found everywhere at once: the same calls, some of them twice, and the same end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_late_is_waited_for() {
+    let end = &undisturbed(PLAIN).await[0];
+    let times = Times { listener_lag: Duration::from_millis(300), ..Times::default() };
+    let bench = Bench::with(CloudConfig { times, ..cloud() }, Manner::default()).await;
+    PLAIN.begin(PARTS[0], &bench);
+    bench.reaches(end, "listeners are found late").await;
+    assert!(!bench.cloud.calls().errors.is_empty(), "nothing was late");
+    bench.end().await;
 }
 
 /// AWS takes up to minutes to let go of what a load balancer used. Whoever waits for that holds no worker meanwhile, and what serves traffic is well.

@@ -10,7 +10,8 @@ use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
 use super::rule::Rule;
 use super::target_group::TargetGroup;
-use super::{arn, protocol as protocols, tagging, validation};
+use super::{Event, arn, protocol as protocols, tagging, validation};
+use crate::clock;
 use crate::error::{Answer, ApiError};
 use crate::page;
 use crate::state::State;
@@ -139,6 +140,11 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         tags,
     };
     let record = listener.record();
+    let found_at = clock::after(state.now, state.config.times.listener_lag);
+    if found_at > state.now {
+        state.elb.unfound.insert(arn.clone());
+        state.elb.events.insert((found_at, Event::Found(arn.clone())));
+    }
     state.elb.load_balancer_mut(&balancer_arn)?.listeners.insert(arn, listener);
     state.reindex(&balancer_arn);
     Ok(Record::new().list("Listeners", [record]))

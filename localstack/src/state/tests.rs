@@ -155,6 +155,22 @@ fn listeners_and_rules_need_not_wait_for_active() {
 }
 
 #[test]
+fn a_listener_is_found_a_while_after_its_creation() {
+    let mut fixture = Fixture::new(times(Times { listener_lag: Duration::from_secs(2), ..Times::default() }));
+    let balancer = fixture.balancer("web", "ab");
+    let (listener, group) = (fixture.listener(&balancer, 80), fixture.target_group("g"));
+    let look = format!("ListenerArns.member.1={listener}");
+    for (seconds, code) in [(0, "ListenerNotFound"), (1, "ListenerNotFound"), (1, "ok")] {
+        fixture.wait(Duration::from_secs(seconds));
+        assert_eq!(fixture.code("DescribeListeners", &look), code);
+        assert_eq!(fixture.forward(&listener, 1, &group).map_or_else(|error| error.code.to_string(), |_| "ok".into()), code);
+        // A list has it at once.
+        let listed = fixture.elb("DescribeListeners", &format!("LoadBalancerArn={balancer}")).unwrap();
+        assert_eq!(text(&listed, &["Listeners", "ListenerArn"]), listener);
+    }
+}
+
+#[test]
 fn a_deleted_balancers_interfaces_and_groups_linger() {
     let mut fixture = Fixture::new(times(Times { network_interface_lag: Duration::from_secs(40), ..Times::default() }));
     let balancer = fixture.balancer("web", "abc");
