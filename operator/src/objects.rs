@@ -186,21 +186,41 @@ mod tests {
     use super::*;
     use crate::cluster::MemoryCluster;
     use crate::keeper::Keeper;
+    use crate::watch::Sighting;
     use serde_json::json;
     use std::collections::BTreeSet;
     use tokio::sync::mpsc;
 
+    fn gateway(name: &str) -> Value {
+        json!({"metadata": {"name": name, "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}})
+    }
+
+    /// A cluster, and who watches it.
+    struct Bench {
+        objects: Objects,
+        cluster: Arc<MemoryCluster>,
+        keeper: Keeper,
+        seen: mpsc::UnboundedReceiver<Sighting>,
+    }
+
+    impl Bench {
+        /// With a Gateway that the watch has shown.
+        fn with(gateway: &Value) -> Self {
+            let (out, mut seen) = mpsc::unbounded_channel();
+            let cluster = Arc::new(MemoryCluster::new(out));
+            let world = SharedWorld::default();
+            let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
+            let objects = Objects::new(world, cluster.clone());
+            cluster.apply(Kind::Gateway, gateway.clone());
+            keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
+            Self { objects, cluster, keeper, seen }
+        }
+    }
+
     #[tokio::test]
     async fn writes_build_on_ones_own_and_give_way_to_others() {
-        let (out, mut seen) = mpsc::unbounded_channel();
-        let cluster = Arc::new(MemoryCluster::new(out));
-        let world = SharedWorld::default();
-        let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
-        let objects = Objects::new(world, cluster.clone());
+        let Bench { objects, cluster, .. } = Bench::with(&gateway("g"));
         let key = NamespacedName::new("a", "g");
-        cluster
-            .apply(Kind::Gateway, json!({"metadata": {"name": "g", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}}));
-        keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
         // Two writes without the watch in between: the second builds on the first.
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", true).await, Ok(true));
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", true).await, Ok(false));
@@ -214,15 +234,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_object_that_is_meant_is_held() {
-        let (out, mut seen) = mpsc::unbounded_channel();
-        let cluster = Arc::new(MemoryCluster::new(out));
-        let world = SharedWorld::default();
-        let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
-        let objects = Objects::new(world, cluster.clone());
+        let Bench { objects, cluster, mut keeper, mut seen } = Bench::with(&gateway("g"));
         let key = NamespacedName::new("a", "g");
-        let gateway = json!({"metadata": {"name": "g", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}});
-        cluster.apply(Kind::Gateway, gateway.clone());
-        keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
         let first = uid(&cluster.read(Kind::Gateway, &key).unwrap()).cloned();
         let hold = async |uid: &Option<Value>| objects.hold(Kind::Gateway, &key, uid.as_ref(), "ours").await;
         assert_eq!(hold(&Some(json!("another"))).await, Err(ClusterError::Gone));
@@ -237,7 +250,7 @@ mod tests {
         assert_eq!(objects.set_finalizer(Kind::Gateway, &key, "ours", false).await, Ok(true));
         // It is gone, which the watch has not shown yet; then there is another.
         assert_eq!(hold(&first).await, Err(ClusterError::Gone));
-        cluster.apply(Kind::Gateway, gateway);
+        cluster.apply(Kind::Gateway, gateway("g"));
         assert_eq!(hold(&first).await, Err(ClusterError::Gone));
         keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
         assert_eq!(hold(&first).await, Err(ClusterError::Gone));
@@ -246,10 +259,7 @@ mod tests {
         assert_eq!(hold(&second).await, Ok(()));
 
         // A deletion that had begun by then: the API server held it up for nobody.
-        cluster.apply(
-            Kind::Gateway,
-            json!({"metadata": {"name": "late", "namespace": "a"}, "spec": {"gatewayClassName": "c", "listeners": []}}),
-        );
+        cluster.apply(Kind::Gateway, gateway("late"));
         keeper.take(std::iter::from_fn(|| seen.try_recv().ok()));
         let late = NamespacedName::new("a", "late");
         let deletion = cluster.begin_delete(Kind::Gateway, &late);
