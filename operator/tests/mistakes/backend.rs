@@ -45,7 +45,23 @@ spec:
 
 pub fn rows() -> Vec<Mistake> {
     let news = || to("name: web, namespace: news, port: 80");
+    let ungranted = |name, grant: String| {
+        mistake(
+            name,
+            [grant, news()].concat(),
+            RESOLVED,
+            FIRST,
+            "create one in namespace news",
+            expect![[r#"
+            False RefNotPermitted
+            spec.rules[0].backendRefs[0]: Service news/web is in another namespace, and no ReferenceGrant there lets HTTPRoutes of namespace shop refer to it; create one in namespace news"#]],
+        )
+    };
     vec![
+        ungranted("no grant", String::new()),
+        ungranted("a grant for another kind", grant("kind: Gateway, namespace: shop", "kind: Service")),
+        ungranted("a grant for another namespace", grant("kind: HTTPRoute, namespace: shop-dev", "kind: Service")),
+        ungranted("a grant to another Service", grant("kind: HTTPRoute, namespace: shop", "kind: Service, name: wbe")),
         mistake("a Service that does not exist", to("name: wbe, port: 80"), RESOLVED, FIRST, "create it", expect![[r#"
             False BackendNotFound
             spec.rules[0].backendRefs[0]: Service shop/wbe does not exist; create it, or correct the reference"#]]),
@@ -58,39 +74,6 @@ pub fn rows() -> Vec<Mistake> {
         mistake("a port for datagrams", to("name: web, port: 53"), RESOLVED, FIRST, "use one of its TCP ports: 80", expect![[r#"
             False UnsupportedProtocol
             spec.rules[0].backendRefs[0]: port 53 of Service shop/web is UDP, and an HTTPRoute needs TCP; use one of its TCP ports: 80, 9000"#]]),
-        mistake("no grant", news(), RESOLVED, FIRST, "create one in namespace news", expect![[r#"
-            False RefNotPermitted
-            spec.rules[0].backendRefs[0]: Service news/web is in another namespace, and no ReferenceGrant there lets HTTPRoutes of namespace shop refer to it; create one in namespace news"#]]),
-        mistake(
-            "a grant for another kind",
-            [grant("kind: Gateway, namespace: shop", "kind: Service"), news()].concat(),
-            RESOLVED,
-            FIRST,
-            "create one in namespace news",
-            expect![[r#"
-                False RefNotPermitted
-                spec.rules[0].backendRefs[0]: Service news/web is in another namespace, and no ReferenceGrant there lets HTTPRoutes of namespace shop refer to it; create one in namespace news"#]],
-        ),
-        mistake(
-            "a grant for another namespace",
-            [grant("kind: HTTPRoute, namespace: shop-dev", "kind: Service"), news()].concat(),
-            RESOLVED,
-            FIRST,
-            "create one in namespace news",
-            expect![[r#"
-                False RefNotPermitted
-                spec.rules[0].backendRefs[0]: Service news/web is in another namespace, and no ReferenceGrant there lets HTTPRoutes of namespace shop refer to it; create one in namespace news"#]],
-        ),
-        mistake(
-            "a grant to another Service",
-            [grant("kind: HTTPRoute, namespace: shop", "kind: Service, name: wbe"), news()].concat(),
-            RESOLVED,
-            FIRST,
-            "create one in namespace news",
-            expect![[r#"
-                False RefNotPermitted
-                spec.rules[0].backendRefs[0]: Service news/web is in another namespace, and no ReferenceGrant there lets HTTPRoutes of namespace shop refer to it; create one in namespace news"#]],
-        ),
         mistake(
             "an ExternalName Service",
             odd("{type: ExternalName, externalName: example.org, ports: [{port: 80}]}"),
