@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use self::client::{Client, Protocol};
 use super::bench::Case;
 use super::cost::count;
-use super::manifest::{backend, everything_to, route};
+use super::manifest::{backend, everything_to, on_section, route};
 use super::targets::registered;
 use crate::objects::Objects;
 use crate::progress::human;
@@ -240,34 +240,15 @@ spec:
       options:
         portico.dev/certificate-discovery: 'true'
 ---
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata:
-  name: secure
-spec:
-  parentRefs:
-  - name: edge
-    sectionName: http
-  rules:
+";
+
+/// The rules of a route that sends clients on to HTTPS.
+const REDIRECT: &str = "  rules:
   - filters:
     - type: RequestRedirect
       requestRedirect:
         scheme: https
         statusCode: 301
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata:
-  name: shop
-spec:
-  parentRefs:
-  - name: edge
-    sectionName: https
-  rules:
-  - backendRefs:
-    - name: shop
-      port: 8080
----
 ";
 
 /// A client that comes in clear text is sent on, and served with the certificate that ACM has for the hostname, which stays when the Gateway goes.
@@ -278,7 +259,9 @@ pub async fn redirects_to_a_certificate_that_acm_issued(case: &Case<'_>) -> Resu
     let folder = tempfile::tempdir()?;
     let trusted = folder.path().join("authority.pem");
     std::fs::write(&trusted, authority)?;
-    case.apply(&[backend("shop", 1), REDIRECTING.to_owned()].concat()).await?;
+    let secure = route("secure", "edge", &on_section("http", REDIRECT));
+    let shop = route("shop", "edge", &on_section("https", &everything_to("shop")));
+    case.apply(&[backend("shop", 1), REDIRECTING.to_owned(), secure, shop].concat()).await?;
     case.deployments_ready(&["shop"]).await?;
     let address = resolve(&case.programmed("edge").await?).await?.ip();
     let trusted = trusted.display().to_string();

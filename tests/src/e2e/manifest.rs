@@ -87,6 +87,11 @@ spec:
     )
 }
 
+/// What follows the parent of a route that attaches to one listener only; `rest` as in [`route`].
+pub fn on_section(listener: &str, rest: &str) -> String {
+    format!("    sectionName: {listener}\n{rest}")
+}
+
 /// The rules of a route that sends everything to one backend.
 pub fn everything_to(backend: &str) -> String {
     format!("  rules:\n  - backendRefs:\n    - name: {backend}\n      port: 8080\n")
