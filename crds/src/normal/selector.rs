@@ -37,9 +37,13 @@ impl Selector {
     pub fn problem(&self) -> Option<String> {
         self.requirements.iter().find_map(|Requirement { key, operator, values }| match (operator.as_str(), values.is_empty()) {
             ("In" | "NotIn", false) | ("Exists" | "DoesNotExist", true) => None,
-            ("In" | "NotIn", true) => Some(format!("operator {operator} on label {key} needs values")),
-            ("Exists" | "DoesNotExist", false) => Some(format!("operator {operator} on label {key} takes no values")),
-            _ => Some(format!("operator {operator:?} on label {key} is none of In, NotIn, Exists, DoesNotExist")),
+            ("In" | "NotIn", true) => {
+                Some(format!("operator {operator} on label {key} needs values; name some, or use Exists or DoesNotExist"))
+            }
+            ("Exists" | "DoesNotExist", false) => {
+                Some(format!("operator {operator} on label {key} takes no values; remove them, or use In or NotIn"))
+            }
+            _ => Some(format!("operator {operator:?} on label {key} is unknown; use In, NotIn, Exists or DoesNotExist")),
         })
     }
 }

@@ -265,7 +265,7 @@ pub fn merge(class: &LoadBalancerProfileSpec, gateway: Option<&LoadBalancerProfi
     settle(base).map_err(MergeError::Class)?;
     let Some(gateway) = gateway else { return settle(base).map(EffectiveProfile::Aws).map_err(MergeError::Class) };
     if !gateway.overridable.is_empty() {
-        return Err(MergeError::Gateway("spec.overridable is for profiles of GatewayClasses".to_owned()));
+        return Err(MergeError::Gateway("spec.overridable is for profiles of GatewayClasses; remove it".to_owned()));
     }
     let over = branch(gateway).map_err(MergeError::Gateway)?;
     let mut merged = fields(base).map_err(MergeError::Class)?;
@@ -370,7 +370,9 @@ fn settle(profile: &AwsProfile) -> Result<AwsSettings, String> {
         ));
     }
     if settings.ip_address_type == IpAddressType::DualstackWithoutPublicIpv4 && settings.scheme == Scheme::Internal {
-        return Err("spec.aws.ipAddressType: dualstack-without-public-ipv4 is for internet-facing load balancers".to_owned());
+        return Err(
+            "spec.aws.ipAddressType: dualstack-without-public-ipv4 is for internet-facing load balancers; use ipv4 or dualstack".to_owned()
+        );
     }
     Ok(settings)
 }

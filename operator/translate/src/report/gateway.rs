@@ -76,7 +76,7 @@ impl GatewayReport {
     /// Its conditions.
     pub fn conditions(&self) -> Vec<Condition> {
         let insecure = self.insecure_validation.then(|| {
-            let message = "spec.tls.frontend lets clients without a valid certificate in (AllowInsecureFallback)";
+            let message = "spec.tls.frontend lets clients without a valid certificate in (AllowInsecureFallback); use AllowValidOnly to keep them out";
             Condition::yes(GatewayCondition::InsecureFrontendValidationMode, GatewayReason::ConfigurationChanged, message)
         });
         [self.accepted(), self.programmed(), self.resolved()].into_iter().chain(insecure).collect()
@@ -129,7 +129,11 @@ impl GatewayReport {
             return Condition::pending(Type, Reason::Pending, message.clone());
         }
         if self.rejected.is_some() {
-            return Condition::no(Type, Reason::Invalid, "The Gateway is not accepted; its load balancer, if it has one, is left as it is");
+            return Condition::no(
+                Type,
+                Reason::Invalid,
+                "The Gateway is not accepted, as its Accepted condition says; its load balancer, if it has one, is left as it is",
+            );
         }
         if !self.is_accepted() {
             return Condition::no(Type, Reason::Invalid, "No listener is valid, so that nothing is served; their own conditions say why");
@@ -147,7 +151,11 @@ impl GatewayReport {
                 (LoadBalancerState::Provisioning { .. }, _) => {
                     Condition::no(Type, Reason::Pending, "The cloud is building the load balancer")
                 }
-                (LoadBalancerState::Failed(words), _) => Condition::no(Type, Reason::Invalid, format!("The cloud gave up: {words}")),
+                (LoadBalancerState::Failed(words), _) => Condition::no(
+                    Type,
+                    Reason::Invalid,
+                    format!("The cloud gave up: {words}; correct what it names, and make the Gateway anew"),
+                ),
                 (LoadBalancerState::Active, _) if outcome.addresses.is_empty() => {
                     Condition::no(Type, Reason::AddressNotAssigned, "The load balancer has no address yet")
                 }

@@ -38,7 +38,7 @@ pub(super) fn resolve(
     let key = reference.resolve(namespace);
     grant::check(world, kind, namespace, Kind::Secret, &key).map_err(|message| fault(Problem::NotPermitted, message))?;
     let Some(secret) = world.secrets.get(&key) else {
-        return Err(fault(Problem::Invalid, format!("Secret {key} does not exist")));
+        return Err(fault(Problem::Invalid, format!("Secret {key} does not exist; create it, or correct the reference")));
     };
     let leaf = secret.certificate.as_ref().map_err(|problem| fault(Problem::Invalid, format!("Secret {key} {problem}")))?;
     Ok(Certificate {
@@ -68,7 +68,9 @@ pub(super) fn of_options(path: &str, options: &BTreeMap<String, String>, hostnam
             "{path}[{CERTIFICATE_DISCOVERY}]: a certificate is looked for by the listener's hostname, and it has none; \
              give it one, or name certificates under {CERTIFICATE_ARN}"
         )),
-        (Some(other), _) => problems.push(format!("{path}[{CERTIFICATE_DISCOVERY}]: {other:?} is neither \"true\" nor \"false\"")),
+        (Some(other), _) => problems.push(format!(
+            "{path}[{CERTIFICATE_DISCOVERY}]: {other:?} is neither \"true\" nor \"false\"; write one of them, or remove the option"
+        )),
     }
     (certificates, problems)
 }
@@ -131,7 +133,10 @@ pub(super) fn ca_bundles(
             continue;
         }
         match world.ca_bundles.get(&key) {
-            None => fault(ListenerReason::InvalidCACertificateRef, format!("ConfigMap {key} does not exist")),
+            None => fault(
+                ListenerReason::InvalidCACertificateRef,
+                format!("ConfigMap {key} does not exist; create it, or correct the reference"),
+            ),
             Some(Err(problem)) => fault(ListenerReason::InvalidCACertificateRef, format!("ConfigMap {key} {problem}")),
             Some(Ok(sha256)) => bundles.push((key, sha256.clone())),
         }

@@ -31,7 +31,12 @@ pub fn translate_class(world: &World, name: &str, features: &[Feature]) -> Optio
 fn version(world: &World) -> Condition {
     use Type::SupportedVersion as Version;
     if !world.bundles.contains_key(&Kind::GatewayClass) {
-        return Condition::new(Version, Truth::Unknown, Reason::Pending, "The installed Gateway API CRDs have not been seen");
+        return Condition::new(
+            Version,
+            Truth::Unknown,
+            Reason::Pending,
+            "The installed Gateway API CRDs have not been seen; install those of v1.7.0, and let the operator list CustomResourceDefinitions",
+        );
     }
     let of = |choose: &dyn Fn(&str) -> bool| {
         let mut kinds: BTreeMap<&Bundle, Vec<&str>> = BTreeMap::new();

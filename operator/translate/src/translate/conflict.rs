@@ -106,8 +106,12 @@ fn fault(listener: &Listener<'_>, reason: Reason, others: &str, outcome: &str) -
     } else {
         ("the port and hostname", "give it another port or hostname")
     };
-    let index = listener.spec.map_or(0, |spec| spec.index);
-    Fault::new(reason, format!("spec.listeners[{index}]: {others} also has {what}; {outcome}; {remedy}"))
+    let path = path(listener);
+    Fault::new(reason, format!("{path}: {others} also has {what}; {outcome}; {remedy}"))
+}
+
+fn path(listener: &Listener<'_>) -> String {
+    format!("spec.listeners[{}]", listener.spec.map_or(0, |spec| spec.index))
 }
 
 /// What of a listener's TLS overlaps with that of others on its port: such that a client may send requests for one of them on a connection to the other.
@@ -126,13 +130,18 @@ fn overlapping(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault<Re
     }
     let (hostnames, certificates) = (among(hostnames_overlap), among(certificates_overlap));
     let reason = if certificates.is_empty() { Reason::OverlappingHostnames } else { Reason::OverlappingCertificates };
+    let path = path(listener);
     let mut parts = Vec::new();
     if !hostnames.is_empty() {
-        parts.push(format!("Its hostname overlaps with those of {hostnames}: a client that reuses a connection may reach the wrong one"));
+        parts.push(format!(
+            "{path}.hostname overlaps with those of {hostnames}: a client that reuses a connection may reach the wrong one; give them hostnames that do not overlap, or \
+             other ports"
+        ));
     }
     if !certificates.is_empty() {
         parts.push(format!(
-            "A certificate of this listener or of {certificates} is for the other's hostname, too: a client may send requests for both on one connection"
+            "{path}.tls: a certificate of this listener or of {certificates} is for the other's hostname, too: a client may send requests for both on one connection; \
+             use certificates of their own, or other ports"
         ));
     }
     (!parts.is_empty()).then(|| Fault::new(reason, join(parts)))

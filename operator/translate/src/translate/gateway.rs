@@ -78,7 +78,9 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         note_shadowed(&listener.report.owner, candidates, &mut routes);
     }
     if report.rejected.is_some() {
-        let note = format!("The route is attached, and Gateway {key} is not accepted itself: nothing changes until it is");
+        let note = format!(
+            "The route is attached, and Gateway {key} is not accepted itself, as its own conditions say: nothing changes until it is"
+        );
         routes.values_mut().flat_map(|route| &mut route.parents).for_each(|parent| parent.notes.push(note.clone()));
     }
     let mut policies = policy::all(world, key);

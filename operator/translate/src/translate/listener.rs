@@ -194,7 +194,8 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
 fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: &normal::Listener, path: &str) {
     client_validation(found, world, holder, listener.port);
     let Some(tls) = &listener.tls else {
-        let message = format!("{path}.tls is missing: an HTTPS listener needs certificateRefs");
+        let message =
+            format!("{path}.tls is missing: an HTTPS listener needs a certificate; refer to a Secret under certificateRefs there");
         found.report.unprogrammable = Some(Fault::new(Reason::InvalidTLSConfig, message));
         return;
     };
@@ -261,17 +262,18 @@ fn client_validation(found: &mut Listener<'_>, world: &World, holder: Holder<'_>
     } else {
         "spec.tls.frontend.default.validation".to_owned()
     };
+    // Serving without the check would let in whom the author wants out.
+    let unserved = format!(
+        "{path}: to check clients' certificates the load balancer needs a trust store, which Portico does not make yet, and port {port} is not served without the \
+         check; remove it for this port, and let backends tell clients apart"
+    );
     let (bundles, faults) = certificate::ca_bundles(world, holder.gateway_namespace, &path, &validation.ca_certificates);
     if let Some(first) = faults.first() {
         let message = join(faults.iter().map(|fault| fault.message.clone()));
         if bundles.is_empty() {
-            found.reject(Reason::NoValidCACertificate, message.clone());
+            found.reject(Reason::NoValidCACertificate, join([message.clone(), unserved.clone()]));
         }
         found.report.unresolved = Some(Fault::new(first.reason, message));
     }
-    // Serving without the check would let in whom the author wants out.
-    found.reject(
-        Reason::UnsupportedValue,
-        format!("{path}: certificates of clients cannot be checked yet, and port {port} is not served without the check; remove it for this port"),
-    );
+    found.reject(Reason::UnsupportedValue, unserved);
 }

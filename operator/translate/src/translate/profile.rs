@@ -5,7 +5,7 @@ use crate::report::Fault;
 use crate::world::object::{ClassSpec, Stored, StoredGateway};
 use crate::world::reference::profile_of;
 use portico_crds::condition::GatewayReason;
-use portico_crds::v1alpha1::{EffectiveProfile, LoadBalancerProfileSpec, merge};
+use portico_crds::v1alpha1::{EffectiveProfile, LoadBalancerProfileSpec, MergeError, merge};
 use portico_crds::{NamespacedName, ObjectRef};
 use portico_providers::UnitId;
 
@@ -49,12 +49,13 @@ pub(super) fn of_gateway(
         },
     };
     let settled = own.and_then(|own| {
-        merge(class, own.as_ref().map(|(_, profile)| profile)).map_err(|error| match &own {
-            Some((key, _)) => format!(
+        merge(class, own.as_ref().map(|(_, profile)| profile)).map_err(|error| match (&own, &error) {
+            (Some((key, _)), MergeError::NotOverridable { .. }) => format!(
                 "{FIELD}: LoadBalancerProfile {key}: {error}. Remove the setting, or ask the owners of GatewayClass {} to allow it",
                 gateway.class()
             ),
-            None => error.to_string(),
+            (Some((key, _)), _) => format!("{FIELD}: LoadBalancerProfile {key}: {error}"),
+            (None, _) => error.to_string(),
         })
     });
     settled.map_err(|message| Fault::new(GatewayReason::InvalidParameters, message))

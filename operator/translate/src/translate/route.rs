@@ -78,7 +78,10 @@ fn one(
                     .map(|listener| listener.report.owner.section.clone())
                     .collect();
                 if !idle.is_empty() {
-                    notes.push(format!("The route is attached, and these listeners are not served themselves: {}", idle.join(", ")));
+                    notes.push(format!(
+                        "The route is attached, and these listeners are not served themselves, as their own conditions say: {}",
+                        idle.join(", ")
+                    ));
                 }
                 attached.extend(attachments);
                 Verdict::Attached(owners)

@@ -21,6 +21,16 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// Begins what stands in a Secret's `tls.key` after [`strip_private_key`]: the SHA-256 of the public half, or why there is none.
 const STRIPPED: &str = "portico.dev/stripped:";
 
+/// What belongs under `tls.crt`, `tls.key` and `ca.crt`.
+const CHAIN: &str = "store certificates in PEM there, the server's own first";
+const KEY: &str = "store the certificate's private key in PEM there, without a passphrase";
+const AUTHORITY: &str = "store the authority's certificates in PEM there";
+
+/// What belongs under a key of a Secret.
+fn wanted(key: &str) -> &'static str {
+    if key == "tls.key" { KEY } else { CHAIN }
+}
+
 /// What the world keeps of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Secret {
@@ -44,20 +54,23 @@ pub(crate) struct Leaf {
 
 pub(crate) fn secret(raw: &Value) -> Secret {
     let r#type = raw.get("type").and_then(Value::as_str).unwrap_or("Opaque").to_owned();
-    let certificate =
-        if r#type == "kubernetes.io/tls" { pair(raw) } else { Err(format!("is of type {type}; kubernetes.io/tls is needed")) };
+    let certificate = if r#type == "kubernetes.io/tls" {
+        pair(raw)
+    } else {
+        Err(format!("is of type {type}; make one of type kubernetes.io/tls, with the certificate and its key"))
+    };
     Secret { r#type, certificate }
 }
 
 fn pair(raw: &Value) -> Result<Leaf, String> {
     let chain = content(raw, "tls.crt")?;
-    let (der, leaf) = chain_of(&chain).map_err(|problem| format!("has no usable certificate under tls.crt: {problem}"))?;
+    let (der, leaf) = chain_of(&chain).map_err(|problem| format!("has no usable certificate under tls.crt: {problem}; {CHAIN}"))?;
     let key = content(raw, "tls.key")?;
     let public = match std::str::from_utf8(&key).ok().and_then(|text| text.strip_prefix(STRIPPED)) {
         Some(stripped) => Public::unpack(stripped),
         None => public_of_key(&key),
     };
-    let public = public.map_err(|problem| format!("has no usable key under tls.key: {problem}"))?;
+    let public = public.map_err(|problem| format!("has no usable key under tls.key: {problem}; {KEY}"))?;
     if public != Public::Unknown && public != public_of_certificate(&leaf) {
         return Err(
             "has a key under tls.key that does not fit the certificate under tls.crt; store the two that belong together".to_owned()
@@ -102,7 +115,7 @@ pub fn key_material(secret: &Value) -> Result<KeyMaterial, String> {
     let mut certificates = CertificateDer::pem_slice_iter(&chain).filter_map(Result::ok).map(|der| pem("CERTIFICATE", &der).to_string());
     let certificate = certificates.next().unwrap_or_default();
     let stored = Zeroizing::new(content(secret, "tls.key")?);
-    let key = PrivateKeyDer::from_pem_slice(&stored).map_err(|_| "has no private key under tls.key".to_owned())?;
+    let key = PrivateKeyDer::from_pem_slice(&stored).map_err(|_| format!("has no private key under tls.key; {KEY}"))?;
     let label = match &key {
         PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
         PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
@@ -133,8 +146,8 @@ fn content(raw: &Value, key: &str) -> Result<Vec<u8>, String> {
     if let Some(text) = text("stringData") {
         return Ok(text.as_bytes().to_vec());
     }
-    let encoded = text("data").ok_or_else(|| format!("has nothing under {key}"))?;
-    STANDARD.decode(encoded).map_err(|_| format!("has something under {key} that is not base64"))
+    let encoded = text("data").ok_or_else(|| format!("has nothing under {key}; {}", wanted(key)))?;
+    STANDARD.decode(encoded).map_err(|_| format!("has something under {key} that is not base64; {}", wanted(key)))
 }
 
 /// The first certificate of a chain in PEM. All of them must be certificates.
@@ -182,7 +195,7 @@ impl Public {
 
 fn public_of_key(pem: &[u8]) -> Result<Public, String> {
     if std::str::from_utf8(pem).is_ok_and(|text| text.contains("BEGIN ENCRYPTED PRIVATE KEY")) {
-        return Err("it is encrypted; store one without a passphrase".to_owned());
+        return Err("it is encrypted".to_owned());
     }
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| "it is not a private key in PEM".to_owned())?;
     let found = match &key {
@@ -297,8 +310,8 @@ pub(crate) type CaBundle = Result<String, String>;
 
 pub(crate) fn ca_bundle(raw: &Value) -> CaBundle {
     let text = raw.pointer("/data/ca.crt").and_then(Value::as_str).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| "has nothing under ca.crt".to_owned())?;
-    chain_of(text.as_bytes()).map_err(|problem| format!("has no usable certificate authority under ca.crt: {problem}"))?;
+    let text = text.ok_or_else(|| format!("has nothing under ca.crt; {AUTHORITY}"))?;
+    chain_of(text.as_bytes()).map_err(|problem| format!("has no usable certificate authority under ca.crt: {problem}; {AUTHORITY}"))?;
     Ok(hex(&Sha256::digest(text.as_bytes())))
 }
 

@@ -100,19 +100,21 @@ fn select<'a>(access: &BackendAccess, vpc: &str, groups: &'a [BackendGroup]) -> 
     let settings = |message: String| ProviderError::Settings { message };
     let here = || groups.iter().filter(|group| group.vpc == vpc);
     match &access.groups {
-        BackendGroups::Ids(ids) => ids
-            .iter()
-            .map(|id| {
-                groups
-                    .iter()
-                    .find(|group| group.id == *id)
-                    .ok_or_else(|| settings(format!("spec.aws.backendSecurityGroups.ids names {id}, which does not exist")))
-            })
-            .collect(),
+        BackendGroups::Ids(ids) => {
+            ids.iter()
+                .map(|id| {
+                    groups.iter().find(|group| group.id == *id).ok_or_else(|| {
+                        settings(format!("spec.aws.backendSecurityGroups.ids names {id}, which does not exist; correct the id"))
+                    })
+                })
+                .collect()
+        }
         BackendGroups::Tags(tags) => {
             let found: Vec<_> = here().filter(|group| tags.iter().all(|(key, value)| has_tag(&group.tags, key, value))).collect();
             if found.is_empty() {
-                return Err(settings(format!("spec.aws.backendSecurityGroups.discover finds no security group in {vpc}")));
+                return Err(settings(format!(
+                    "spec.aws.backendSecurityGroups.discover finds no security group in {vpc}; tag one, or name it under ids"
+                )));
             }
             Ok(found)
         }

@@ -63,23 +63,31 @@ fn by_id(ids: &[String], subnets: &[Subnet]) -> Result<Choice, ProviderError> {
     for id in ids.iter().collect::<BTreeSet<_>>() {
         match subnets.iter().find(|subnet| subnet.id == *id) {
             Some(subnet) => found.push(subnet),
-            None => return Err(settings(format!("{field} names {id}, which does not exist in this region"))),
+            None => {
+                return Err(settings(format!(
+                    "{field} names {id}, which does not exist in this region; correct the id, or spec.aws.region"
+                )));
+            }
         }
     }
     let mut zones = BTreeMap::new();
     for subnet in &found {
         if let Some(other) = zones.insert(subnet.zone.as_str(), subnet.id.as_str()) {
             return Err(settings(format!(
-                "{field}: {other} and {} are both in {}; an ALB takes one subnet per zone",
+                "{field}: {other} and {} are both in {}; an ALB takes one subnet per zone: leave one of them out",
                 subnet.id, subnet.zone
             )));
         }
         if found.first().is_some_and(|first| first.vpc != subnet.vpc) {
-            return Err(settings(format!("{field}: the subnets are in different VPCs")));
+            return Err(settings(format!("{field}: the subnets are in different VPCs; name those of one")));
         }
     }
     if zones.len() < limit::ZONES_PER_LOAD_BALANCER {
-        return Err(settings(format!("{field} covers {} zone(s); an ALB needs {}", zones.len(), limit::ZONES_PER_LOAD_BALANCER)));
+        return Err(settings(format!(
+            "{field} covers {} zone(s); an ALB needs {}: name subnets of more zones",
+            zones.len(),
+            limit::ZONES_PER_LOAD_BALANCER
+        )));
     }
     let vpc = found.first().map(|subnet| subnet.vpc.clone()).unwrap_or_default();
     Ok(Choice { vpc, ids: found.iter().map(|subnet| subnet.id.clone()).collect() })
@@ -134,7 +142,7 @@ fn discover(
         let what =
             if reasons.is_empty() { "there are no others".to_owned() } else { format!("the others do not fit: {}", reasons.join("; ")) };
         return Err(settings(format!(
-            "{field} finds subnets in {} zone(s), and an ALB needs {}; {what}",
+            "{field} finds subnets in {} zone(s), and an ALB needs {}: tag more of them, or name them in spec.aws.subnets.ids; {what}",
             zones.len(),
             limit::ZONES_PER_LOAD_BALANCER
         )));
