@@ -50,15 +50,6 @@ fn imported<'a>(stack: &Stack, observed: &'a Observed, id: &ResourceId) -> Optio
     present.into_iter().find(|(_, there)| stack.owns(&there.tags) && there.tags.get(mark::RESOURCE) == Some(&value))
 }
 
-/// The ARN of a certificate, if it is there.
-fn arn_of<'a>(stack: &Stack, observed: &'a Observed, id: &'a CertificateId) -> Option<&'a str> {
-    match id {
-        CertificateId::Imported(id) => imported(stack, observed, id).map(|(arn, _)| arn),
-        CertificateId::Arn(arn) => Some(arn),
-        CertificateId::Discovered(_) => None,
-    }
-}
-
 /// The resource that a listener's default certificate is. The others are added by calls of their own, so that one that cannot be had costs the listener nothing.
 pub(super) fn needs(listener: &Listener) -> Vec<&ResourceId> {
     match &listener.tls {
@@ -77,57 +68,73 @@ fn named_by(listener: &Listener) -> impl Iterator<Item = &CertificateId> {
     listener.tls.iter().flat_map(|tls| [&tls.default_certificate].into_iter().chain(&tls.certificates))
 }
 
-/// Whether policy or default certificate of a listener differ.
-pub(super) fn differs(stack: &Stack, observed: &Observed, listener: &Listener, there: Option<&observed::ListenerTls>) -> bool {
-    match (&listener.tls, there) {
-        (None, there) => there.is_some(),
-        (Some(_), None) => true,
-        (Some(wanted), Some(there)) => {
-            wanted.policy != there.policy
-                || arn_of(stack, observed, &wanted.default_certificate) != Some(there.default_certificate.as_str())
-        }
-    }
+/// A listener of the stack that serves certificates, and what it serves.
+pub(super) struct Serving<'a> {
+    pub stack: &'a Stack,
+    pub observed: &'a Observed,
+    /// Name of the load balancer.
+    pub load_balancer: &'a str,
+    pub listener: &'a Listener,
+    /// TLS as it is there.
+    pub there: Option<&'a observed::ListenerTls>,
 }
 
-/// Adds certificates to a listener that it does not serve yet.
-pub(super) fn add(
-    stack: &Stack,
-    name: &str,
-    listener: &Listener,
-    there: Option<&observed::ListenerTls>,
-    observed: &Observed,
-    changes: &mut Changes,
-) {
-    for wanted in listener.tls.iter().flat_map(|tls| &tls.certificates) {
-        let arn = arn_of(stack, observed, wanted);
-        if there.is_some_and(|there| arn.is_some_and(|arn| there.certificates.contains(arn))) {
-            continue;
+impl Serving<'_> {
+    /// Whether policy or default certificate differ.
+    pub fn differs(&self) -> bool {
+        match (&self.listener.tls, self.there) {
+            (None, there) => there.is_some(),
+            (Some(_), None) => true,
+            (Some(wanted), Some(there)) => {
+                wanted.policy != there.policy || self.arn_of(&wanted.default_certificate) != Some(there.default_certificate.as_str())
+            }
         }
-        let mut needs = vec![&listener.id];
-        if let CertificateId::Imported(id) = wanted {
-            needs.push(id);
-        }
-        let operation =
-            Operation::AddListenerCertificate { load_balancer: name.to_owned(), port: listener.port, certificate: wanted.clone() };
-        changes.push(Action::Update, &listener.id, &needs, operation, "not served yet", &listener.sources);
     }
-}
 
-/// Takes certificates off a listener that it is not to serve any more. AWS: never the default one.
-pub(super) fn remove(
-    stack: &Stack,
-    name: &str,
-    listener: &Listener,
-    there: Option<&observed::ListenerTls>,
-    observed: &Observed,
-    changes: &mut Changes,
-) {
-    let wanted: Vec<_> = named_by(listener).filter_map(|id| arn_of(stack, observed, id)).collect();
-    for arn in
-        there.into_iter().flat_map(|there| &there.certificates).filter(|arn| listener.tls.is_some() && !wanted.contains(&arn.as_str()))
-    {
-        let operation = Operation::RemoveListenerCertificate { load_balancer: name.to_owned(), port: listener.port, arn: arn.clone() };
-        changes.push(Action::Update, &listener.id, &[], operation, "no Gateway listener refers to it any more", &listener.sources);
+    /// Adds certificates that are not served yet.
+    pub fn add(&self, changes: &mut Changes) {
+        let Self { listener, there, .. } = self;
+        for wanted in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+            let arn = self.arn_of(wanted);
+            if there.is_some_and(|there| arn.is_some_and(|arn| there.certificates.contains(arn))) {
+                continue;
+            }
+            let mut needs = vec![&listener.id];
+            if let CertificateId::Imported(id) = wanted {
+                needs.push(id);
+            }
+            let operation = Operation::AddListenerCertificate {
+                load_balancer: self.load_balancer.to_owned(),
+                port: listener.port,
+                certificate: wanted.clone(),
+            };
+            changes.push(Action::Update, &listener.id, &needs, operation, "not served yet", &listener.sources);
+        }
+    }
+
+    /// Takes certificates off that are not to be served any more. AWS: never the default one.
+    pub fn remove(&self, changes: &mut Changes) {
+        let Self { listener, there, .. } = self;
+        let wanted: Vec<_> = named_by(listener).filter_map(|id| self.arn_of(id)).collect();
+        for arn in
+            there.iter().flat_map(|there| &there.certificates).filter(|arn| listener.tls.is_some() && !wanted.contains(&arn.as_str()))
+        {
+            let operation = Operation::RemoveListenerCertificate {
+                load_balancer: self.load_balancer.to_owned(),
+                port: listener.port,
+                arn: arn.clone(),
+            };
+            changes.push(Action::Update, &listener.id, &[], operation, "no Gateway listener refers to it any more", &listener.sources);
+        }
+    }
+
+    /// The ARN of a certificate, if it is there.
+    fn arn_of<'a>(&'a self, id: &'a CertificateId) -> Option<&'a str> {
+        match id {
+            CertificateId::Imported(id) => imported(self.stack, self.observed, id).map(|(arn, _)| arn),
+            CertificateId::Arn(arn) => Some(arn),
+            CertificateId::Discovered(_) => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Listeners of the load balancer.
 
+use super::certificate::Serving;
 use super::changes::Changes;
 use super::traffic::{Traffic, named_groups};
 use super::{all_tags, certificate, describe, missing, rule, unknown};
@@ -45,9 +46,10 @@ pub(super) fn ensure(
     for listener in &stack.listeners {
         let found = there.get(&listener.port);
         let served = found.and_then(|found| found.tls.as_ref());
+        let serving = Serving { stack, observed, load_balancer: &wanted.name, listener, there: served };
         if served.is_some() && listener.tls.is_some() {
             // What was the default certificate and stays goes on being served while the default changes.
-            certificate::add(stack, &wanted.name, listener, served, observed, changes);
+            serving.add(changes);
         }
         let mut needs = certificate::needs(listener);
         match found {
@@ -66,7 +68,7 @@ pub(super) fn ensure(
             Some(there)
                 if there.protocol.as_ref() != Some(&listener.protocol)
                     || there.default_action != listener.default_action
-                    || certificate::differs(stack, observed, listener, served) =>
+                    || serving.differs() =>
             {
                 let operation = Operation::ModifyListener {
                     load_balancer: wanted.name.clone(),
@@ -85,9 +87,9 @@ pub(super) fn ensure(
             Some(_) => {}
         }
         if served.is_none() {
-            certificate::add(stack, &wanted.name, listener, served, observed, changes);
+            serving.add(changes);
         }
-        certificate::remove(stack, &wanted.name, listener, served, observed, changes);
+        serving.remove(changes);
         let existing = found.and_then(|there| there.rules.present()).unwrap_or(&no_rules);
         let compared = rule::compare(listener, existing, room)?;
         rule::append(&wanted.name, listener, compared, existing, &mut traffic, &mut room, changes);
