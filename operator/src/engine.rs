@@ -235,11 +235,14 @@ impl<P: Provider> Engine<P> {
             return Ok(Passed::Nothing);
         };
         let mut report = translation.report;
-        if let Err(error) = self.provider.prepare(&plan, doubt == Some(Doubt::Swept)).await {
-            report.fail(&error);
-            self.say(unit, &report);
-            return Err(error.into());
-        }
+        let unread = match self.provider.prepare(&plan, doubt == Some(Doubt::Swept)).await {
+            Ok(again) => again,
+            Err(error) => {
+                report.fail(&error);
+                self.say(unit, &report);
+                return Err(error.into());
+            }
+        };
         let compiled = self.provider.compile(&self.cluster, &plan);
         self.tell(unit, &News::Refused(&compiled.refusals));
         report.refuse(&compiled.refusals);
@@ -264,6 +267,7 @@ impl<P: Provider> Engine<P> {
         if let Some(busy) = left_over {
             return Err(busy.into());
         }
+        let waiting = waiting.into_iter().chain(unread).min();
         match (outcome.state, waiting) {
             // Only its state changes without us, and that is asked for by every pass.
             (LoadBalancerState::Provisioning { look_again }, _) => Ok(Passed::Waiting(look_again)),

@@ -1,6 +1,8 @@
 //! HTTPS listeners: certificates go from Secrets to the cloud, are renewed there in place, and go when nothing needs them. Those that the cloud holds for others are
 //! found, and left as they are.
 
+mod unread;
+
 use std::time::Duration;
 
 use portico_crds::Kind;

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use expect_test::Expect;
 use portico::cluster::key_of;
+use portico_aws::Account;
+use portico_aws::account::Certificates;
 use portico_aws::observed::Limits;
 use portico_aws::stack::Rule;
 use portico_aws_api::supported::claimed;
@@ -35,6 +37,8 @@ struct Mistake {
     manifests: String,
     /// What differs from AWS's default limits.
     limits: fn(&mut Limits),
+    /// Certificates in ACM, where somebody looked.
+    certificates: Option<Certificates>,
     /// Where it is told: `KIND NAMESPACE/NAME: CONDITION`, with `/LISTENER` after the name for a listener.
     place: &'static str,
     /// Path of the field.
@@ -53,7 +57,7 @@ fn mistake(
     remedy: &'static str,
     says: Expect,
 ) -> Mistake {
-    Mistake { name, manifests: manifests.into(), limits: |_| {}, place, field, remedy, says }
+    Mistake { name, manifests: manifests.into(), limits: |_| {}, certificates: None, place, field, remedy, says }
 }
 
 /// Two teams, `shop` and `news`, with a listener for each, one for all, and one of a ListenerSet.
@@ -189,7 +193,7 @@ struct Outcomes {
 }
 
 /// One pass over everything there is.
-fn pass(objects: &BTreeMap<Place, Value>, limits: &Limits) -> Outcomes {
+fn pass(objects: &BTreeMap<Place, Value>, account: &Account) -> Outcomes {
     let mut world = World::new();
     world.apply(Event::Now("2026-06-01T00:00:00Z".to_owned()));
     for ((kind, _), object) in objects {
@@ -210,7 +214,7 @@ fn pass(objects: &BTreeMap<Place, Value>, limits: &Limits) -> Outcomes {
         let translation = translate(&world, &unit).unwrap();
         let mut report = translation.report;
         if let Some(plan) = translation.plan {
-            let compiled = portico_aws::compile_within(&ClusterId("test".into()), &plan, &(*limits).into());
+            let compiled = portico_aws::compile_within(&ClusterId("test".into()), &plan, account);
             report.refuse(&compiled.refusals);
             let address = LoadBalancerAddress { kind: AddressKind::Hostname, value: "lb.example.com".to_owned() };
             report.finish(&Outcome { state: LoadBalancerState::Active, addresses: vec![address] });
@@ -278,7 +282,7 @@ fn all() -> Vec<Mistake> {
 #[test]
 fn every_mistake_is_told_with_field_reason_and_remedy_and_harms_nobody_else() {
     let base = store(&[BASE, &edge("", ""), &secret("cert", "a.crt", "a.key")].concat());
-    let alone = pass(&base, &Limits::default());
+    let alone = pass(&base, &Account::default());
     for ((kind, key), status) in &alone.statuses {
         assert!(!status.to_string().contains(r#""status":"False""#), "{kind} {key} of the base: {status:#}");
     }
@@ -291,9 +295,9 @@ fn every_mistake_is_told_with_field_reason_and_remedy_and_harms_nobody_else() {
         // Namespaces that no row writes are assumed to be plain.
         overlay.retain(|(kind, _), _| *kind != Kind::Namespace);
         let objects = base.clone().into_iter().chain(overlay.clone()).collect();
-        let mut limits = Limits::default();
-        (row.limits)(&mut limits);
-        let outcomes = pass(&objects, &limits);
+        let mut account = Account { certificates: row.certificates, ..Account::default() };
+        (row.limits)(&mut account.limits);
+        let outcomes = pass(&objects, &account);
 
         let (kind, rest) = row.place.split_once(' ').unwrap();
         let (name, condition) = rest.split_once(": ").unwrap();
@@ -358,7 +362,7 @@ fn what_is_no_mistake_is_not_complained_of() {
     ] {
         let mut objects = store(&base);
         objects.extend(store(&[manifests, rule("{backendRefs: [{name: odd, port: 80}]}")].concat()));
-        let outcomes = pass(&objects, &Limits::default());
+        let outcomes = pass(&objects, &Account::default());
         let said: Vec<_> = conditions(&outcomes, Kind::HttpRoute, "shop/bad").iter().map(|it| it["message"].as_str().unwrap()).collect();
         assert_eq!(said, ["The route is accepted", "All references resolve"], "{name}");
     }

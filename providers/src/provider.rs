@@ -28,9 +28,10 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Reads what compile depends on besides the plan (the account's limits, certificates that the cloud holds), unless it is remembered; with `fresh`, what others may
     /// have changed is looked at again. To be called before compile by everyone who may call the cloud;
-    /// without it compile takes the cloud's documented defaults.
-    async fn prepare(&self, _plan: &Plan, _fresh: bool) -> Result<(), ProviderError> {
-        Ok(())
+    /// without it compile takes the cloud's documented defaults. What could not be read and is asked for by single listeners only is compile's to refuse; given back is when
+    /// to ask again.
+    async fn prepare(&self, _plan: &Plan, _fresh: bool) -> Result<Option<Duration>, ProviderError> {
+        Ok(None)
     }
 
     /// The stack that serves a plan, what it cannot serve, and which endpoints fill its target sets. Pure and total.
@@ -185,7 +186,7 @@ pub enum ProviderError {
         message: String,
     },
     /// A quota of the cloud is reached.
-    #[error("{operation} needs more than the quota allows: {message}")]
+    #[error("{operation} needs more than the quota allows: {message}. Ask the cloud for a higher quota, or remove what is not needed")]
     Limit {
         /// The call.
         operation: String,
@@ -193,7 +194,7 @@ pub enum ProviderError {
         message: String,
     },
     /// The cloud refuses the request as such; it stays refused until something changes.
-    #[error("{operation} was refused: {code}: {message}")]
+    #[error("{operation} was refused: {code}: {message}. Correct what it names; the next change is tried at once")]
     Invalid {
         /// The call.
         operation: String,
@@ -203,7 +204,7 @@ pub enum ProviderError {
         message: String,
     },
     /// A name or a place that we need is taken by something that is not ours.
-    #[error("{resource} exists and is not ours: {message}")]
+    #[error("{resource} exists and is not ours: {message}. Delete it if nobody needs it, or give the Gateway another name")]
     Foreign {
         /// What is taken.
         resource: String,

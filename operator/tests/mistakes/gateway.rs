@@ -98,10 +98,10 @@ pub fn rows() -> Vec<Mistake> {
             listener("port: 8443, protocol: HTTPS"),
             "Gateway platform/edge/bad: Programmed",
             "spec.listeners[3].tls",
-            "needs certificateRefs",
+            "refer to a Secret",
             expect![[r#"
                 False InvalidTLSConfig
-                spec.listeners[3].tls is missing: an HTTPS listener needs certificateRefs"#]],
+                spec.listeners[3].tls is missing: an HTTPS listener needs a certificate; refer to a Secret under certificateRefs there"#]],
         ),
         mistake(
             "kinds of routes that an ALB does not serve",
@@ -118,10 +118,10 @@ pub fn rows() -> Vec<Mistake> {
             listener("port: 8081, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchExpressions: [{key: team, operator: Near, values: [shop]}]}}}"),
             BAD,
             "spec.listeners[3].allowedRoutes.namespaces.selector",
-            "none of In, NotIn, Exists, DoesNotExist",
+            "use In, NotIn, Exists or DoesNotExist",
             expect![[r#"
                 False UnsupportedValue
-                spec.listeners[3].allowedRoutes.namespaces.selector: operator "Near" on label team is none of In, NotIn, Exists, DoesNotExist"#]],
+                spec.listeners[3].allowedRoutes.namespaces.selector: operator "Near" on label team is unknown; use In, NotIn, Exists or DoesNotExist"#]],
         ),
         mistake(
             "filters of a listener (experimental channel)",
@@ -141,10 +141,10 @@ pub fn rows() -> Vec<Mistake> {
             ),
             BAD,
             "spec.tls.frontend.default.validation",
-            "does not exist",
+            "create it",
             expect![[r#"
                 False NoValidCACertificate
-                spec.tls.frontend.default.validation.caCertificateRefs[0]: ConfigMap platform/ca does not exist"#]],
+                spec.tls.frontend.default.validation.caCertificateRefs[0]: ConfigMap platform/ca does not exist; create it, or correct the reference; spec.tls.frontend.default.validation: to check clients' certificates the load balancer needs a trust store, which Portico does not make yet, and port 8443 is not served without the check; remove it for this port, and let backends tell clients apart"#]],
         ),
         mistake("an address", spec("addresses: [{type: IPAddress, value: 192.0.2.1}]"), PROGRAMMED, "spec.addresses[0]", "let a DNS record", expect![[r#"
             False AddressNotUsable

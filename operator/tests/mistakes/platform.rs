@@ -109,5 +109,84 @@ spec: {}
                 False UnsupportedVersion
                 The installed Gateway API CRDs are v1.2.0 (standard channel) of GatewayClass, and v1.5 to v1.7 are supported: what is the same in both is served; install those of v1.7.0"#]],
         ),
+        mistake(
+            "CRDs without a mark of their release",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: gatewayclasses.gateway.networking.k8s.io}\nspec: {}\n",
+            "GatewayClass alb: SupportedVersion",
+            "gateway.networking.k8s.io/bundle-version",
+            "install those of v1.7.0",
+            expect![[r#"
+                False UnsupportedVersion
+                The installed Gateway API CRDs of GatewayClass have no annotation gateway.networking.k8s.io/bundle-version; install those of v1.7.0"#]],
+        ),
+        mistake(
+            "CRDs that nobody has seen",
+            "",
+            "GatewayClass alb: SupportedVersion",
+            "CRDs",
+            "let the operator list",
+            expect![[r#"
+            Unknown Pending
+            The installed Gateway API CRDs have not been seen; install those of v1.7.0, and let the operator list CustomResourceDefinitions"#]],
+        ),
+        mistake(
+            "a class whose profile is for no cloud",
+            [class(&format!("{OWN}, namespace: platform")), profile("{}")].concat(),
+            CLASS,
+            "spec.aws",
+            "must be set",
+            expect![[r#"
+                False InvalidParameters
+                spec.parametersRef: LoadBalancerProfile platform/own: the class's profile: exactly one cloud must be set: spec.aws"#]],
+        ),
+        mistake(
+            "a class whose profile checks health longer than it pauses",
+            [
+                class(&format!("{OWN}, namespace: platform")),
+                profile("{aws: {targetGroup: {healthCheck: {intervalSeconds: 5, timeoutSeconds: 6}}}}"),
+            ]
+            .concat(),
+            CLASS,
+            "spec.aws.targetGroup.healthCheck",
+            "must be smaller",
+            expect![[r#"
+                False InvalidParameters
+                spec.parametersRef: LoadBalancerProfile platform/own: the class's profile: spec.aws.targetGroup.healthCheck: timeoutSeconds (6) must be smaller than intervalSeconds (5)"#]],
+        ),
+        mistake(
+            "a class whose profile has public addresses for an internal ALB",
+            [
+                class(&format!("{OWN}, namespace: platform")),
+                profile("{aws: {scheme: internal, ipAddressType: dualstack-without-public-ipv4}}"),
+            ]
+            .concat(),
+            CLASS,
+            "spec.aws.ipAddressType",
+            "use ipv4 or dualstack",
+            expect![[r#"
+                False InvalidParameters
+                spec.parametersRef: LoadBalancerProfile platform/own: the class's profile: spec.aws.ipAddressType: dualstack-without-public-ipv4 is for internet-facing load balancers; use ipv4 or dualstack"#]],
+        ),
+        mistake(
+            "a Gateway whose profile says what may be overridden",
+            [own(), profile("{overridable: [tags], aws: {}}")].concat(),
+            GATEWAY,
+            "spec.overridable",
+            "remove it",
+            expect![[r#"
+                False InvalidParameters
+                spec.infrastructure.parametersRef: LoadBalancerProfile platform/own: the Gateway's profile: spec.overridable is for profiles of GatewayClasses; remove it"#]],
+        ),
+        mistake(
+            "a Gateway of a class that is not accepted",
+            [class(&format!("{OWN}, namespace: platform")), edge("", "").replace("gatewayClassName: alb", "gatewayClassName: bad")]
+                .concat(),
+            GATEWAY,
+            "spec.parametersRef",
+            "create it",
+            expect![[r#"
+                Unknown Pending
+                GatewayClass bad is not accepted: spec.parametersRef: LoadBalancerProfile platform/own does not exist; create it, or correct the reference"#]],
+        ),
     ]
 }

@@ -16,7 +16,7 @@ pub struct Account {
     /// Limits; AWS's defaults where nobody looked.
     pub limits: Limits,
     /// Certificates in ACM; absent where nobody looked.
-    pub certificates: Option<Arc<HeldCertificates>>,
+    pub certificates: Option<Certificates>,
     /// Security policies beyond [`ssl_policy::KNOWN`].
     pub ssl_policies: Arc<BTreeSet<String>>,
 }
@@ -32,6 +32,25 @@ impl Account {
     pub fn has_ssl_policy(&self, name: &str) -> bool {
         ssl_policy::KNOWN.contains(&name) || self.ssl_policies.contains(name)
     }
+}
+
+/// Certificates in ACM, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// As they were last listed.
+    pub held: Arc<HeldCertificates>,
+    /// Why they cannot be listed now: what is not among `held` may be there all the same.
+    pub unread: Option<Unread>,
+}
+
+/// Why something is not known that AWS was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unread {
+    /// What went wrong: a sentence.
+    pub detail: String,
+    /// What to do about it: a sentence.
+    pub remedy: String,
 }
 
 /// Certificates that ACM holds, by ARN.
@@ -58,6 +77,15 @@ pub struct HeldCertificate {
     /// Whether it carries marks of Portico: it then lives as long as the Gateway that it was imported for.
     #[serde(default)]
     pub imported_by_portico: bool,
+    /// ACM's word for the algorithm of its key: `RSA_2048`, `EC_prime256v1` …
+    #[serde(default)]
+    pub key_algorithm: String,
+    /// Whether there are more names than `names` (a listing tells the first hundred).
+    #[serde(default)]
+    pub more_names: bool,
+    /// Why its further names, or whether Portico imported it, are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Unread>,
 }
 
 impl HeldCertificate {
@@ -71,21 +99,40 @@ impl HeldCertificate {
         self.status == "EXPIRED"
     }
 
+    /// Whether its key is of an elliptic curve, and not RSA.
+    pub fn is_elliptic(&self) -> bool {
+        self.key_algorithm.starts_with("EC")
+    }
+
     /// Whether clients take it for a hostname.
     pub fn is_for(&self, hostname: &Hostname) -> bool {
         self.names.iter().any(|name| hostname.is_named_by(name))
     }
 }
 
-/// The certificate that a listener with this hostname gets: an issued one before one that expired while it was served, then one with the very name before one with
-/// a wildcard, then the one that is valid longest, then the first ARN.
-pub fn for_hostname<'a>(certificates: &'a HeldCertificates, hostname: &Hostname) -> Option<(&'a str, &'a HeldCertificate)> {
+/// The certificates that a listener with this hostname gets: issued ones before those that expired while they were served, of these the ones with the very name before
+/// those with a wildcard; of these one with an RSA key and one with an elliptic curve, each the one that is valid longest, then the first ARN. The one with RSA comes
+/// first: it is for clients that name no host, and those are old. A wildcard is never served beside the very name, since the load balancer would choose between them.
+pub fn for_hostname<'a>(certificates: &'a HeldCertificates, hostname: &Hostname) -> Vec<(&'a str, &'a HeldCertificate)> {
     let fit = certificates
         .iter()
         .filter(|(_, it)| !it.imported_by_portico && it.is_for(hostname) && (it.is_issued() || (it.is_expired() && it.in_use)));
     let exact = |it: &HeldCertificate| it.names.iter().any(|name| name.eq_ignore_ascii_case(hostname.as_str()));
-    let best = fit.min_by_key(|(arn, it)| (!it.is_issued(), !exact(it), Reverse(it.not_after.clone()), (*arn).clone()));
-    best.map(|(arn, it)| (arn.as_str(), it))
+    let fit: Vec<_> = fit.collect();
+    let tier = |it: &HeldCertificate| (!it.is_issued(), !exact(it));
+    let Some(best) = fit.iter().map(|(_, it)| tier(it)).min() else { return Vec::new() };
+    let of_keys = |elliptic: bool| {
+        let alike = fit.iter().filter(|(_, it)| tier(it) == best && it.is_elliptic() == elliptic);
+        alike.min_by_key(|(arn, it)| (Reverse(it.not_after.clone()), (*arn).clone()))
+    };
+    [of_keys(false), of_keys(true)].into_iter().flatten().map(|(arn, it)| (arn.as_str(), *it)).collect()
+}
+
+/// Why it cannot be said which certificate a listener with this hostname gets: one that may be for it is not fully known.
+pub fn unread_for<'a>(certificates: &'a HeldCertificates, hostname: &Hostname) -> Option<&'a Unread> {
+    let mut unread = certificates.values().filter_map(|it| Some((it, it.unread.as_ref()?)));
+    let none = || for_hostname(certificates, hostname).is_empty();
+    unread.find(|(it, _)| it.is_for(hostname) || (it.more_names && none())).map(|(_, unread)| unread)
 }
 
 /// What a plan wants to know of the account.
@@ -131,8 +178,9 @@ impl<'a> Wanted<'a> {
 
     /// Whether all certificates that it asks for are among these, and can be served.
     pub fn is_met_by(&self, certificates: &HeldCertificates) -> bool {
+        let issued = |hostname: &Hostname| for_hostname(certificates, hostname).first().is_some_and(|(_, it)| it.is_issued());
         self.arns.iter().all(|arn| certificates.get(*arn).is_some_and(HeldCertificate::is_issued))
-            && self.hostnames.iter().all(|hostname| for_hostname(certificates, hostname).is_some_and(|(_, it)| it.is_issued()))
+            && self.hostnames.iter().all(|hostname| issued(hostname) && unread_for(certificates, hostname).is_none())
     }
 }
 
@@ -151,7 +199,8 @@ mod tests {
 
     fn chosen(certificates: &[(&str, HeldCertificate)]) -> Option<String> {
         let all: HeldCertificates = certificates.iter().map(|(arn, it)| ((*arn).to_owned(), it.clone())).collect();
-        for_hostname(&all, &Hostname::new("shop.example.com").unwrap()).map(|(arn, _)| arn.to_owned())
+        let found = for_hostname(&all, &Hostname::new("shop.example.com").unwrap());
+        (!found.is_empty()).then(|| found.iter().map(|(arn, _)| *arn).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -164,6 +213,34 @@ mod tests {
         assert_eq!(chosen(&[wide.clone(), exact.clone()]), Some("c".into()));
         assert_eq!(chosen(&[wide.clone(), exact.clone(), longer.clone()]), Some("d".into()));
         assert_eq!(chosen(&[twin, longer, exact, wide]), Some("d".into()));
+    }
+
+    #[test]
+    fn there_is_one_for_each_kind_of_key_and_never_a_wildcard_beside_the_very_name() {
+        let of =
+            |key: &str, names: &[&str], not_after: &str| HeldCertificate { key_algorithm: key.into(), ..held("ISSUED", names, not_after) };
+        let curve = ("a", of("EC_prime256v1", &["shop.example.com"], "2027-01-01"));
+        let rsa = ("b", of("RSA_2048", &["shop.example.com"], "2027-01-01"));
+        let longer = ("c", of("RSA_4096", &["shop.example.com"], "2028-01-01"));
+        let wide = ("d", of("EC_secp384r1", &["*.example.com"], "2030-01-01"));
+        assert_eq!(chosen(&[curve.clone(), rsa.clone(), longer.clone(), wide.clone()]), Some("c a".into()));
+        assert_eq!(chosen(&[rsa, wide.clone()]), Some("b".into()));
+        assert_eq!(chosen(&[wide, ("e", of("RSA_2048", &["*.example.com"], "2026-01-01"))]), Some("e d".into()));
+    }
+
+    #[test]
+    fn what_may_be_for_the_hostname_and_is_not_known_leaves_it_open() {
+        let unread = Some(Unread { detail: "no".into(), remedy: "yes".into() });
+        let shop = Hostname::new("shop.example.com").unwrap();
+        let open = |all: &[(&str, HeldCertificate)]| {
+            unread_for(&all.iter().map(|(arn, it)| ((*arn).to_owned(), it.clone())).collect(), &shop).is_some()
+        };
+        let exact = ("a", held("ISSUED", &["shop.example.com"], "2027-01-01"));
+        let whose = ("b", HeldCertificate { unread: unread.clone(), ..exact.1.clone() });
+        let long = ("c", HeldCertificate { unread, more_names: true, ..held("ISSUED", &["other.example.com"], "2027-01-01") });
+        assert!(!open(std::slice::from_ref(&exact)));
+        assert!(open(&[exact.clone(), whose]));
+        assert!(open(std::slice::from_ref(&long)) && !open(&[exact, long]));
     }
 
     #[test]

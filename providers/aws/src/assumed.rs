@@ -19,6 +19,7 @@ impl Observed {
             backend_groups: Presence::Present(stack.backend_access.iter().flat_map(|access| groups(&access.groups)).collect()),
             target_groups: stack.target_groups.iter().map(|group| (group.name.clone(), Presence::Absent)).collect(),
             certificates: BTreeMap::new(),
+            certificates_unread: false,
             subnets: Presence::Present(
                 balancer.map(|balancer| subnets(&balancer.subnets, balancer.scheme.subnet_role())).unwrap_or_default(),
             ),

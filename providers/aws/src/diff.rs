@@ -32,6 +32,8 @@ use std::collections::BTreeMap;
 /// load balancer would need more than the account allows.
 pub fn diff(stack: &Stack, observed: &Observed) -> Result<Vec<Change<Operation>>, ProviderError> {
     let mut changes = Changes::default();
+    let existing = stack.load_balancer.as_ref().and_then(|wanted| observed.load_balancers.get(&wanted.name)?.present());
+    let stack = &*certificate::settled(stack, existing, observed);
     let Some(wanted) = &stack.load_balancer else {
         if observed.load_balancers.values().any(Presence::is_unknown) {
             return Err(unknown("the unit's load balancers"));

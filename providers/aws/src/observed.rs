@@ -24,6 +24,9 @@ pub struct Observed {
     /// Imported certificates of this unit by ARN.
     #[serde(default)]
     pub certificates: BTreeMap<String, Presence<Certificate>>,
+    /// Whether there may be others, because ACM's certificates could not be listed.
+    #[serde(default)]
+    pub certificates_unread: bool,
     /// Subnets that the stack's selection can choose from.
     pub subnets: Presence<Vec<Subnet>>,
     /// VPC that the operator was told to work in; absent to take that of the subnets.

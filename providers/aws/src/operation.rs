@@ -418,7 +418,7 @@ fn named(certificate: &CertificateId) -> String {
     match certificate {
         CertificateId::Imported(id) => id.to_string(),
         CertificateId::Arn(arn) => format!("certificate {}", short(arn)),
-        CertificateId::Discovered(hostname) => format!("the certificate that ACM has for {hostname}"),
+        CertificateId::Discovered(hostname) | CertificateId::Unresolved(hostname) => format!("the certificate that ACM has for {hostname}"),
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::cloud::Cloud;
 use crate::diff::{calls, reach, stack};
 use crate::plans::{cluster, unit};
+use portico_aws::stack::CertificateId;
 use portico_aws::{Operation, Stack};
+use portico_providers::Hostname;
 
 /// A Secret's certificate: its name and what it holds.
 fn certificate(secret: &str, sha256: &str, key: &str) -> String {
@@ -95,4 +97,46 @@ fn a_listener_that_turns_to_http_lets_its_certificate_go() {
     reach(&mut cloud, &https(&[("a", "01", RSA)]));
     let changes = reach(&mut cloud, &stack("ports: [{ port: 443, listeners: [{}] }]"));
     assert_eq!(calls(&changes), ["ModifyListener", "DeleteCertificate"]);
+}
+
+/// A port with a listener for each certificate id, as the stack names them; the first is the default one.
+fn serving(ids: &[CertificateId]) -> Stack {
+    let mut stack = https(&[("a", "01", RSA)]);
+    let tls = stack.listeners[0].tls.as_mut().unwrap();
+    tls.default_certificate = ids[0].clone();
+    tls.certificates = ids[1..].to_vec();
+    stack.certificates.clear();
+    stack
+}
+
+#[test]
+fn what_acm_could_not_be_asked_for_leaves_a_listener_as_it_is() {
+    let arn = |name: &str| CertificateId::Arn(format!("arn:aws:acm:us-east-1:000000000000:certificate/{name}"));
+    let open = || CertificateId::Unresolved(Hostname::new("open.example.com").unwrap());
+    let mut cloud = Cloud::new();
+    reach(&mut cloud, &serving(&[arn("one"), arn("two"), arn("three")]));
+    assert_eq!(calls(&reach(&mut cloud, &serving(&[open(), arn("two")]))), [""; 0]);
+    assert_eq!(calls(&reach(&mut cloud, &serving(&[arn("one"), open()]))), [""; 0]);
+    // Another default takes nothing from those for whom the default was.
+    assert_eq!(calls(&reach(&mut cloud, &serving(&[arn("four"), open()]))), ["AddListenerCertificates", "ModifyListener"]);
+    let tidy = calls(&reach(&mut cloud, &serving(&[arn("four")]))).len();
+    assert_eq!(tidy, 3);
+
+    // One that is not there begins with what it has otherwise, and is not made without.
+    let mut cloud = Cloud::new();
+    let made = calls(&reach(&mut cloud, &serving(&[open()])));
+    assert!(!made.iter().any(|call| call.contains("Listener") || call.contains("CreateRule")), "{made:?}");
+    assert_eq!(calls(&reach(&mut cloud, &serving(&[open(), arn("two")]))), ["CreateListener"]);
+}
+
+#[test]
+fn imports_that_cannot_be_listed_are_not_taken_off_a_listener() {
+    let mut cloud = Cloud::new();
+    reach(&mut cloud, &https(&[("a", "01", RSA), ("b", "02", RSA)]));
+    let stack = https(&[("a", "01", RSA), ("b", "02", RSA)]);
+    let mut observed = cloud.observe(&stack);
+    observed.certificates.clear();
+    observed.certificates_unread = true;
+    let made = calls(&portico_aws::diff(&stack, &observed).unwrap());
+    assert!(!made.iter().any(|call| call.starts_with("Remove") || call.starts_with("Delete")), "{made:?}");
 }

@@ -89,7 +89,9 @@ impl Cloud {
     fn arn_of(&self, id: &CertificateId) -> String {
         match id {
             CertificateId::Arn(arn) => arn.clone(),
-            CertificateId::Discovered(hostname) => panic!("nobody looked for a certificate for {hostname}"),
+            CertificateId::Discovered(hostname) | CertificateId::Unresolved(hostname) => {
+                panic!("nobody looked for a certificate for {hostname}")
+            }
             CertificateId::Imported(id) => {
                 let mut found = self.certificates.iter().filter(|(_, c)| c.tags["portico.dev/resource"] == id.0);
                 found.next().unwrap_or_else(|| panic!("CertificateNotFound: {id}")).0.clone()

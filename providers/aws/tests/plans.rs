@@ -1,6 +1,7 @@
 //! Plans for tests: goldens write only what they are about.
 
 use portico_aws::Account;
+use portico_aws::account::Certificates;
 use portico_aws::observed::Limits;
 use portico_crds::NamespacedName;
 use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
@@ -55,15 +56,18 @@ pub fn plan(yaml: &str) -> Plan {
     serde_json::from_value(value).unwrap()
 }
 
-/// The account that a golden writes: limits are those of AWS but for what stands under `limits`, ACM holds what stands under `certificates`.
+/// The account that a golden writes: limits are those of AWS but for what stands under `limits`, ACM holds what stands under `certificates`, and cannot be
+/// asked for the reason under `unread`.
 pub fn account(yaml: &str) -> Account {
     let value: Value = serde_saphyr::from_str(yaml).unwrap();
     let mut limits = serde_json::to_value(Limits::default()).unwrap();
     if let Some(raised) = value.get("limits") {
         overlay(&mut limits, raised.clone());
     }
-    let certificates = value.get("certificates").map(|held| serde_json::from_value(held.clone()).unwrap());
-    Account { limits: serde_json::from_value(limits).unwrap(), certificates: certificates.map(Arc::new), ..Account::default() }
+    let held = value.get("certificates").map(|held| Arc::new(serde_json::from_value(held.clone()).unwrap()));
+    let unread = value.get("unread").map(|unread| serde_json::from_value(unread.clone()).unwrap());
+    let certificates = (held.is_some() || unread.is_some()).then(|| Certificates { held: held.unwrap_or_default(), unread });
+    Account { limits: serde_json::from_value(limits).unwrap(), certificates, ..Account::default() }
 }
 
 fn fill_rule(rule: &mut Map<String, Value>, rank: usize) {

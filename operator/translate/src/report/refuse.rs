@@ -58,9 +58,9 @@ impl Report {
 impl ListenerReport {
     fn refuse(&mut self, refusal: &Refusal) {
         let message = refusal.to_string();
-        if matches!(refusal.cause, RefusalCause::Quota { .. }) {
+        if matches!(refusal.cause, RefusalCause::Quota { .. }) && refusal.residue != Residue::Served {
             self.unprogrammable.get_or_insert(Fault::new(ListenerReason::Invalid, message));
-        } else if names_certificate(&refusal.field) {
+        } else if names_certificate(&refusal.field) && !matches!(refusal.cause, RefusalCause::Quota { .. }) {
             if refusal.residue != Residue::Served {
                 self.unprogrammable.get_or_insert(Fault::new(ListenerReason::Invalid, message.clone()));
             }

@@ -1,5 +1,6 @@
 //! What is remembered: per unit until it may be wrong, for a region for a while.
 
+use crate::error::Failure;
 use portico_aws::observed::Observed;
 use portico_aws::stack::{BackendGroups, Stack};
 use portico_providers::mark;
@@ -22,6 +23,8 @@ pub(crate) struct UnitState {
     pub backend: Option<BackendGroups>,
     /// Whether an import may have been carried out of which no ARN is known: the account's certificates are looked through.
     pub import_lost: bool,
+    /// Why imports of the unit may exist that are not known: nothing is imported until certificates can be listed.
+    pub certificates_unread: Option<Failure>,
     /// Number of the inventory in which was last looked for what belongs to it.
     pub inventory: u64,
     /// Whether it must be read again before it is believed. Names in it are then worth looking for.

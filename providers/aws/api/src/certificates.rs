@@ -37,13 +37,6 @@ impl Region {
         Ok(all)
     }
 
-    /// ARNs of all imported certificates of the account.
-    async fn imported_certificates(&self) -> Result<Vec<String>, Failure> {
-        let imported = |summary: &sdk::CertificateSummary| summary.r#type().is_none_or(|kind| *kind == sdk::CertificateType::Imported);
-        let all = self.certificate_summaries().await?.into_iter().filter(imported);
-        Ok(all.filter_map(|summary| summary.certificate_arn).collect())
-    }
-
     /// Tags of a certificate; nothing if it is not there.
     pub async fn certificate_tags(&self, arn: &str) -> Result<Option<TagSet>, Failure> {
         let answer =
@@ -63,10 +56,10 @@ impl Region {
         Ok(self.certificate_tags(arn).await?.map_or(Presence::Absent, |tags| Presence::Present(Certificate { tags })))
     }
 
-    /// All certificates that carry a unit's marks, from the account's listing.
+    /// All certificates that carry a unit's marks now.
     pub async fn marked_certificates(&self, stack: &Stack) -> Result<BTreeMap<String, Certificate>, Failure> {
         let mut found = BTreeMap::new();
-        for arn in self.imported_certificates().await? {
+        for arn in self.imported_certificates(true).await? {
             if let Some(tags) = self.certificate_tags(&arn).await?.filter(|tags| stack.owns(tags)) {
                 found.insert(arn, Certificate { tags });
             }
@@ -74,12 +67,14 @@ impl Region {
         Ok(found)
     }
 
-    /// ARNs of the certificates of a cluster, with their tags.
+    /// ARNs of the certificates of a cluster, with their tags, by the listing that all share.
     pub async fn certificates_of(&self, cluster: &str) -> Result<Vec<(String, TagSet)>, Failure> {
         let mut found = Vec::new();
-        for arn in self.imported_certificates().await? {
+        for arn in self.imported_certificates(false).await? {
             let tags = self.certificate_tags(&arn).await?.unwrap_or_default();
-            if portico_aws::stack::mark_of(&tags).is_some_and(|(owner, _)| owner == cluster) {
+            let owner = portico_aws::stack::mark_of(&tags).map(|(owner, _)| owner);
+            self.account.learn_mark(&arn, owner.is_some());
+            if owner.is_some_and(|owner| owner == cluster) {
                 found.push((arn, tags));
             }
         }

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 /// For how long a process that just started may take what a listing shows for what there is. A load balancer that it has not looked at yet was not changed by it either,
 /// so that only somebody else's hands can make this wrong: the sweep finds what they did. AWS shows a thousand load balancers in this time, however it throttles.
 const BELIEVED: Duration = Duration::from_secs(900);
+/// For how long an inventory is kept that lacks the certificates.
+const INCOMPLETE: Duration = Duration::from_secs(30);
 /// AWS: values of one filter.
 const FILTER_VALUES: usize = 200;
 
@@ -28,8 +30,8 @@ pub(crate) struct Inventory {
     /// Counts the inventories of this process.
     pub number: u64,
     taken: Instant,
-    /// Why certificates could not be listed, where the operator may not.
-    pub certificates_denied: Option<Failure>,
+    /// Why it does not show certificates: they could not be listed.
+    pub certificates_unread: Option<Failure>,
     units: BTreeMap<String, Owned>,
     /// Load balancers by name, without attributes and listeners.
     load_balancers: BTreeMap<String, LoadBalancer>,
@@ -63,7 +65,9 @@ impl Region {
     /// The inventory, which is made when it is first needed.
     pub async fn inventory(&self, cluster: &ClusterId) -> Result<Arc<Inventory>, Failure> {
         let mut inventories = self.inventories.lock().await;
-        if let Some(inventory) = inventories.last.get(cluster) {
+        if let Some(inventory) = inventories.last.get(cluster)
+            && (inventory.certificates_unread.is_none() || inventory.taken.elapsed() < INCOMPLETE)
+        {
             return Ok(inventory.clone());
         }
         self.renew(&mut inventories, cluster).await
@@ -112,7 +116,7 @@ impl Region {
         let mut inventory = Inventory {
             number,
             taken: Instant::now(),
-            certificates_denied: None,
+            certificates_unread: None,
             units: BTreeMap::new(),
             load_balancers: BTreeMap::new(),
             target_groups: BTreeMap::new(),
@@ -150,17 +154,17 @@ impl Region {
                     }
                 }
             }
-            // Who serves HTTP only need not permit it.
-            Err(failure) if failure.class() == Class::Denied => {
+            Err(failure) if failure.class() == Class::Fenced => return Err(failure),
+            // Who serves HTTP only need not permit it, nor wait for it.
+            Err(failure) => {
                 let error = &failure.message;
                 tracing::warn!(
                     region = self.name,
                     error,
-                    "certificates cannot be listed: HTTPS listeners need acm:ListCertificates and acm:ListTagsForCertificate"
+                    "certificates cannot be listed: to import them acm:ListCertificates and acm:ListTagsForCertificate are needed"
                 );
-                inventory.certificates_denied = Some(failure);
+                inventory.certificates_unread = Some(failure);
             }
-            Err(failure) => return Err(failure),
         }
         Ok(inventory)
     }

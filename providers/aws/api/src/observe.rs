@@ -40,11 +40,11 @@ impl Region {
         let mut sought = Sought::new(stack, remembered.as_ref());
         // What a listing shows is enough for a first look.
         let mut listing = None;
-        if fresh || remembered.is_none() {
+        let uncertain = remembered.as_ref().is_some_and(|state| state.certificates_unread.is_some());
+        let mut certificates_unread = None;
+        if fresh || remembered.is_none() || (uncertain && !stack.certificates.is_empty()) {
             let inventory = self.inventory(&stack.cluster).await?;
-            if let Some(denied) = inventory.certificates_denied.clone().filter(|_| !stack.certificates.is_empty()) {
-                return Err(denied.into());
-            }
+            certificates_unread.clone_from(&inventory.certificates_unread);
             // What was not there when it was last looked for may have come to be since: nobody knows when a call takes effect whose outcome is unclear.
             let gone = remembered.as_ref().filter(|_| number >= inventory.number).map(|state| &state.observed);
             sought.extend(inventory.owned(&stack.unit), gone);
@@ -55,6 +55,10 @@ impl Region {
         let mut state = remembered.filter(|state| !fresh && !state.stale).unwrap_or_default();
         state.stale = false;
         state.inventory = number;
+        if listing.is_some() || fresh || uncertain {
+            state.certificates_unread = certificates_unread;
+        }
+        state.observed.certificates_unread = state.certificates_unread.is_some();
         for name in sought.load_balancers {
             if state.observed.load_balancers.get(&name).is_some_and(|there| !there.is_unknown()) {
                 continue;

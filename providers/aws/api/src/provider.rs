@@ -31,7 +31,7 @@ impl Provider for Aws {
         portico_aws::supported::claimed()
     }
 
-    async fn prepare(&self, plan: &Plan, fresh: bool) -> Result<(), ProviderError> {
+    async fn prepare(&self, plan: &Plan, fresh: bool) -> Result<Option<Duration>, ProviderError> {
         let region = self.region_by(&plan.profile);
         region.read_limits().await?;
         Ok(region.read_account(&Wanted::by(plan), fresh).await?)

@@ -3,7 +3,7 @@
 use super::Compiler;
 use super::issue::{Issue, Quota};
 use super::listener::{field, source};
-use crate::account::{HeldCertificate, HeldCertificates, for_hostname};
+use crate::account::{Certificates, HeldCertificate, Unread, for_hostname, unread_for};
 use crate::stack::{Certificate, CertificateId, ListenerTls};
 use portico_crds::tls_option::{CERTIFICATE_ARN, CERTIFICATE_DISCOVERY};
 use portico_providers::{
@@ -44,8 +44,11 @@ impl Compiler<'_> {
         self.import(certificate, &port.listeners);
         let mut certificates = Vec::new();
         for (listener, ids) in &served {
+            // What a listener has besides another certificate is no loss to it.
+            let mut residue = Residue::NoTraffic;
             for (index, (certificate, id)) in ids.iter().enumerate() {
                 if *id == default_certificate || certificates.contains(id) {
+                    residue = Residue::Served;
                     continue;
                 }
                 if *room == 0 {
@@ -53,9 +56,10 @@ impl Compiler<'_> {
                     let quota = Quota { limit: "certificates beyond the default ones", holder: "the ALB", need: have + 1, have };
                     let remedy = "Use certificates for several hostnames, or ask AWS for a higher quota of certificates per ALB.";
                     let issue = Issue::quota(place(listener, index, certificate), quota, remedy);
-                    self.refuse_field(listener, issue, Residue::NoTraffic);
+                    self.refuse_field(listener, issue, residue);
                     continue;
                 }
+                residue = Residue::Served;
                 *room -= 1;
                 self.import(certificate, std::slice::from_ref(*listener));
                 certificates.push(id.clone());
@@ -74,32 +78,40 @@ impl Compiler<'_> {
         let (mut served, mut issues) = (Served::new(), Vec::new());
         let account = self.account;
         let mut names = Vec::new();
+        // Whether there may be names that are not known.
+        let mut unnamed = false;
         for (index, certificate) in listener.tls.iter().flat_map(|tls| &tls.certificates).enumerate() {
             let at = place(listener, index, certificate);
-            let held = account.certificates.as_deref();
-            let (id, issue) = match (&certificate.reference, held) {
+            let known = account.certificates.as_ref();
+            let (ids, issue) = match (&certificate.reference, known) {
                 (CertificateReference::Secret(_), _) => {
                     names.extend(certificate.names.iter().cloned());
-                    (imported(certificate), None)
+                    (imported(certificate).into_iter().collect(), None)
                 }
-                (CertificateReference::Cloud(arn), held) => named(at, arn, held),
-                (CertificateReference::Discover(hostname), None) => (Some(CertificateId::Discovered(hostname.clone())), None),
-                (CertificateReference::Discover(hostname), Some(held)) => discovered(at, hostname, held),
+                (CertificateReference::Cloud(arn), known) => named(at, arn, known),
+                (CertificateReference::Discover(hostname), None) => (vec![CertificateId::Discovered(hostname.clone())], None),
+                (CertificateReference::Discover(hostname), Some(known)) => discovered(at, hostname, known),
             };
-            if let Some(CertificateId::Arn(arn)) = &id {
-                names.extend(held.and_then(|held| held.get(arn)).into_iter().flat_map(|it| it.names.iter().cloned()));
+            for id in ids {
+                if let CertificateId::Arn(arn) = &id {
+                    let held = known.and_then(|known| known.held.get(arn));
+                    unnamed |= held.is_none_or(|it| it.more_names);
+                    names.extend(held.into_iter().flat_map(|it| it.names.iter().cloned()));
+                }
+                served.push((certificate, id));
             }
-            served.extend(id.map(|id| (certificate, id)));
             issues.extend(issue);
         }
-        let residue = if served.is_empty() { Residue::NoTraffic } else { Residue::Served };
+        // Nobody knows whether it is served: it is as it was.
+        let had = served.iter().any(|(_, id)| !matches!(id, CertificateId::Unresolved(_)));
+        let residue = if had { Residue::Served } else { Residue::NoTraffic };
         for issue in issues {
             self.refuse_field(listener, issue, residue);
         }
         let by_arn = served.iter().any(|(_, id)| matches!(id, CertificateId::Arn(_)));
         if let Some(hostname) = &listener.hostname
             && by_arn
-            && account.certificates.is_some()
+            && !unnamed
             && !names.iter().any(|name| hostname.is_named_by(name))
         {
             let detail = format!("No certificate is for hostname {hostname}, but for {}: clients will refuse it.", names.join(", "));
@@ -150,39 +162,52 @@ fn imported(certificate: &PlanCertificate) -> Option<CertificateId> {
     Some(CertificateId::Imported(ResourceId(format!("certificate/{key}/{key_type}"))))
 }
 
-/// A certificate of ACM by its ARN, and what is wrong with it.
-fn named(at: String, arn: &str, held: Option<&HeldCertificates>) -> (Option<CertificateId>, Option<Issue>) {
+/// A certificate of ACM by its ARN, and what is wrong with it. Where ACM cannot be asked it is taken as it is written.
+fn named(at: String, arn: &str, known: Option<&Certificates>) -> (Vec<CertificateId>, Option<Issue>) {
     let mut parts = arn.splitn(6, ':');
     let begins = (parts.next(), parts.nth(1)) == (Some("arn"), Some("acm"));
     if !begins || parts.nth(2).and_then(|rest| rest.strip_prefix("certificate/")).is_none_or(str::is_empty) {
         let detail = format!("{arn:?} is not the ARN of a certificate in ACM.");
-        return (None, Some(Issue::invalid(at, detail, "It looks like arn:aws:acm:REGION:ACCOUNT:certificate/ID.")));
+        return (Vec::new(), Some(Issue::invalid(at, detail, "Write it like arn:aws:acm:REGION:ACCOUNT:certificate/ID.")));
     }
-    let id = Some(CertificateId::Arn(arn.to_owned()));
-    let Some(held) = held else { return (id, None) };
-    let Some(it) = held.get(arn) else {
+    let id = vec![CertificateId::Arn(arn.to_owned())];
+    let Some(known) = known else { return (id, None) };
+    let Some(it) = known.held.get(arn) else {
+        if known.unread.is_some() {
+            return (id, None);
+        }
         let detail = format!("ACM has no certificate {arn} in the account and region of the load balancer.");
-        return (None, Some(Issue::invalid(at, detail, "Name one that is there, or request or import one.")));
+        return (Vec::new(), Some(Issue::invalid(at, detail, "Name one that is there, or request or import one.")));
     };
-    if it.imported_by_portico {
+    if it.imported_by_portico && it.unread.is_none() {
         let detail = format!("{arn} was imported by Portico from a Secret, and goes with the Gateway that needs it.");
-        return (None, Some(Issue::invalid(at, detail, "Refer to the Secret under certificateRefs.")));
+        return (Vec::new(), Some(Issue::invalid(at, detail, "Refer to the Secret under certificateRefs.")));
     }
     match it {
         it if it.is_issued() => (id, None),
         it if it.is_expired() && it.in_use => (id, Some(expired(at, arn, it))),
         it => {
             let remedy = "Finish its validation in ACM, or name a certificate that is issued.";
-            (None, Some(Issue::invalid(at, format!("Certificate {arn} is {} in ACM.", it.status), remedy)))
+            (Vec::new(), Some(Issue::invalid(at, format!("Certificate {arn} is {} in ACM.", it.status), remedy)))
         }
     }
 }
 
-/// The certificate of ACM for a hostname, and what is wrong with it.
-fn discovered(at: String, hostname: &Hostname, held: &HeldCertificates) -> (Option<CertificateId>, Option<Issue>) {
-    if let Some((arn, it)) = for_hostname(held, hostname) {
+/// The certificates of ACM for a hostname, and what is wrong with them.
+fn discovered(at: String, hostname: &Hostname, known: &Certificates) -> (Vec<CertificateId>, Option<Issue>) {
+    let held = &known.held;
+    let found = for_hostname(held, hostname);
+    let unread = unread_for(held, hostname).or(known.unread.as_ref().filter(|_| found.is_empty()));
+    if let Some(Unread { detail, remedy }) = unread {
+        let detail = format!(
+            "It cannot be found out which certificate ACM has for hostname {hostname} ({}); what is served stays, and nothing new is",
+            detail.trim_end_matches('.')
+        );
+        return (vec![CertificateId::Unresolved(hostname.clone())], Some(Issue::invalid(at, detail, remedy)));
+    }
+    if let Some((arn, it)) = found.first() {
         let issue = it.is_expired().then(|| expired(at, arn, it));
-        return (Some(CertificateId::Arn(arn.to_owned())), issue);
+        return (found.iter().map(|(arn, _)| CertificateId::Arn((*arn).to_owned())).collect(), issue);
     }
     let others: Vec<_> = held
         .iter()
@@ -192,7 +217,7 @@ fn discovered(at: String, hostname: &Hostname, held: &HeldCertificates) -> (Opti
     let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
     let detail = format!("ACM has no issued certificate for hostname {hostname} in the account and region of the load balancer{others}.");
     let remedy = format!("Request or import one, name one under {CERTIFICATE_ARN}, or refer to a Secret under certificateRefs.");
-    (None, Some(Issue::invalid(at, detail, remedy)))
+    (Vec::new(), Some(Issue::invalid(at, detail, remedy)))
 }
 
 fn expired(at: String, arn: &str, it: &HeldCertificate) -> Issue {

@@ -6,7 +6,38 @@ use crate::observed::{self, Observed};
 use crate::operation::Operation;
 use crate::stack::{CertificateId, Listener, Stack};
 use portico_providers::{Action, Presence, ProviderError, ResourceId, mark};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// The stack with listeners whose certificates ACM could not be asked for as they are: they keep what they serve. One that is not there yet begins with what it has
+/// otherwise, or is not made.
+pub(super) fn settled<'a>(stack: &'a Stack, existing: Option<&observed::LoadBalancer>, observed: &Observed) -> Cow<'a, Stack> {
+    let open = |id: &CertificateId| matches!(id, CertificateId::Unresolved(_));
+    if !stack.listeners.iter().flat_map(named_by).any(open) {
+        return Cow::Borrowed(stack);
+    }
+    let there = existing.and_then(|balancer| balancer.listeners.present());
+    let settle = |mut listener: Listener| {
+        let Some(tls) = listener.tls.as_mut().filter(|tls| open(&tls.default_certificate) || tls.certificates.iter().any(open)) else {
+            return Some(listener);
+        };
+        tls.certificates.retain(|id| !open(id));
+        if let Some(served) = there.and_then(|there| there.get(&listener.port)?.tls.as_ref()) {
+            if open(&tls.default_certificate) {
+                tls.default_certificate = CertificateId::Arn(served.default_certificate.clone());
+                tls.certificates.retain(|id| arn_of(stack, observed, id) != Some(served.default_certificate.as_str()));
+            }
+            let others = served.certificates.iter().chain([&served.default_certificate]).map(|arn| CertificateId::Arn(arn.clone()));
+            let default = tls.default_certificate.clone();
+            tls.certificates.extend(others.filter(|id| *id != default));
+        } else if open(&tls.default_certificate) {
+            tls.default_certificate = (!tls.certificates.is_empty()).then(|| tls.certificates.remove(0))?;
+        }
+        Some(listener)
+    };
+    let listeners = stack.listeners.iter().cloned().filter_map(settle).collect();
+    Cow::Owned(Stack { listeners, ..stack.clone() })
+}
 
 /// Imports certificates, and imports those anew of which the Secret holds another by now.
 pub(super) fn ensure(stack: &Stack, observed: &Observed, changes: &mut Changes) -> Result<(), ProviderError> {
@@ -50,6 +81,15 @@ fn imported<'a>(stack: &Stack, observed: &'a Observed, id: &ResourceId) -> Optio
     present.into_iter().find(|(_, there)| stack.owns(&there.tags) && there.tags.get(mark::RESOURCE) == Some(&value))
 }
 
+/// The ARN of a certificate, if it is there.
+fn arn_of<'a>(stack: &Stack, observed: &'a Observed, id: &'a CertificateId) -> Option<&'a str> {
+    match id {
+        CertificateId::Imported(id) => imported(stack, observed, id).map(|(arn, _)| arn),
+        CertificateId::Arn(arn) => Some(arn),
+        CertificateId::Discovered(_) | CertificateId::Unresolved(_) => None,
+    }
+}
+
 /// The resource that a listener's default certificate is. The others are added by calls of their own, so that one that cannot be had costs the listener nothing.
 pub(super) fn needs(listener: &Listener) -> Vec<&ResourceId> {
     match &listener.tls {
@@ -86,7 +126,8 @@ impl Serving<'_> {
             (None, there) => there.is_some(),
             (Some(_), None) => true,
             (Some(wanted), Some(there)) => {
-                wanted.policy != there.policy || self.arn_of(&wanted.default_certificate) != Some(there.default_certificate.as_str())
+                wanted.policy != there.policy
+                    || arn_of(self.stack, self.observed, &wanted.default_certificate) != Some(there.default_certificate.as_str())
             }
         }
     }
@@ -95,7 +136,7 @@ impl Serving<'_> {
     pub fn add(&self, changes: &mut Changes) {
         let Self { listener, there, .. } = self;
         for wanted in listener.tls.iter().flat_map(|tls| &tls.certificates) {
-            let arn = self.arn_of(wanted);
+            let arn = arn_of(self.stack, self.observed, wanted);
             if there.is_some_and(|there| arn.is_some_and(|arn| there.certificates.contains(arn))) {
                 continue;
             }
@@ -115,25 +156,16 @@ impl Serving<'_> {
     /// Takes certificates off that are not to be served any more. AWS: never the default one.
     pub fn remove(&self, changes: &mut Changes) {
         let Self { listener, there, .. } = self;
-        let wanted: Vec<_> = named_by(listener).filter_map(|id| self.arn_of(id)).collect();
-        for arn in
-            there.iter().flat_map(|there| &there.certificates).filter(|arn| listener.tls.is_some() && !wanted.contains(&arn.as_str()))
-        {
+        let wanted: Vec<_> = named_by(listener).filter_map(|id| arn_of(self.stack, self.observed, id)).collect();
+        // Imports that cannot be told from others may be among them.
+        let known = listener.tls.is_some() && !self.observed.certificates_unread;
+        for arn in there.iter().flat_map(|there| &there.certificates).filter(|arn| known && !wanted.contains(&arn.as_str())) {
             let operation = Operation::RemoveListenerCertificate {
                 load_balancer: self.load_balancer.to_owned(),
                 port: listener.port,
                 arn: arn.clone(),
             };
             changes.push(Action::Update, &listener.id, &[], operation, "no Gateway listener refers to it any more", &listener.sources);
-        }
-    }
-
-    /// The ARN of a certificate, if it is there.
-    fn arn_of<'a>(&'a self, id: &'a CertificateId) -> Option<&'a str> {
-        match id {
-            CertificateId::Imported(id) => imported(self.stack, self.observed, id).map(|(arn, _)| arn),
-            CertificateId::Arn(arn) => Some(arn),
-            CertificateId::Discovered(_) => None,
         }
     }
 }

@@ -32,4 +32,6 @@ pub enum CertificateId {
     Arn(String),
     /// One that ACM holds for this hostname, in the stack of an account that nobody looked at.
     Discovered(Hostname),
+    /// One that ACM holds for this hostname, where ACM could not be asked: what the listener serves stays.
+    Unresolved(Hostname),
 }

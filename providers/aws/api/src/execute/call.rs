@@ -80,7 +80,7 @@ impl Region {
             Subject::TargetGroup => self.call_target_group(operation, state).await,
             Subject::LoadBalancer => self.call_load_balancer(operation, state).await,
             Subject::Listener => self.call_listener(operation, state).await,
-            Subject::Certificate => self.call_certificate(operation).await,
+            Subject::Certificate => self.call_certificate(operation, state).await,
         }
     }
 }

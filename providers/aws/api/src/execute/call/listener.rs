@@ -37,7 +37,9 @@ fn certificate(arn: &str) -> sdk::Certificate {
 fn certificate_arn(state: &UnitState, id: &CertificateId) -> Result<String, Stopped> {
     match id {
         CertificateId::Arn(arn) => Ok(arn.clone()),
-        CertificateId::Discovered(hostname) => Err(missing(format_args!("a certificate of ACM for {hostname}"))),
+        CertificateId::Discovered(hostname) | CertificateId::Unresolved(hostname) => {
+            Err(missing(format_args!("a certificate of ACM for {hostname}")))
+        }
         CertificateId::Imported(id) => {
             let there = state.observed.certificates.iter();
             let mut marked = there.filter(|(_, there)| there.present().is_some_and(|there| is_marked(&there.tags, &id.0)));
