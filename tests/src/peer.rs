@@ -133,7 +133,7 @@ enum Step {
 impl Step {
     fn name(self) -> &'static str {
         match self {
-            Self::Converges => "a Gateway and an Ingress are served",
+            Self::Converges => "a Gateway, an Ingress and a Service of type LoadBalancer are served",
             Self::IsQuiet => "it goes quiet",
             Self::Label => "a label on a route",
             Self::Scale => "a scale-up is followed",
@@ -165,7 +165,7 @@ impl Step {
                 Ok(calls_of(case, scaled).await?.text())
             }
             Self::CleansUp => {
-                case.kubectl(&["delete", "ingresses,httproutes,gateways", "--all", "--timeout=60s"]).await?;
+                case.kubectl(&["delete", "ingresses,httproutes,gateways,services", "--all", "--timeout=60s"]).await?;
                 case.until("the cloud holds what it held before", async || {
                     let now = cloud::holdings(&case.cloud_state().await?);
                     ensure!(now == before, "{}", cloud::difference(before, &now));
@@ -190,18 +190,21 @@ async fn converges(case: &Case<'_>) -> Result<String> {
             Ok(gateway.pointer("/status/addresses/0/value").and_then(Value::as_str).map(str::to_owned))
         })
         .await?;
-    let ingress = case
-        .until("the Ingress has an address", async || {
-            let ingress = case.get(&["ingress", "shop"]).await?;
-            Ok(ingress.pointer("/status/loadBalancer/ingress/0/hostname").and_then(Value::as_str).map(str::to_owned))
-        })
-        .await?;
+    let address = async |kind: &str, name: &str| {
+        let look = async || {
+            let object = case.get(&[kind, name]).await?;
+            Ok(object.pointer("/status/loadBalancer/ingress/0/hostname").and_then(Value::as_str).map(str::to_owned))
+        };
+        case.until(&format!("the {kind} {name} has an address"), look).await
+    };
+    let (ingress, flows) = (address("ingress", "shop").await?, address("service", "flows").await?);
     let asked = [
         (&gateway, "/", "", "web"),
         (&gateway, "/next/page", "", "next"),
         (&gateway, "/", "Version: two", "next"),
         (&ingress, "/", "", "web"),
         (&ingress, "/next", "", "next"),
+        (&flows, "/", "", "web"),
     ];
     for (host, path, header, backend) in asked {
         case.until(&format!("{host}{path} is answered by {backend}"), async || {

@@ -2,7 +2,7 @@
 
 use crate::e2e::manifest::backend;
 
-/// A Gateway with a route and an Ingress, each a load balancer, of two backends: `web`, and `next` under `/next` and for a header.
+/// A Gateway with a route, an Ingress and a Service for layer 4, each a load balancer, of two backends: `web`, and `next` under `/next` and for a header.
 pub fn all() -> String {
     [backend("web", 1), backend("next", 1), FRONTS.to_owned()].concat()
 }
@@ -81,4 +81,20 @@ spec:
       - path: /
         pathType: Prefix
         backend: {service: {name: web, port: {number: 8080}}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: flows
+  annotations:
+    service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip
+    service.beta.kubernetes.io/aws-load-balancer-scheme: internet-facing
+spec:
+  type: LoadBalancer
+  loadBalancerClass: service.k8s.aws/nlb
+  selector:
+    app: web
+  ports:
+  - port: 80
+    targetPort: 3000
 ";
