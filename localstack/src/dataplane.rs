@@ -22,6 +22,7 @@ mod client_certificate;
 mod condition;
 pub mod config;
 mod connection;
+mod dial;
 mod exchange;
 mod head;
 mod headers;

@@ -1,4 +1,5 @@
 //! The API over real sockets: restarts, and calls at random.
 
 mod harness;
+mod network;
 mod restart;

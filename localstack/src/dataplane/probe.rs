@@ -8,7 +8,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -17,6 +16,7 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use super::{
     Shared,
     config::{HealthCheck, Matcher, ProtocolVersion, Reachability, TargetProtocol, Timing},
+    dial::dial,
     health::{HealthTracker, ProbeOutcome},
     network::proxy_protocol_of_checks,
     target::TargetState,
@@ -94,7 +94,7 @@ type ProbeBody = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// One request on a connection of its own; the HTTP status, for gRPC the gRPC status, for TCP 0 if there is a connection. None: no valid answer.
 async fn exchange(target: &ProbeTarget, at: SocketAddr) -> Option<u32> {
-    let mut stream = TcpStream::connect(at).await.ok()?;
+    let mut stream = dial(at, [target.check.source.map(Some), Some(None)].into_iter().flatten()).await.ok()?;
     if target.check.proxy_protocol {
         stream.write_all(&proxy_protocol_of_checks()).await.ok()?;
     }

@@ -121,6 +121,7 @@ pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetG
             healthy_threshold: check.healthy_threshold,
             unhealthy_threshold: check.unhealthy_threshold,
             matcher: Matcher::Http(check.matcher.clone()),
+            source: balancer.and_then(LoadBalancer::address),
             host: balancer.and_then(|balancer| host(balancer, group)),
             proxy_protocol: flows.proxy_protocol,
             coarse: true,

@@ -1,12 +1,13 @@
 //! A cloud, and a raw client of its API.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use portico_cloud::{AddressPool, Cloud, CloudConfig, Times};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::dataplane::harness::{self, Client, Reply, soon};
+use crate::dataplane::harness::{Client, Reply, soon};
 
 /// How a service is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +19,16 @@ pub enum Service {
 
 /// A fresh account whose load balancers listen where no other test's do, and whose ids follow from a seed.
 pub fn config(seed: u64) -> CloudConfig {
-    // The /24 of an address that no other test has.
-    let address = harness::address();
-    let cidr = ipnet(address);
-    CloudConfig { addresses: AddressPool { cidr }, seed: Some(seed), times: Times::default(), ..CloudConfig::default() }
+    CloudConfig { addresses: AddressPool { cidr: pool() }, seed: Some(seed), times: Times::default(), ..CloudConfig::default() }
 }
 
-fn ipnet(address: std::net::IpAddr) -> ipnet::IpNet {
-    ipnet::IpNet::new(address, 28).unwrap().trunc()
+/// A /28 of its own for each cloud of this process, away from the addresses that the data plane's tests hand out.
+fn pool() -> ipnet::IpNet {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let process = std::process::id();
+    let part = NEXT.fetch_add(1, Ordering::Relaxed) % 16;
+    let address = Ipv4Addr::new(127, 128 + u8::try_from((process >> 8) % 64).unwrap(), (process % 256) as u8, part * 16);
+    ipnet::IpNet::new(address.into(), 28).unwrap()
 }
 
 /// A connection to a cloud's API.

@@ -18,16 +18,16 @@ use super::harness::{Api, Service, config, element};
 use crate::dataplane::harness::{PORT, get, soon};
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("portico-cloud-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.0.join("state.json")
     }
 }
@@ -72,11 +72,11 @@ static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
     (STANDARD.encode(certificate.pem()), STANDARD.encode(key.serialize_pem()))
 });
 
-fn kept_in(file: &Path, seed: u64) -> CloudConfig {
+pub fn kept_in(file: &Path, seed: u64) -> CloudConfig {
     CloudConfig { state_file: Some(file.to_owned()), ..config(seed) }
 }
 
-async fn start(config: &CloudConfig) -> (Cloud, Api) {
+pub async fn start(config: &CloudConfig) -> (Cloud, Api) {
     let cloud = Cloud::start(config.clone()).await.unwrap();
     let api = Api::new(&cloud);
     (cloud, api)
@@ -131,7 +131,7 @@ async fn build(api: &mut Api) -> String {
 }
 
 /// All that there is, and where it listens.
-async fn everything(api: &mut Api) -> (Value, Value, Value) {
+pub async fn everything(api: &mut Api) -> (Value, Value, Value) {
     (api.admin("GET", "state", "").await, api.admin("GET", "certificates", "").await, api.admin("GET", "listeners", "").await)
 }
 

@@ -13,6 +13,7 @@ use super::harness::{Backend, Client, Reply, World, address, fixed, forward, gro
 mod actions;
 mod conditions;
 mod headers;
+mod network;
 mod statuses;
 
 /// `path /a /b*`, `host …`, `header NAME …`, `method …`, `query KEY=VALUE =VALUE`, `source CIDR`; with `~` behind the word, regular expressions.

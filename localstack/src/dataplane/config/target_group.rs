@@ -141,6 +141,8 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Codes that mean success.
     pub matcher: Matcher,
+    /// The address from which to probe, if that is possible here. None: any.
+    pub source: Option<IpAddr>,
     /// The Host header of HTTP probes. None: the target's address and port.
     pub host: Option<String>,
     /// Whether probes begin with a header of the proxy protocol that names no client.
@@ -164,6 +166,7 @@ impl Default for HealthCheck {
             healthy_threshold: 5,
             unhealthy_threshold: 2,
             matcher: Matcher::Http("200".into()),
+            source: None,
             host: None,
             proxy_protocol: false,
             coarse: false,

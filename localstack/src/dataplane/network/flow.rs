@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncWriteExt, copy_bidirectional},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use tokio_util::{either::Either, sync::CancellationToken};
@@ -17,6 +17,7 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use super::super::{
     Shared,
     config::{TargetProtocol, Transport},
+    dial::dial,
     headers::canonical,
     health::HealthState,
     tls,
@@ -154,18 +155,8 @@ async fn connect(shared: &Shared, listener: &NetworkListenerTable, choice: &Choi
         return Err(io::ErrorKind::TimedOut.into());
     }
     let address = shared.reach(choice.target.state.address);
-    for source in sources(choice, listener.node.address, client.ip()) {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if source.is_some_and(|source| socket.bind(SocketAddr::new(source, 0)).is_err()) {
-            continue;
-        }
-        match timeout(limit, socket.connect(address)).await {
-            Ok(Err(error)) if source.is_some() && error.kind() == io::ErrorKind::InvalidInput => {}
-            Ok(done) => return done,
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-    Err(io::ErrorKind::AddrNotAvailable.into())
+    let connected = timeout(limit, dial(address, sources(choice, listener.node.address, client.ip()))).await;
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Whether a client's packets arrive at a target. With its address preserved a client that is the target itself would talk to itself, which
