@@ -9,9 +9,11 @@ use crate::dataplane::harness::{PORT, get, soon};
 /// An application load balancer that answers by itself, and a network load balancer with static addresses before it; the first node of the latter.
 async fn build(api: &mut Api) -> Value {
     let subnets = api.call(Service::Ec2, "DescribeSubnets", "Filter.1.Name=tag-key&Filter.1.Value.1=kubernetes.io/role/internal-elb").await;
-    let subnets: Vec<&str> = subnets.split("<subnetId>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
-    let blocks = api.call(Service::Ec2, "DescribeSubnets", &format!("SubnetId.1={}", subnets[0])).await;
-    let block = element(&blocks, "cidrBlock").unwrap();
+    let row = |text: &str| Some((element(text, "cidrBlock")?, element(text, "subnetId")?));
+    // In the order of their zones.
+    let mut rows: Vec<(String, String)> = subnets.split("<item>").filter_map(row).collect();
+    rows.sort();
+    let (block, subnets) = (&rows[0].0, [&rows[0].1, &rows[1].1]);
     let private = format!("{}.77", block.rsplit_once('.').unwrap().0);
     let vpc = element(&api.call(Service::Ec2, "DescribeVpcs", "").await, "vpcId").unwrap();
     let group = api.call(Service::Ec2, "CreateSecurityGroup", &format!("GroupName=lb&GroupDescription=x&VpcId={vpc}")).await;
