@@ -67,6 +67,15 @@ impl Api {
         reply.body
     }
 
+    /// A security group that lets everybody in.
+    pub async fn open_group(&mut self, vpc: &str) -> String {
+        let group = self.call(Service::Ec2, "CreateSecurityGroup", &format!("GroupName=lb&GroupDescription=x&VpcId={vpc}")).await;
+        let group = element(&group, "groupId").unwrap();
+        let open = "IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0";
+        self.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &format!("GroupId={group}&{open}")).await;
+        group
+    }
+
     /// Something of the admin API.
     pub async fn admin(&mut self, method: &str, path: &str, body: &str) -> Value {
         let length = body.len();

@@ -16,10 +16,7 @@ async fn build(api: &mut Api) -> Value {
     let (block, subnets) = (&rows[0].0, [&rows[0].1, &rows[1].1]);
     let private = format!("{}.77", block.rsplit_once('.').unwrap().0);
     let vpc = element(&api.call(Service::Ec2, "DescribeVpcs", "").await, "vpcId").unwrap();
-    let group = api.call(Service::Ec2, "CreateSecurityGroup", &format!("GroupName=lb&GroupDescription=x&VpcId={vpc}")).await;
-    let group = element(&group, "groupId").unwrap();
-    let open = "IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0";
-    api.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &format!("GroupId={group}&{open}")).await;
+    let group = api.open_group(&vpc).await;
     let place = format!("Subnets.member.1={}&Subnets.member.2={}&SecurityGroups.member.1={group}", subnets[0], subnets[1]);
     let front = api.call(Service::Elb, "CreateLoadBalancer", &format!("Name=front&Scheme=internal&{place}")).await;
     let front = element(&front, "LoadBalancerArn").unwrap();

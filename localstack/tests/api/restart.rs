@@ -88,10 +88,7 @@ async fn build(api: &mut Api) -> String {
     let subnets = api.call(Service::Ec2, "DescribeSubnets", "Filter.1.Name=tag-key&Filter.1.Value.1=kubernetes.io/role/elb").await;
     let subnets: Vec<&str> = subnets.split("<subnetId>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
     let vpc = element(&api.call(Service::Ec2, "DescribeVpcs", "").await, "vpcId").unwrap();
-    let group = api.call(Service::Ec2, "CreateSecurityGroup", &format!("GroupName=lb&GroupDescription=x&VpcId={vpc}")).await;
-    let group = element(&group, "groupId").unwrap();
-    let open = "IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0";
-    api.call(Service::Ec2, "AuthorizeSecurityGroupIngress", &format!("GroupId={group}&{open}")).await;
+    let group = api.open_group(&vpc).await;
     let place = format!("Subnets.member.1={}&Subnets.member.2={}&SecurityGroups.member.1={group}", subnets[0], subnets[1]);
     let gone = api.call(Service::Elb, "CreateLoadBalancer", &format!("Name=gone&{place}")).await;
     let balancer =
