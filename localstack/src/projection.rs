@@ -1,15 +1,15 @@
 //! The control plane's state as the data plane's configuration.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dataplane::config::{
     self as plane, Algorithm, Changes, ClientAuthentication, ClientCertificateHeaders, ClientCertificates, DataPlaneConfig,
-    DesyncMitigation, FlowOptions, ForwardedFor, IngressRule, ListenerAttributes, ListenerProtocol, LoadBalancerAttributes, Matcher,
-    Patterns, ProtocolVersion, QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId, TargetId, TargetProtocol,
-    TargetStickiness, Tls, Transport, WeightedTargetGroup,
+    DesyncMitigation, FlowOptions, ForwardedFor, ListenerAttributes, ListenerProtocol, LoadBalancerAttributes, Matcher, Patterns,
+    ProtocolVersion, QueryPattern, Reachability, Rewrite, ServerCertificate, TargetGroupId, TargetId, TargetProtocol, TargetStickiness,
+    Tls, Transport, WeightedTargetGroup,
 };
 use crate::ec2::ReachChanges;
 use crate::elb::Dirty;
@@ -44,6 +44,7 @@ pub fn target_id(key: &TargetKey) -> TargetId {
 /// All that is to be served now.
 pub fn project(state: &State) -> DataPlaneConfig {
     let mut projector = Projector::default();
+    projector.note_fronts(state, state.elb.target_groups.keys());
     let interfaces = Interfaces::of(&state.ec2);
     let network = Network::new(&state.ec2, &interfaces);
     let active = || state.elb.load_balancers.values().filter(|balancer| balancer.active_at <= state.now);
@@ -74,6 +75,8 @@ pub struct Projector {
     by_members: BTreeSet<String>,
     /// Target groups with targets that are not on instances.
     foreign: BTreeSet<String>,
+    /// Target groups whose target is an application load balancer, with that.
+    fronts: BTreeMap<String, String>,
     interfaces: Interfaces,
     /// The revision of ACM that was seen last.
     acm: u64,
@@ -91,11 +94,13 @@ impl Projector {
         let (balancers, groups) = if whole {
             self.by_members.clear();
             self.foreign.clear();
+            self.fronts.clear();
             (state.elb.load_balancers.keys().cloned().collect(), state.elb.target_groups.keys().cloned().collect())
         } else {
             self.affected(state, dirty, &reach)
         };
         self.acm = state.acm.changes;
+        self.note_fronts(state, groups.iter());
         if whole || reach.interfaces {
             self.interfaces = Interfaces::of(&state.ec2);
         }
@@ -142,9 +147,11 @@ impl Projector {
         }
         if reach.interfaces {
             balancers.extend(self.by_members.iter().cloned());
-            balancers.extend(network::fronted(state, &self.foreign));
+            balancers.extend(self.fronts.values().cloned());
         }
-        balancers.extend(network::fronted(state, &groups));
+        // As it was, and as it will be.
+        balancers.extend(groups.iter().filter_map(|group| self.fronts.get(group)).cloned());
+        balancers.extend(groups.iter().filter_map(|group| network::front(state, group)).cloned());
         if reach.interfaces || !reach.groups.is_empty() {
             groups.extend(self.foreign.iter().cloned());
         }
@@ -185,7 +192,7 @@ impl Projector {
                 },
                 http2: is("routing.http2.enabled"),
             },
-            ingress: ingress(state, network, balancer),
+            ingress: self.ingress(state, network, balancer),
             listeners: balancer.listeners.values().map(|one| listener(one, self.tls(state, balancer, one))).collect(),
         }
     }
@@ -246,19 +253,6 @@ impl Projector {
         self.certificates.insert(arn.to_string(), (certificate.revision, made.clone()));
         Some(made)
     }
-}
-
-/// Who may connect to an application load balancer: whom its groups let in, also as the targets of network load balancers, which send from other
-/// addresses here than they would on AWS.
-fn ingress(state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> Vec<IngressRule> {
-    let mut rules = network.ingress(balancer, Transport::Tcp);
-    for (private, sends_from) in network::senders_to(state, network, balancer) {
-        let admits = |rule: &&IngressRule| rule.source.contains(&private);
-        let more: Vec<IngressRule> =
-            rules.iter().filter(admits).map(|rule| IngressRule { source: sends_from.into(), ..rule.clone() }).collect();
-        rules.extend(more);
-    }
-    rules
 }
 
 fn note(set: &mut BTreeSet<String>, arn: String, holds: bool) {

@@ -212,6 +212,8 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     }
     let record = listener.record();
     state.reindex(&balancer_arn);
+    // Health checks of network load balancers name the listener's port.
+    state.elb.placed_anew(&balancer_arn);
     state.release_certificates(before.iter().flat_map(ListenerTls::all));
     Ok(Record::new().list("Listeners", [record]))
 }

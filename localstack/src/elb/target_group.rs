@@ -63,7 +63,10 @@ fn deserialize_targets<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
 impl TargetGroup {
     /// An attribute, or its default.
     pub fn attribute(&self, key: &str) -> String {
-        attribute::value(&attribute::target_group_table(self), &self.attributes, key)
+        if protocol::is_network(&self.protocol) {
+            return attribute::value(&attribute::target_group_table(self), &self.attributes, key);
+        }
+        attribute::value(attribute::TARGET_GROUP, &self.attributes, key)
     }
 
     fn record(&self) -> Record {

@@ -1,14 +1,14 @@
 //! Network load balancers and their target groups as the data plane's configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Projector, forward, target_group_id, target_id};
 use crate::dataplane::config::{
-    self as plane, FlowOptions, FlowReach, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, ProtocolVersion,
-    Reach, Reachability, TargetProtocol, Transport,
+    self as plane, FlowOptions, FlowReach, IngressRule, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol,
+    ProtocolVersion, Reach, Reachability, TargetProtocol, Transport,
 };
 use crate::elb::action::ActionKind;
 use crate::elb::attribute;
@@ -42,6 +42,33 @@ impl Projector {
             }),
             listeners: balancer.listeners.values().filter_map(|listener| self.network_listener(state, balancer, listener)).collect(),
         }
+    }
+
+    /// Notes which of these target groups have an application load balancer as their target.
+    pub(super) fn note_fronts<'a>(&mut self, state: &State, groups: impl Iterator<Item = &'a String>) {
+        for group in groups {
+            match front(state, group) {
+                Some(balancer) => drop(self.fronts.insert(group.clone(), balancer.clone())),
+                None => drop(self.fronts.remove(group)),
+            }
+        }
+    }
+
+    /// Who may connect to an application load balancer: whom its groups let in, also as the targets of network load balancers, which send from
+    /// other addresses here than they would on AWS.
+    pub(super) fn ingress(&self, state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> Vec<IngressRule> {
+        let mut rules = network.ingress(balancer, Transport::Tcp);
+        let groups =
+            self.fronts.iter().filter(|(_, front)| **front == balancer.arn).filter_map(|(group, _)| state.elb.target_groups.get(group));
+        let senders: BTreeMap<IpAddr, IpAddr> =
+            groups.filter_map(|group| user(state, group)).flat_map(|front| network.sending_addresses(front)).collect();
+        for (private, sends_from) in senders {
+            let admits = |rule: &&IngressRule| rule.source.contains(&private);
+            let more: Vec<IngressRule> =
+                rules.iter().filter(admits).map(|rule| IngressRule { source: sends_from.into(), ..rule.clone() }).collect();
+            rules.extend(more);
+        }
+        rules
     }
 
     fn network_listener(&mut self, state: &State, balancer: &LoadBalancer, listener: &Listener) -> Option<NetworkListener> {
@@ -194,18 +221,10 @@ fn address(state: &State, key: &TargetKey, target: &Target) -> Option<IpAddr> {
     target.address.or_else(|| state.elb.load_balancers.get(&key.id)?.address())
 }
 
-/// The addresses at which nodes of network load balancers listen, which they send from, by the private addresses that they would have on AWS;
-/// for the security groups of an application load balancer that is their target.
-pub(super) fn senders_to(state: &State, network: &Network<'_>, balancer: &LoadBalancer) -> BTreeMap<IpAddr, IpAddr> {
-    let groups = state.elb.target_groups.values().filter(|group| group.target_type == "alb");
-    let fronting = groups.filter(|group| group.targets.keys().any(|key| key.id == balancer.arn)).filter_map(|group| user(state, group));
-    fronting.flat_map(|front| network.sending_addresses(front)).collect()
-}
-
-/// The application load balancers that are targets of these target groups.
-pub(super) fn fronted(state: &State, groups: &BTreeSet<String>) -> impl Iterator<Item = String> {
-    let groups = groups.iter().filter_map(|arn| state.elb.target_groups.get(arn)).filter(|group| group.target_type == "alb");
-    groups.flat_map(|group| group.targets.keys().map(|key| key.id.clone())).collect::<Vec<_>>().into_iter()
+/// The application load balancer that is the target of a target group.
+pub(super) fn front<'a>(state: &'a State, group: &str) -> Option<&'a String> {
+    let group = state.elb.target_groups.get(group).filter(|group| group.target_type == "alb")?;
+    group.targets.keys().next().map(|key| &key.id)
 }
 
 /// Whether it is a network load balancer.
