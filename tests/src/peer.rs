@@ -146,7 +146,11 @@ impl Step {
             Self::Converges => converges(case).await,
             Self::IsQuiet => {
                 settles(case).await?;
-                let calls = calls_of(case, async || Ok(tokio::time::sleep(QUIET).await)).await?;
+                let waited = async || {
+                    tokio::time::sleep(QUIET).await;
+                    Ok(())
+                };
+                let calls = calls_of(case, waited).await?;
                 ensure!(calls.mutations == 0, "{} in {QUIET:?}", calls.text());
                 Ok(format!("{} in {QUIET:?}", calls.text()))
             }
