@@ -2,4 +2,6 @@
 
 mod harness;
 mod network;
+mod random;
 mod restart;
+mod templates;

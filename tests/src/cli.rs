@@ -9,7 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::{Lab, Options};
 use crate::netns::Privilege;
-use crate::{assets, conformance, doctor, e2e, exec, init, judge, kubelet, peer, program, progress, scale, session, supervisor, test};
+use crate::{
+    assets, cloud, conformance, doctor, e2e, exec, init, judge, kubelet, peer, program, progress, scale, session, supervisor, test,
+};
 
 /// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
 ///
@@ -48,6 +50,10 @@ enum Command {
     ///
     /// Runs in a lab of its own.
     Peer,
+    /// Compare the embedded cloud with moto: what each answers, and how many calls per second it carries out.
+    CloudCompare(cloud::moto::Options),
+    /// Measure the requests per CPU-second of the embedded cloud beside Envoy's; builds a release of the cloud. Not part of the tests.
+    CloudBench(cloud::envoy::Options),
     /// Run the official Gateway API conformance suite against a class, in a lab of its own.
     Conformance(conformance::Options),
     /// Run the conformance suite inside the lab that this command runs in.
@@ -149,6 +155,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Judge(options) => inside("judge", "portico", || told(assets::portico()?), || judge::run(&options)),
         Command::Scale(options) => inside("scale", "none", || told(assets::portico_that_counts()?), || scale::run(&options)),
         Command::Peer => inside("peer", "none", || Ok(peer::environment(assets::peer()?)), peer::run),
+        Command::CloudCompare(options) => outside(cloud::moto::run(&options)),
+        Command::CloudBench(options) => cloud::envoy::run(&options),
         Command::Conformance(options) => outside(conform(&options)),
         Command::ConformanceInside(request) => outside(conformance::run_inside(&request)),
         Command::BesideCloud { argv } => outside(test::beside_cloud(&argv)),

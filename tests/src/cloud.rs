@@ -1,4 +1,7 @@
-//! The embedded cloud, as the process `portico cloud`.
+//! The embedded cloud, as the process `portico cloud`; beside moto, and beside Envoy.
+
+pub mod envoy;
+pub mod moto;
 
 use std::path::Path;
 use std::time::Duration;

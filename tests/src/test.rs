@@ -44,6 +44,8 @@ enum Step {
     Interrupt,
     /// boto3 against a cloud of its own.
     Boto3,
+    /// The embedded cloud beside moto: rows of the boto3 tests and calls per second (with --full).
+    Moto,
     /// The end-to-end tests.
     E2e,
     /// The official conformance suite: what must pass is committed.
@@ -57,7 +59,7 @@ enum Step {
 impl Options {
     fn wants(&self, step: Step) -> bool {
         let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
-        let long = matches!(step, Step::Clippy | Step::Deny | Step::SlowConformance | Step::Peer);
+        let long = matches!(step, Step::Clippy | Step::Deny | Step::Moto | Step::SlowConformance | Step::Peer);
         if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
     }
 }
@@ -114,6 +116,9 @@ pub async fn run(options: &Options) -> Result<u8> {
     }
     if [Step::Boto3, Step::E2e, Step::Conformance].into_iter().any(|step| options.wants(step)) {
         total += in_a_lab(options, &workspace, &logs).await?;
+    }
+    if options.wants(Step::Moto) {
+        total += whole("the embedded cloud beside moto", cloud::moto::command(&assets::portico()?)?, &logs).await?;
     }
     if options.wants(Step::SlowConformance) {
         total += slow_conformance(&logs).await?;

@@ -14,7 +14,22 @@ use crate::dataplane::harness::{Client, Reply, soon};
 pub enum Service {
     Elb,
     Ec2,
+    Sts,
     Acm,
+    Tagging,
+}
+
+impl Service {
+    /// The name in signatures, the API version of calls with parameters, the prefix of the target of calls with JSON.
+    fn spoken(self) -> (&'static str, Result<&'static str, &'static str>) {
+        match self {
+            Self::Elb => ("elasticloadbalancing", Ok("2015-12-01")),
+            Self::Ec2 => ("ec2", Ok("2016-11-15")),
+            Self::Sts => ("sts", Ok("2011-06-15")),
+            Self::Acm => ("acm", Err("CertificateManager")),
+            Self::Tagging => ("tagging", Err("ResourceGroupsTaggingAPI_20170126")),
+        }
+    }
 }
 
 /// A fresh account whose load balancers listen where no other test's do, and whose ids follow from a seed.
@@ -44,17 +59,19 @@ impl Api {
 
     /// An answer, or none if the cloud closed the connection without one.
     pub async fn send(&mut self, service: Service, operation: &str, parameters: &str) -> Option<Reply> {
-        let (name, target, kind, body) = match service {
-            Service::Elb => {
-                ("elasticloadbalancing", "", "x-www-form-urlencoded", format!("Action={operation}&Version=2015-12-01&{parameters}"))
+        let (name, spoken) = service.spoken();
+        let (more, body) = match spoken {
+            Ok(version) => {
+                let kind = "Content-Type: application/x-www-form-urlencoded\r\n".to_owned();
+                (kind, format!("Action={operation}&Version={version}&{parameters}"))
             }
-            Service::Ec2 => ("ec2", "", "x-www-form-urlencoded", format!("Action={operation}&Version=2016-11-15&{parameters}")),
-            Service::Acm => ("acm", "X-Amz-Target: CertificateManager.", "x-amz-json-1.1", parameters.to_owned()),
+            Err(target) => {
+                (format!("Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {target}.{operation}\r\n"), parameters.to_owned())
+            }
         };
-        let target = if target.is_empty() { String::new() } else { format!("{target}{operation}\r\n") };
         self.exchange(&format!(
             "POST / HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/{name}/aws4_request, SignedHeaders=host, \
-             Signature=0\r\nContent-Type: application/{kind}\r\n{target}Content-Length: {}\r\n\r\n{body}",
+             Signature=0\r\n{more}Content-Length: {}\r\n\r\n{body}",
             body.len()
         ))
         .await

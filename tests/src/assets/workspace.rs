@@ -12,34 +12,42 @@ pub const PROGRAM_VARIABLE: &str = "PORTICO_BIN";
 
 /// The `portico` program of this clone, brought up to date first.
 pub fn portico() -> Result<PathBuf> {
-    built(&[])
+    given_or(&["--bin", "portico"], "portico")
 }
 
 /// The same program, built so that it counts its allocations.
 pub fn portico_that_counts() -> Result<PathBuf> {
-    built(&["--features", "portico/count-allocations"])
+    given_or(&["--bin", "portico", "--features", "portico/count-allocations"], "portico")
 }
 
-fn built(features: &[&str]) -> Result<PathBuf> {
-    if let Some(given) = std::env::var_os(PROGRAM_VARIABLE).map(PathBuf::from) {
-        if given.is_file() {
-            return std::path::absolute(given).context("no absolute path");
-        }
-        bail!("{PROGRAM_VARIABLE} names no file: {}", given.display());
+/// The embedded cloud alone, as fast as it gets: none of what reaches a cloud's SDK is built for it.
+pub fn release_cloud() -> Result<PathBuf> {
+    built(&["--release", "--package", "portico-cloud", "--example", "cloud"], "the cloud")
+}
+
+/// The program that [`PROGRAM_VARIABLE`] names, or else a new build.
+fn given_or(arguments: &[&str], what: &str) -> Result<PathBuf> {
+    let Some(given) = std::env::var_os(PROGRAM_VARIABLE).map(PathBuf::from) else { return built(arguments, what) };
+    if given.is_file() {
+        return std::path::absolute(given).context("no absolute path");
     }
-    let step = progress::Step::start("building portico", "a first build takes minutes");
+    bail!("{PROGRAM_VARIABLE} names no file: {}", given.display());
+}
+
+fn built(arguments: &[&str], what: &str) -> Result<PathBuf> {
+    let step = progress::Step::start(&format!("building {what}"), "a first build takes minutes");
     let output = Command::new(cargo())
-        .args(["build", "--quiet", "--bin", "portico", "--message-format", "json-render-diagnostics"])
-        .args(features)
+        .args(["build", "--quiet", "--message-format", "json-render-diagnostics"])
+        .args(arguments)
         .current_dir(super::workspace_dir()?)
         .stdin(Stdio::null())
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
-        bail!("cargo could not build portico:\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
+        bail!("cargo could not build {what}:\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let program = messages.lines().filter_map(executable).next_back().context("cargo built no portico")?;
+    let program = messages.lines().filter_map(executable).next_back().context("cargo built nothing")?;
     step.done();
     Ok(program)
 }

@@ -1,0 +1,259 @@
+"""This cloud beside moto, in one run: the rows of the boto3 tests, and how many calls per second each carries out.
+
+    python compare.py --cloud target/release/examples/cloud [--only rows | --only churn]
+
+Prints each row that moto gets wrong, with what it answers, then the totals. Fails if this cloud gets any row wrong, or is not ten times as fast.
+"""
+
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FILES = ["test_rules", "test_load_balancers", "test_target_groups", "test_certificates", "test_network", "test_examples", "test_members"]
+# Rows that say nothing about AWS: what this cloud's own network is, what it leaves out, and what AWS does not document.
+OWN = re.compile(
+    r"the VPC holds what pods need|three zones|subnets by wildcard|the nodes|a pod's interface|a node's interface gets a group|groups by tag"
+    r"|that is not there\]|that is to come|not served|lenient|draining|there_are_36|both_states"
+)
+RULES, BALANCERS, PATIENCE = 1000, 10, 60
+PROMISE = 10
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """An emulator that runs while this is open."""
+
+    def __init__(self, name, argv, folder, environment=None):
+        self.name, self.port = name, free_port()
+        self.log = open(folder / f"{name}.log", "w")
+        argv = [str(argument).replace("PORT", str(self.port)) for argument in argv]
+        self.process = subprocess.Popen(argv, stdout=self.log, stderr=subprocess.STDOUT, env=os.environ | (environment or {}))
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit(f"{name} does not start; see {self.log.name}") from None
+                time.sleep(0.05)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def reset(self):
+        """Begins anew, so that what one row did to another's things is nobody's fault."""
+        path = "_cloud/reset?what=all" if self.name == "portico" else "moto-api/reset"
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/{path}", data=b"", method="POST"), timeout=60).read()
+
+    def close(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def rows(server, folder):
+    """What comes of each row, by its name."""
+    results = folder / f"{server.name}.jsonl"
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": server.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+        "PORTICO_ROW_RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if server.name != "portico":
+        environment["PORTICO_FOREIGN_CLOUD"] = "1"
+    for file in FILES:
+        server.reset()
+        argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(HERE / f"{file}.py")]
+        with open(folder / f"{server.name}-{file}.log", "w") as log:
+            subprocess.run(argv, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=900, check=False)
+    found = {}
+    for line in results.read_text().splitlines():
+        row = json.loads(line)
+        name = row["row"].rsplit("/", 1)[-1]
+        if name not in found or row["outcome"] == "failed":
+            found[name] = row
+    return found
+
+
+def compare(servers, folder):
+    """Prints what moto gets wrong; whether this cloud gets everything right."""
+    found = {}
+    threads = [threading.Thread(target=lambda s=server: found.update({s.name: rows(s, folder)})) for server in servers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ours, theirs = found["portico"], found["moto"]
+    of_aws = [name for name in ours if not OWN.search(name) and not OWN.search(ours[name]["what"] + theirs.get(name, {"what": ""})["what"])]
+    compared = [name for name in of_aws if name in theirs and theirs[name]["outcome"] != "skipped"]
+    wrong, words = [], []
+    for name in compared:
+        row = theirs[name]
+        if row["outcome"] == "failed":
+            (words if "other words:" in row["what"] else wrong).append((name, row["what"]))
+    print(f"What moto {moto_version()} answers otherwise than AWS does:")
+    for name, what in wrong:
+        print(f"  ✗ {name.replace('.py::', ' ')}: {flat(what)}")
+    print("The right error in other words:")
+    for name, what in words:
+        print(f"  ~ {name.replace('.py::', ' ')}: {flat(what)}")
+    failed = [name for name, row in ours.items() if row["outcome"] == "failed"]
+    for name in failed:
+        print(f"  portico ✗ {name}: {ours[name]['what'][:300]}")
+    negative = sum(1 for line in table_rows() if "Fails(" in line)
+    print(f"rows: {len(ours)}, {len(list(table_rows()))} of them in tables, {negative} of those negative (AWS refuses, with this code)")
+    print(f"compared: {len(compared)} (left out: {len(ours) - len(compared)} that need this cloud's own network or admin API, or that AWS does not document)")
+    print(f"portico: {len(compared) - len([n for n in failed if n in compared])} of {len(compared)} right")
+    print(f"moto:    {len(compared) - len(wrong)} of {len(compared)} right, {len(words)} of them in other words")
+    return not failed
+
+
+def flat(text):
+    return " ".join(text.split())[:200]
+
+
+def table_rows():
+    for file in FILES:
+        yield from (line for line in (HERE / f"{file}.py").read_text().splitlines() if re.match(r'    \("', line))
+
+
+def moto_version():
+    from importlib.metadata import version
+
+    return version("moto")
+
+
+class Raw:
+    """A client that sends bytes and reads bytes, so that nothing but the server is measured."""
+
+    def __init__(self, server):
+        self.server, self.socket = server, None
+
+    def call(self, action, **parameters):
+        body = urllib.parse.urlencode({"Action": action, "Version": "2015-12-01"} | parameters).encode()
+        return self.send(body, "elasticloadbalancing")
+
+    def ec2(self, action, **parameters):
+        return self.send(urllib.parse.urlencode({"Action": action, "Version": "2016-11-15"} | parameters).encode(), "ec2")
+
+    def send(self, body, service):
+        if self.socket is None:
+            self.socket = socket.create_connection(("127.0.0.1", self.server.port), PATIENCE)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.file = self.socket.makefile("rb")
+        scope = f"AKID/20260101/us-east-1/{service}/aws4_request"
+        self.socket.sendall(
+            f"POST / HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nX-Amz-Date: 20260101T000000Z\r\n"
+            f"Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+        status, length, keep = self.file.readline(), 0, True
+        while (line := self.file.readline().strip()):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+            keep = keep and not (name.lower() == b"connection" and b"close" in value.lower())
+        text = self.file.read(length).decode()
+        if not keep:
+            self.socket.close()
+            self.socket = None
+        if b" 200 " not in status:
+            raise SystemExit(f"{self.server.name}: {body[:200]!r} was answered with {status!r} {text[:300]}")
+        return text
+
+
+def element(text, name):
+    return re.findall(f"<{name}>(.*?)</{name}>", text)
+
+
+def churn(server, count):
+    """Calls per second: CreateRule over ten load balancers, and DescribeRules of a hundred rules each."""
+    server.reset()
+    raw = Raw(server)
+    vpc = element(raw.ec2("DescribeVpcs"), "vpcId")[0]
+    subnets = {}
+    for subnet in raw.ec2("DescribeSubnets", **{"Filter.1.Name": "vpc-id", "Filter.1.Value.1": vpc}).split("<item>"):
+        for zone, identifier in zip(element(subnet, "availabilityZone"), element(subnet, "subnetId")):
+            subnets.setdefault(zone, identifier)
+    two = dict(zip(("Subnets.member.1", "Subnets.member.2"), list(subnets.values())))
+    fixed = {"Type": "fixed-response", "FixedResponseConfig.StatusCode": "404"}
+    listeners = []
+    for number in range(BALANCERS):
+        balancer = element(raw.call("CreateLoadBalancer", Name=f"churn-{number}", Scheme="internal", **two), "LoadBalancerArn")[0]
+        default = {f"DefaultActions.member.1.{key}": value for key, value in fixed.items()}
+        listeners.append(element(raw.call("CreateListener", LoadBalancerArn=balancer, Protocol="HTTP", Port="80", **default), "ListenerArn")[0])
+    action = {f"Actions.member.1.{key}": value for key, value in fixed.items()}
+    per_listener = count // BALANCERS
+    begin = time.perf_counter()
+    for priority in range(1, per_listener + 1):
+        for listener in listeners:
+            raw.call("CreateRule", ListenerArn=listener, Priority=str(priority), **{
+                "Conditions.member.1.Field": "path-pattern", "Conditions.member.1.PathPatternConfig.Values.member.1": f"/p{priority}",
+            }, **action)
+    creating = count / (time.perf_counter() - begin)
+    reads, begin = 0, time.perf_counter()
+    while reads < 20 or (time.perf_counter() - begin < 2 and reads < 2000):
+        found = raw.call("DescribeRules", ListenerArn=listeners[reads % BALANCERS], PageSize="400")
+        assert found.count("<RuleArn>") == per_listener + 1, found.count("<RuleArn>")
+        reads += 1
+    return creating, reads / (time.perf_counter() - begin)
+
+
+def churns(ours, theirs):
+    """Prints both rates; whether this cloud's is ten times moto's or more."""
+    rates = {server.name: churn(server, RULES) for server in (ours, theirs)}
+    print(f"{RULES} rules over {BALANCERS} load balancers, calls per second of one raw client:")
+    well = True
+    for index, what in enumerate(("CreateRule", "DescribeRules of 100 rules")):
+        mine, other = rates["portico"][index], rates["moto"][index]
+        well = well and mine >= PROMISE * other
+        print(f"  {what}: portico {mine:,.0f}, moto {other:,.0f}: {mine / other:.1f} times")
+    return well
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cloud", required=True, help="the embedded cloud's program (the example `cloud`, or `portico`)")
+    parser.add_argument("--only", choices=["rows", "churn"])
+    options = parser.parse_args()
+    listen = ["cloud", "--listen", "127.0.0.1:PORT"] if Path(options.cloud).name == "portico" else ["127.0.0.1:PORT"]
+    well = True
+    folder = Path(tempfile.mkdtemp(prefix="portico-compare-"))
+    moto, servers = Path(sys.executable).with_name("moto_server"), []
+    try:
+        servers.append(Server("portico", [options.cloud, *listen], folder))
+        servers.append(Server("moto", [moto, "-H", "127.0.0.1", "-p", "PORT"], folder, {"MOTO_ACCOUNT_ID": "000000000000"}))
+        if options.only != "churn":
+            well = compare(servers, folder)
+        if options.only != "rows":
+            well = churns(*servers) and well
+    finally:
+        for server in servers:
+            server.close()
+    print(f"details: {folder}")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

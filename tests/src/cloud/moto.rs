@@ -1,0 +1,48 @@
+//! `lab cloud-compare`: the embedded cloud beside moto, in one run: what each answers to the rows of the boto3 tests, and how many calls per second it
+//! carries out. The work is done by `localstack/tests/boto3/compare.py`, in a Python environment of its own.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+use crate::{assets, exec};
+
+/// Arguments of `lab cloud-compare`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Only the rows, or only the calls per second.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Measure a release build of the cloud, which is built first.
+    #[arg(long)]
+    release: bool,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The rows of the boto3 tests.
+    Rows,
+    /// Calls per second.
+    Churn,
+}
+
+/// Compares; the exit code is 1 if this cloud gets a row wrong or is not ten times as fast.
+pub async fn run(options: &Options) -> Result<u8> {
+    let cloud = if options.release { assets::release_cloud()? } else { assets::portico()? };
+    let mut command = command(&cloud)?;
+    if let Some(part) = options.only {
+        command.args(["--only", if part == Part::Rows { "rows" } else { "churn" }]);
+    }
+    exec::run(command).await
+}
+
+/// The comparison of a cloud's program, as a command.
+pub fn command(cloud: &Path) -> Result<Command> {
+    let folder = assets::workspace_dir()?.join("localstack/tests/boto3");
+    let python = assets::python(&folder.join("moto-requirements.txt")).context("the environment with moto")?;
+    let mut command = Command::new(python);
+    command.arg(folder.join("compare.py")).arg("--cloud").arg(cloud).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(command)
+}
