@@ -1,8 +1,8 @@
-"""This cloud beside moto, in one run: the rows of the boto3 tests, and how many calls per second each carries out.
+"""This cloud beside moto, or another emulator, in one run: the rows of the boto3 tests, and how many calls per second each carries out.
 
-    python compare.py --cloud target/release/examples/cloud [--only rows | --only churn]
+    python compare.py --cloud target/release/examples/cloud [--only rows | --only churn] [--beside http://127.0.0.1:4567]
 
-Prints each row that moto gets wrong, with what it answers, then the totals. Fails if this cloud gets any row wrong, or is not ten times as fast.
+Prints each row that the other gets wrong, with what it answers, then the totals. Fails if this cloud gets any row wrong, or is not ten times as fast.
 """
 
 import argparse
@@ -73,9 +73,23 @@ class Server:
         self.log.close()
 
 
+class Running:
+    """An emulator that somebody else has started."""
+
+    def __init__(self, url):
+        self.name, self.url = urllib.parse.urlsplit(url).netloc, url.rstrip("/")
+        self.port = urllib.parse.urlsplit(url).port or 80
+
+    def reset(self):
+        pass
+
+    def close(self):
+        pass
+
+
 def rows(server, folder):
     """What comes of each row, by its name."""
-    results = folder / f"{server.name}.jsonl"
+    results = folder / f"{server.name.replace(':', '-')}.jsonl"
     environment = os.environ | {
         "AWS_ENDPOINT_URL": server.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
         "PORTICO_ROW_RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1",
@@ -85,7 +99,7 @@ def rows(server, folder):
     for file in FILES:
         server.reset()
         argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(HERE / f"{file}.py")]
-        with open(folder / f"{server.name}-{file}.log", "w") as log:
+        with open(results.with_name(f"{results.stem}-{file}.log"), "w") as log:
             subprocess.run(argv, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=900, check=False)
     found = {}
     for line in results.read_text().splitlines():
@@ -97,14 +111,14 @@ def rows(server, folder):
 
 
 def compare(servers, folder):
-    """Prints what moto gets wrong; whether this cloud gets everything right."""
-    found = {}
+    """Prints what the other gets wrong; whether this cloud gets everything right."""
+    found, other = {}, servers[1].name
     threads = [threading.Thread(target=lambda s=server: found.update({s.name: rows(s, folder)})) for server in servers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ours, theirs = found["portico"], found["moto"]
+    ours, theirs = found["portico"], found[other]
     of_aws = [name for name in ours if not OWN.search(name) and not OWN.search(ours[name]["what"] + theirs.get(name, {"what": ""})["what"])]
     compared = [name for name in of_aws if name in theirs and theirs[name]["outcome"] != "skipped"]
     wrong, words = [], []
@@ -112,7 +126,7 @@ def compare(servers, folder):
         row = theirs[name]
         if row["outcome"] == "failed":
             (words if "other words:" in row["what"] else wrong).append((name, row["what"]))
-    print(f"What moto {moto_version()} answers otherwise than AWS does:")
+    print(f"What {other} {moto_version() if other == 'moto' else ''} answers otherwise than AWS does:")
     for name, what in wrong:
         print(f"  ✗ {name.replace('.py::', ' ')}: {flat(what)}")
     print("The right error in other words:")
@@ -125,7 +139,7 @@ def compare(servers, folder):
     print(f"rows: {len(ours)}, {len(list(table_rows()))} of them in tables, {negative} of those negative (AWS refuses, with this code)")
     print(f"compared: {len(compared)} (left out: {len(ours) - len(compared)} that need this cloud's own network or admin API, or that AWS does not document)")
     print(f"portico: {len(compared) - len([n for n in failed if n in compared])} of {len(compared)} right")
-    print(f"moto:    {len(compared) - len(wrong)} of {len(compared)} right, {len(words)} of them in other words")
+    print(f"{other}: {len(compared) - len(wrong)} of {len(compared)} right, {len(words)} of them in other words")
     return not failed
 
 
@@ -221,14 +235,14 @@ def churn(server, count):
 
 
 def churns(ours, theirs):
-    """Prints both rates; whether this cloud's is ten times moto's or more."""
+    """Prints both rates; whether this cloud's is ten times the other's or more."""
     rates = {server.name: churn(server, RULES) for server in (ours, theirs)}
     print(f"{RULES} rules over {BALANCERS} load balancers, calls per second of one raw client:")
     well = True
     for index, what in enumerate(("CreateRule", "DescribeRules of 100 rules")):
-        mine, other = rates["portico"][index], rates["moto"][index]
+        mine, other = rates["portico"][index], rates[theirs.name][index]
         well = well and mine >= PROMISE * other
-        print(f"  {what}: portico {mine:,.0f}, moto {other:,.0f}: {mine / other:.1f} times")
+        print(f"  {what}: portico {mine:,.0f}, {theirs.name} {other:,.0f}: {mine / other:.1f} times")
     return well
 
 
@@ -236,6 +250,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cloud", required=True, help="the embedded cloud's program (the example `cloud`, or `portico`)")
     parser.add_argument("--only", choices=["rows", "churn"])
+    parser.add_argument("--beside", metavar="URL", help="an emulator that runs already, instead of moto")
     options = parser.parse_args()
     listen = ["cloud", "--listen", "127.0.0.1:PORT"] if Path(options.cloud).name == "portico" else ["127.0.0.1:PORT"]
     well = True
@@ -243,7 +258,7 @@ def main():
     moto, servers = Path(sys.executable).with_name("moto_server"), []
     try:
         servers.append(Server("portico", [options.cloud, *listen], folder))
-        servers.append(Server("moto", [moto, "-H", "127.0.0.1", "-p", "PORT"], folder, {"MOTO_ACCOUNT_ID": "000000000000"}))
+        servers.append(Running(options.beside) if options.beside else Server("moto", [moto, "-H", "127.0.0.1", "-p", "PORT"], folder, {"MOTO_ACCOUNT_ID": "000000000000"}))
         if options.only != "churn":
             well = compare(servers, folder)
         if options.only != "rows":

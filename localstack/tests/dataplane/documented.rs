@@ -11,6 +11,7 @@ use portico_cloud::dataplane::health::HealthState::Healthy;
 use super::harness::{Backend, Client, Reply, World, address, fixed, forward, group, listener, load_balancer, rule};
 
 mod actions;
+mod attributes;
 mod conditions;
 mod headers;
 mod network;

@@ -14,6 +14,9 @@ pub struct Options {
     /// Only the rows, or only the calls per second.
     #[arg(long, value_enum)]
     only: Option<Part>,
+    /// Compare with an emulator that runs already at this URL, instead of moto: LocalStack, say (localstack/compose.yaml).
+    #[arg(long, value_name = "URL")]
+    beside: Option<String>,
     /// Measure a release build of the cloud, which is built first.
     #[arg(long)]
     release: bool,
@@ -34,6 +37,9 @@ pub async fn run(options: &Options) -> Result<u8> {
     let mut command = command(&cloud)?;
     if let Some(part) = options.only {
         command.args(["--only", if part == Part::Rows { "rows" } else { "churn" }]);
+    }
+    if let Some(url) = &options.beside {
+        command.args(["--beside", url]);
     }
     exec::run(command).await
 }
