@@ -112,7 +112,7 @@ pub const TEMPLATES: &[(Service, &str, &str)] = &[
     (Ec2, "DeleteVpc", "VpcId={vpc}"),
     (Ec2, "DescribeSubnets", "Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}"),
     (Ec2, "DescribeSubnets", ""),
-    (Ec2, "CreateSubnet", "VpcId={vpc}&CidrBlock=10.{n}.{n}.0/24"),
+    (Ec2, "CreateSubnet", "VpcId={own}&CidrBlock=10.0.9{n}.0/24"),
     (Ec2, "DeleteSubnet", "SubnetId={subnet}"),
     (Ec2, "DescribeAvailabilityZones", ""),
     (Ec2, "DescribeRouteTables", ""),

@@ -132,13 +132,16 @@ fn spawn(program: &Path, arguments: &[&str], log: &Path) -> Result<Child> {
 /// Waits until all routes answer.
 async fn ready(name: &'static str, process: Child, at: SocketAddr) -> Result<Proxy> {
     let requests = load::requests(HOSTS, PATHS);
+    let mut problem = None;
     let answered = async {
-        while load::run(at, &requests, requests.len(), 1, 1).await.is_err() {
+        while let Err(error) = load::run(at, &requests, requests.len(), 1, 1).await {
+            problem = Some(error);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     if tokio::time::timeout(PATIENCE, answered).await.is_err() {
-        bail!("{name} does not answer all routes at {at} within {PATIENCE:?}");
+        let problem = problem.map_or_else(|| "no answer".to_owned(), |error| format!("{error:#}"));
+        bail!("{name} does not answer all routes at {at} within {PATIENCE:?}: {problem}");
     }
     Ok(Proxy { name, process, at })
 }
@@ -166,9 +169,9 @@ async fn start_cloud(program: &Path, ports: [u16; 2], folder: &Path) -> Result<P
         let open = format!("GroupId={}&IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0", text(&group, "id"));
         api.ec2("AuthorizeSecurityGroupIngress", &open).await?;
     }
-    let [first, second, ..] = public.as_slice() else { bail!("the cloud has no public subnets") };
-    let balancer = format!("Name=bench&Subnets.member.1={first}&Subnets.member.2={second}");
-    let balancer = api.elb("CreateLoadBalancer", &balancer, "LoadBalancerArn").await?;
+    // In every zone, the backends' too.
+    let subnets: Vec<String> = public.iter().zip(1..).map(|(id, number)| format!("Subnets.member.{number}={id}")).collect();
+    let balancer = api.elb("CreateLoadBalancer", &format!("Name=bench&{}", subnets.join("&")), "LoadBalancerArn").await?;
     let listener = format!(
         "LoadBalancerArn={balancer}&Protocol=HTTP&Port=18080&DefaultActions.member.1.Type=fixed-response\
          &DefaultActions.member.1.FixedResponseConfig.StatusCode=404"
