@@ -44,7 +44,7 @@ enum Step {
     Interrupt,
     /// boto3 against a cloud of its own.
     Boto3,
-    /// The embedded cloud beside moto: rows of the boto3 tests and calls per second (with --full).
+    /// The embedded cloud beside moto: the rows of the boto3 tests (with --full).
     Moto,
     /// The end-to-end tests.
     E2e,
@@ -118,7 +118,7 @@ pub async fn run(options: &Options) -> Result<u8> {
         total += in_a_lab(options, &workspace, &logs).await?;
     }
     if options.wants(Step::Moto) {
-        total += whole("the embedded cloud beside moto", cloud::moto::command(&assets::portico()?)?, &logs).await?;
+        total += whole("the embedded cloud beside moto", cloud::moto::rows()?, &logs).await?;
     }
     if options.wants(Step::SlowConformance) {
         total += slow_conformance(&logs).await?;

@@ -158,6 +158,11 @@ def moto_version():
     return version("moto")
 
 
+def form(action, **parameters):
+    """A call of ELBv2 as bytes."""
+    return urllib.parse.urlencode({"Action": action, "Version": "2015-12-01"} | parameters).encode()
+
+
 class Raw:
     """A client that sends bytes and reads bytes, so that nothing but the server is measured."""
 
@@ -165,13 +170,18 @@ class Raw:
         self.server, self.socket = server, None
 
     def call(self, action, **parameters):
-        body = urllib.parse.urlencode({"Action": action, "Version": "2015-12-01"} | parameters).encode()
-        return self.send(body, "elasticloadbalancing")
+        return self.send(form(action, **parameters), "elasticloadbalancing")
 
     def ec2(self, action, **parameters):
         return self.send(urllib.parse.urlencode({"Action": action, "Version": "2016-11-15"} | parameters).encode(), "ec2")
 
     def send(self, body, service):
+        self.begin(body, service)
+        return self.end()
+
+    def begin(self, body, service="elasticloadbalancing"):
+        """Sends a call and does not wait for its answer."""
+        self.body = body
         if self.socket is None:
             self.socket = socket.create_connection(("127.0.0.1", self.server.port), PATIENCE)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -182,6 +192,10 @@ class Raw:
             f"Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00\r\n"
             f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         )
+
+    def end(self):
+        """The answer to what was sent."""
+        body = self.body
         status, length, keep = self.file.readline(), 0, True
         while (line := self.file.readline().strip()):
             name, _, value = line.partition(b":")
@@ -220,24 +234,31 @@ def churn(server, count):
     action = {f"Actions.member.1.{key}": value for key, value in fixed.items()}
     per_listener = count // BALANCERS
     begin = time.perf_counter()
+    # A connection for each load balancer, so that the server has always something to do, whatever else this machine does.
+    clients = [Raw(server) for _ in listeners]
     for priority in range(1, per_listener + 1):
-        for listener in listeners:
-            raw.call("CreateRule", ListenerArn=listener, Priority=str(priority), **{
+        for client, listener in zip(clients, listeners):
+            client.begin(form("CreateRule", ListenerArn=listener, Priority=str(priority), **{
                 "Conditions.member.1.Field": "path-pattern", "Conditions.member.1.PathPatternConfig.Values.member.1": f"/p{priority}",
-            }, **action)
+            }, **action))
+        for client in clients:
+            client.end()
     creating = count / (time.perf_counter() - begin)
     reads, begin = 0, time.perf_counter()
     while reads < 20 or (time.perf_counter() - begin < 2 and reads < 2000):
-        found = raw.call("DescribeRules", ListenerArn=listeners[reads % BALANCERS], PageSize="400")
-        assert found.count("<RuleArn>") == per_listener + 1, found.count("<RuleArn>")
-        reads += 1
+        for client, listener in zip(clients, listeners):
+            client.begin(form("DescribeRules", ListenerArn=listener, PageSize="400"))
+        for client in clients:
+            found = client.end()
+            assert found.count("<RuleArn>") == per_listener + 1, found.count("<RuleArn>")
+            reads += 1
     return creating, reads / (time.perf_counter() - begin)
 
 
 def churns(ours, theirs):
     """Prints both rates; whether this cloud's is ten times the other's or more."""
     rates = {server.name: churn(server, RULES) for server in (ours, theirs)}
-    print(f"{RULES} rules over {BALANCERS} load balancers, calls per second of one raw client:")
+    print(f"{RULES} rules over {BALANCERS} load balancers, calls per second of a raw client with {BALANCERS} connections:")
     well = True
     for index, what in enumerate(("CreateRule", "DescribeRules of 100 rules")):
         mine, other = rates["portico"][index], rates[theirs.name][index]
