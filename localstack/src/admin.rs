@@ -138,6 +138,12 @@ fn state(control: &Control) -> Value {
             "target_groups": state.elb.target_groups.values().collect::<Vec<_>>(),
             "trust_stores": state.elb.trust_stores.values().collect::<Vec<_>>(),
             "buckets": state.s3.buckets.values().filter(|bucket| !bucket.managed).map(Bucket::summary).collect::<Vec<_>>(),
+            "web_acls": state.wafv2.web_acls.values().collect::<Vec<_>>(),
+            "web_acl_associations": state.wafv2.associations,
+            "shield": state.shield,
+            "hosted_zones": state.route53.zones.values().collect::<Vec<_>>(),
+            "addresses": state.ec2.addresses.values().collect::<Vec<_>>(),
+            "prefix_lists": state.ec2.prefix_lists.values().map(|list| &list.name).collect::<Vec<_>>(),
             "vpcs": state.ec2.vpcs.values().collect::<Vec<_>>(),
             "subnets": state.ec2.subnets.values().collect::<Vec<_>>(),
             "route_tables": state.ec2.route_tables.values().collect::<Vec<_>>(),
@@ -151,12 +157,12 @@ fn state(control: &Control) -> Value {
     })
 }
 
-/// What a DNS server would answer for a load balancer's name.
+/// What a DNS server would answer for the name of a load balancer or of a record set of Route 53.
 fn dns(control: &Control, name: &str) -> Reply {
     let wanted = name.trim_end_matches('.').to_ascii_lowercase();
-    match control.with_state(|state| dns::resolve(state, &wanted)) {
+    match control.with_state(|state| dns::lookup(state, &wanted)) {
         Some(addresses) => ok(&json!({ "name": wanted, "addresses": addresses })),
-        None => fault(StatusCode::NOT_FOUND, &format!("no load balancer has the name '{wanted}'")),
+        None => fault(StatusCode::NOT_FOUND, &format!("neither a load balancer nor a record set has the name '{wanted}'")),
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+mod authentication;
 mod body;
 mod client;
 mod client_certificate;

@@ -8,6 +8,29 @@ use crate::elb::target_group::TargetGroup;
 use crate::projection::{target_group_id, target_id};
 use crate::state::State;
 
+/// How many names may stand for one another before the DNS gives up.
+const HOPS: usize = 8;
+
+/// The addresses of any name in lower case without a dot at its end: a load balancer's own, or one that record sets of Route 53 lead to.
+pub fn lookup(state: &State, name: &str) -> Option<Vec<IpAddr>> {
+    let mut name = name.to_string();
+    for _ in 0..HOPS {
+        if let Some(addresses) = resolve(state, name.strip_prefix("dualstack.").unwrap_or(&name)) {
+            return Some(addresses);
+        }
+        let sets = state.route53.lookup(&format!("{name}."))?;
+        let next = match (sets.get("A"), sets.get("CNAME")) {
+            (Some(set), _) => match &set.alias {
+                Some(alias) => alias.name.clone(),
+                None => return Some(set.values.iter().filter_map(|value| value.parse().ok()).collect()),
+            },
+            (None, set) => set?.values.first().cloned()?,
+        };
+        name = next.trim_end_matches('.').to_ascii_lowercase();
+    }
+    None
+}
+
 /// The addresses of a name in lower case without a dot at its end: a load balancer's, or `ZONE.` before a network load balancer's for its node in
 /// that zone. `None` if no load balancer has it.
 pub fn resolve(state: &State, name: &str) -> Option<Vec<IpAddr>> {

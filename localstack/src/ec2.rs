@@ -13,13 +13,16 @@ use crate::state::State;
 use crate::tag::Tags;
 use crate::wire::{Input, Record};
 
+pub mod absent;
 pub mod account;
+pub mod address;
 pub mod describe;
 pub mod filter;
 pub mod instance;
 pub mod internet_gateway;
 pub mod network_interface;
 pub mod permission;
+pub mod prefix_list;
 pub mod route_table;
 pub mod security_group;
 pub mod security_group_rule;
@@ -28,10 +31,12 @@ pub mod tagging;
 pub mod vpc;
 pub mod zone;
 
+use address::Address;
 use instance::Instance;
 use internet_gateway::InternetGateway;
 use network_interface::{Attachment, NetworkInterface};
 use permission::Peer;
+use prefix_list::PrefixList;
 use route_table::RouteTable;
 use security_group::SecurityGroup;
 use subnet::Subnet;
@@ -57,6 +62,10 @@ pub struct Ec2 {
     pub network_interfaces: BTreeMap<String, NetworkInterface>,
     /// Instances: the nodes.
     pub instances: BTreeMap<String, Instance>,
+    /// Elastic IP addresses by the ids of their allocations.
+    pub addresses: BTreeMap<String, Address>,
+    /// Managed prefix lists.
+    pub prefix_lists: BTreeMap<String, PrefixList>,
     /// Network interfaces that will go, in order.
     pub leaving: BTreeSet<(Timestamp, String)>,
     /// Whose reach may have changed since the data plane was last brought in step.
@@ -124,6 +133,8 @@ impl Ec2 {
             "sg" => self.security_groups.get_mut(id).map(|r| &mut r.tags),
             "sgr" => self.security_groups.values_mut().find_map(|group| group.rules.get_mut(id)).map(|r| &mut r.tags),
             "eni" => self.network_interfaces.get_mut(id).map(|r| &mut r.tags),
+            "eipalloc" => self.addresses.get_mut(id).map(|r| &mut r.tags),
+            "pl" => self.prefix_lists.get_mut(id).map(|r| &mut r.tags),
             "i" => self.instances.get_mut(id).map(|r| &mut r.tags),
             _ => None,
         }
@@ -153,6 +164,22 @@ pub fn operation(name: &str) -> Option<Operation> {
         "RevokeSecurityGroupEgress" => Operation::new(Write, security_group_rule::revoke_egress),
         "DescribeNetworkInterfaces" => Operation::new(Read, network_interface::describe),
         "ModifyNetworkInterfaceAttribute" => Operation::new(Write, network_interface::modify),
+        "AllocateAddress" => Operation::new(Write, address::allocate),
+        "DescribeAddresses" => Operation::new(Read, address::describe),
+        "ReleaseAddress" => Operation::new(Write, address::release),
+        "AssociateAddress" => Operation::new(Write, address::associate),
+        "DisassociateAddress" => Operation::new(Write, address::disassociate),
+        "CreateManagedPrefixList" => Operation::new(Write, prefix_list::create),
+        "DescribeManagedPrefixLists" => Operation::new(Read, prefix_list::describe),
+        "GetManagedPrefixListEntries" => Operation::new(Read, prefix_list::get_entries),
+        "ModifyManagedPrefixList" => Operation::new(Write, prefix_list::modify),
+        "DeleteManagedPrefixList" => Operation::new(Write, prefix_list::delete),
+        "DescribeVpcPeeringConnections" => Operation::new(Read, absent::peering_connections),
+        "DescribeCoipPools" => Operation::new(Read, absent::coip_pools),
+        "GetCoipPoolUsage" => Operation::new(Read, absent::coip_pool_usage),
+        "DescribeIpamPools" => Operation::new(Read, absent::ipam_pools),
+        "DescribeAccountAttributes" => Operation::new(Read, absent::account_attributes),
+        "GetSecurityGroupsForVpc" => Operation::new(Read, absent::groups_for_vpc),
         "DescribeInstances" => Operation::new(Read, instance::describe),
         "CreateTags" => Operation::new(Write, tagging::create),
         "DeleteTags" => Operation::new(Write, tagging::delete),

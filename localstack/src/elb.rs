@@ -14,6 +14,7 @@ use crate::operation::{Kind, Operation};
 pub mod action;
 pub mod arn;
 pub mod attribute;
+pub mod authentication;
 pub mod capacity;
 pub mod certificate;
 pub mod condition;

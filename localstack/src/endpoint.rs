@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::fault::Loss;
 use crate::service::{Protocol, Service};
 use crate::wire::rest::Request;
-use crate::wire::{Record, json, query, signature, xml};
+use crate::wire::{Record, cbor, json, query, signature, xml};
 
 /// The largest request body: above the largest file that a trust store takes (AWS: 50 MB).
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
@@ -92,6 +92,9 @@ async fn answer(control: &Control, request: http::Request<Incoming>, ending: &Ca
     if let Some(service) = rest {
         return rest_call(control, service, &Request::new(&head, body), ending).await;
     }
+    if let Some((service, operation)) = rpc(&head) {
+        return rpc_call(control, service, operation, &body, signed.is_some(), ending).await;
+    }
     let body = String::from_utf8_lossy(&body);
     if head.uri.path() == "/_cloud" || head.uri.path().starts_with("/_cloud/") {
         return Ok(admin::answer(control, &head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body).await);
@@ -110,6 +113,51 @@ async fn rest_call(control: &Control, service: Service, request: &Request<'_>, e
         return lose(loss, ending).await;
     }
     Ok(service.rest_reply(operation, &outcome.request_id, request.path, outcome.answer.as_ref()))
+}
+
+/// The service and operation of a call in Smithy's RPC v2 protocol: `POST /service/NAME/operation/OPERATION` with CBOR.
+fn rpc(head: &http::request::Parts) -> Option<(Service, &str)> {
+    let protocol = head.headers.get("smithy-protocol").filter(|value| *value == "rpc-v2-cbor");
+    let (name, operation) = head.uri.path().strip_prefix("/service/")?.split_once("/operation/").filter(|_| protocol.is_some())?;
+    Some((Service::ALL.into_iter().find(|service| service.target() == Some(name))?, operation))
+}
+
+async fn rpc_call(
+    control: &Control,
+    service: Service,
+    operation: &str,
+    body: &[u8],
+    signed: bool,
+    ending: &CancellationToken,
+) -> Result<Reply, Lost> {
+    let input = if signed { cbor::parse(body) } else { Err(unsigned()) };
+    let (answer, request_id) = match input {
+        Err(error) => (Err(error), control.request_id()),
+        Ok(input) => {
+            let outcome = control.call(service, operation, input).await;
+            if let Some(loss) = outcome.loss {
+                return lose(loss, ending).await;
+            }
+            (outcome.answer, outcome.request_id)
+        }
+    };
+    let (status, bytes) = match &answer {
+        Ok(record) => (StatusCode::OK, cbor::answer(record)),
+        Err(error) => (StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST), cbor::error(error)),
+    };
+    let mut reply = Response::new(Full::new(Bytes::from(bytes)));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cbor"));
+    headers.insert("smithy-protocol", HeaderValue::from_static("rpc-v2-cbor"));
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert("x-amzn-requestid", value);
+    }
+    Ok(reply)
+}
+
+fn unsigned() -> ApiError {
+    ApiError::with_status("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
 }
 
 /// The answer never comes, or the connection is closed.
@@ -138,8 +186,7 @@ async fn call(
         Err(error) => return refuse(if json { Service::Tagging } else { Service::Elb }, &error),
     };
     if signed.is_none() {
-        let error = ApiError::with_status("MissingAuthenticationToken", "Request is missing Authentication Token", 403);
-        return refuse(service, &error);
+        return refuse(service, &unsigned());
     }
     let input = match service.protocol() {
         Protocol::Json => json::parse(body),

@@ -19,6 +19,11 @@ pub fn violations(state: &State) -> Vec<String> {
     load_balancers(state, &mut found);
     target_groups(state, &mut found);
     trust_stores(state, &mut found);
+    for (resource, acl) in &state.wafv2.associations {
+        if !state.elb.load_balancers.contains_key(resource) || !state.wafv2.web_acls.contains_key(acl) {
+            found.push(format!("{acl}: it, or {resource}, which has it, does not exist"));
+        }
+    }
     network(state, &mut found);
     found
 }
@@ -188,6 +193,11 @@ fn network(state: &State, found: &mut Vec<String>) {
     }
     for group in ec2.security_groups.values() {
         for rule in group.rules.values() {
+            if let Peer::PrefixList(list) = &rule.permission.peer
+                && !ec2.prefix_lists.contains_key(list)
+            {
+                found.push(format!("{}: names the prefix list {list}, which does not exist", rule.id));
+            }
             if let Peer::Group(peer) = &rule.permission.peer
                 && !ec2.security_groups.contains_key(peer)
             {

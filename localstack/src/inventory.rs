@@ -11,8 +11,21 @@ use crate::ec2::network_interface::Attachment;
 use crate::state::State;
 
 /// Members whose values are made up by the cloud.
-const GENERATED: &[&str] =
-    &["created", "active_at", "provided", "dns_name", "listens_at", "revision", "released", "modified", "decreases", "id", "arn", "owner"];
+const GENERATED: &[&str] = &[
+    "created",
+    "active_at",
+    "provided",
+    "dns_name",
+    "listens_at",
+    "revision",
+    "released",
+    "modified",
+    "decreases",
+    "lock_token",
+    "id",
+    "arn",
+    "owner",
+];
 
 /// The inventory of a state.
 pub fn of(state: &State) -> Value {
@@ -25,6 +38,9 @@ pub fn of(state: &State) -> Value {
         state.elb.trust_stores.values().map(|store| (names.get(&store.arn).cloned().unwrap_or_default(), tidied(json!(store), &names)));
     let buckets = state.s3.buckets.values().filter(|bucket| !bucket.managed);
     let buckets = buckets.map(|bucket| (bucket.name.clone(), tidied(json!(bucket), &names)));
+    let acls = state.wafv2.web_acls.values().map(|acl| (acl.name.clone(), tidied(json!(acl), &names)));
+    let associations = tidied(json!(state.wafv2.associations), &names);
+    let lists = state.ec2.prefix_lists.values().map(|list| (list.name.clone(), tidied(json!(list), &names)));
     let certificates = state.acm.certificates.values();
     let certificates = certificates.map(|one| (names.get(&one.arn).cloned().unwrap_or_default(), tidied(json!(one), &names)));
     let security = state.ec2.security_groups.values().map(|group| {
@@ -43,6 +59,9 @@ pub fn of(state: &State) -> Value {
         "target_groups": groups.collect::<Map<_, _>>(),
         "trust_stores": stores.collect::<Map<_, _>>(),
         "buckets": buckets.collect::<Map<_, _>>(),
+        "web_acls": acls.collect::<Map<_, _>>(),
+        "web_acl_associations": associations,
+        "prefix_lists": lists.collect::<Map<_, _>>(),
         "certificates": certificates.collect::<Map<_, _>>(),
         "security_groups": security.collect::<Map<_, _>>(),
         "security_groups_of_nodes": guarded.collect::<Map<_, _>>(),
@@ -64,6 +83,8 @@ fn names(state: &State) -> HashMap<String, String> {
     }
     names.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), format!("tg/{}", group.name))));
     names.extend(state.elb.trust_stores.values().map(|store| (store.arn.clone(), format!("ts/{}", store.name))));
+    names.extend(state.wafv2.web_acls.values().map(|acl| (acl.arn.clone(), format!("acl/{}", acl.name))));
+    names.extend(state.ec2.prefix_lists.values().map(|list| (list.id.clone(), format!("pl/{}", list.name))));
     names.extend(state.acm.certificates.values().map(|certificate| {
         let serial = certificate.material.as_ref().map(|material| material.facts.serial.as_str());
         (certificate.arn.clone(), format!("certificate/{} {}", certificate.domain, serial.unwrap_or("pending")))

@@ -1,6 +1,6 @@
 //! The embedded cloud: AWS load balancing endpoints with state, faults and a data plane. Shares no code with the providers.
 //!
-//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, ACM, STS, S3 and the Resource
+//! [`Cloud::start`] opens one HTTP endpoint that speaks AWS's own wire protocols (ELBv2, EC2, ACM, STS, S3, WAFv2, Shield, Service Quotas, Route 53 and the Resource
 //! Groups Tagging API), so that the AWS SDKs and boto3 use it with nothing but `AWS_ENDPOINT_URL`, and an admin API under `/_cloud/`.
 //! What the control plane holds is served: every load balancer gets addresses of its own and really answers.
 //!
@@ -36,15 +36,20 @@ pub mod operation;
 pub mod page;
 pub mod projection;
 pub mod reachability;
+pub mod route53;
 pub mod s3;
 pub mod service;
+pub mod service_quotas;
 pub mod settings;
+pub mod shield;
 pub mod snapshot;
 pub mod state;
 pub mod sts;
 pub mod tag;
 pub mod tagging;
 pub mod throttle;
+pub mod waf_regional;
+pub mod wafv2;
 pub mod wire;
 pub mod x509;
 

@@ -15,6 +15,7 @@ use crate::ec2::ReachChanges;
 use crate::elb::Dirty;
 use crate::elb::action::{self, Action, ActionKind};
 use crate::elb::attribute;
+use crate::elb::authentication::{Authentication, Session};
 use crate::elb::condition::{Condition, Field};
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
@@ -191,6 +192,7 @@ impl Projector {
                     _ => DesyncMitigation::Defensive,
                 },
                 http2: is("routing.http2.enabled"),
+                blocked: state.wafv2.of(&balancer.arn).is_some_and(|acl| acl.blocks),
             },
             ingress: self.ingress(state, network, balancer),
             listeners: balancer.listeners.values().map(|one| listener(one, self.tls(state, balancer, one))).collect(),
@@ -282,20 +284,15 @@ fn listener(listener: &Listener, tls: Option<Tls>) -> plane::Listener {
         rules: listener
             .rules
             .values()
-            .filter_map(|rule| {
-                Some(plane::Rule {
-                    id: rule.arn.as_str().into(),
-                    priority: rule.priority,
-                    conditions: rule.conditions.iter().map(condition).collect(),
-                    transforms: rule.transforms.iter().map(transform).collect(),
-                    action: action(rule.actions.last()?),
-                })
+            .map(|rule| plane::Rule {
+                id: rule.arn.as_str().into(),
+                priority: rule.priority,
+                conditions: rule.conditions.iter().map(condition).collect(),
+                transforms: rule.transforms.iter().map(transform).collect(),
+                action: actions(&rule.actions),
             })
             .collect(),
-        default_rule: plane::DefaultRule {
-            id: listener.default_rule.as_str().into(),
-            action: listener.default_actions.last().map_or_else(no_action, action),
-        },
+        default_rule: plane::DefaultRule { id: listener.default_rule.as_str().into(), action: actions(&listener.default_actions) },
     }
 }
 
@@ -304,8 +301,64 @@ fn no_action() -> plane::Action {
     plane::Action::FixedResponse(plane::FixedResponse { status: 503, content_type: "text/plain".into(), body: String::new() })
 }
 
+/// An action that serves the request, behind one that asks who the client is.
+fn actions(actions: &[Action]) -> plane::Action {
+    let then = actions.last().map_or_else(no_action, action);
+    let demand = actions.iter().find_map(|action| match &action.kind {
+        ActionKind::Authenticate(authentication) => Some(demand(authentication)),
+        _ => None,
+    });
+    match demand {
+        None => then,
+        Some(demand) => plane::Action::Authenticate(plane::Authenticate { demand, then: Box::new(then) }),
+    }
+}
+
+fn demand(authentication: &Authentication) -> plane::Demand {
+    let sign_in = |endpoint: String, client_id: &String, session: &Session| {
+        plane::Demand::SignIn(plane::SignIn {
+            authorization_endpoint: endpoint,
+            client_id: client_id.clone(),
+            scope: session.scope.clone(),
+            extra: session.extra.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            unauthenticated: match session.unauthenticated.as_str() {
+                "deny" => plane::Unauthenticated::Deny,
+                "allow" => plane::Unauthenticated::Allow,
+                _ => plane::Unauthenticated::SignIn,
+            },
+        })
+    };
+    match authentication {
+        Authentication::Oidc(oidc) => sign_in(oidc.authorization_endpoint.clone(), &oidc.client_id, &oidc.session),
+        Authentication::Cognito(cognito) => {
+            let region = cognito.user_pool_arn.split(':').nth(3).unwrap_or_default();
+            let domain = &cognito.user_pool_domain;
+            let host = if domain.contains('.') { domain.clone() } else { format!("{domain}.auth.{region}.amazoncognito.com") };
+            sign_in(format!("https://{host}/oauth2/authorize"), &cognito.user_pool_client_id, &cognito.session)
+        }
+        Authentication::Jwt(jwt) => plane::Demand::Token(plane::Token {
+            issuer: jwt.issuer.clone(),
+            claims: jwt
+                .claims
+                .iter()
+                .map(|claim| plane::Claim {
+                    name: claim.name.clone(),
+                    format: match claim.format.as_str() {
+                        "string-array" => plane::ClaimFormat::Array,
+                        "space-separated-values" => plane::ClaimFormat::SpaceSeparated,
+                        _ => plane::ClaimFormat::Single,
+                    },
+                    values: claim.values.clone(),
+                })
+                .collect(),
+        }),
+    }
+}
+
 fn action(action: &Action) -> plane::Action {
     match &action.kind {
+        // The last action is none of these: the API does not let it be.
+        ActionKind::Authenticate(_) => no_action(),
         ActionKind::Forward(wanted) => plane::Action::Forward(forward(wanted)),
         ActionKind::Redirect(redirect) => plane::Action::Redirect(plane::Redirect {
             status: redirect.status,

@@ -84,7 +84,7 @@ impl<'a> Network<'a> {
         balancer.security_groups.is_empty()
             || self.permissions(&balancer.security_groups, true).any(|permission| {
                 permission.covers(transport, port)
-                    && (permission.holds(address) || interface.is_some_and(|interface| names(permission, &interface.groups)))
+                    && (self.holds(permission, address) || interface.is_some_and(|interface| names(permission, &interface.groups)))
             })
     }
 
@@ -127,7 +127,7 @@ impl<'a> Network<'a> {
                 let open: Vec<&Permission> = self.permissions(&interface.groups, false).filter(|p| p.covers(transport, port)).collect();
                 let sources = self.interfaces.sources.get(balancer.arn.as_str()).map(Vec::as_slice).unwrap_or_default();
                 open.iter().any(|permission| names(permission, &balancer.security_groups))
-                    || !sources.is_empty() && sources.iter().all(|source| open.iter().any(|permission| permission.holds(*source)))
+                    || !sources.is_empty() && sources.iter().all(|source| open.iter().any(|permission| self.holds(permission, *source)))
             }
         };
         if out && within { Reachability::Allowed } else { Reachability::Blocked }
@@ -154,7 +154,15 @@ impl<'a> Network<'a> {
         match &permission.peer {
             Peer::Cidr(cidr) => vec![*cidr],
             Peer::Group(group) => self.members(group),
-            Peer::PrefixList(_) => vec![],
+            Peer::PrefixList(list) => self.ec2.prefix_lists.get(list).map(|list| list.cidrs().collect()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether a permission's peer is a CIDR, or a prefix list with one, that holds this address.
+    fn holds(&self, permission: &Permission, address: IpAddr) -> bool {
+        match &permission.peer {
+            Peer::PrefixList(list) => self.ec2.prefix_lists.get(list).is_some_and(|list| list.holds(address)),
+            _ => permission.holds(address),
         }
     }
 

@@ -10,7 +10,10 @@ use crate::ec2::Ec2;
 use crate::elb::Elb;
 use crate::error::CloudError;
 use crate::id::Ids;
+use crate::route53::Route53;
 use crate::s3::S3;
+use crate::shield::Shield;
+use crate::wafv2::Wafv2;
 
 /// The state of one cloud. It is changed under one lock, which is never held across an await.
 #[derive(Debug)]
@@ -29,6 +32,12 @@ pub struct State {
     pub acm: Acm,
     /// S3: buckets and objects.
     pub s3: S3,
+    /// WAFv2: web ACLs and who has them.
+    pub wafv2: Wafv2,
+    /// Shield: the subscription and protections.
+    pub shield: Shield,
+    /// Route 53: hosted zones.
+    pub route53: Route53,
     /// Where the data plane publishes the targets' health.
     pub health: HealthBoard,
     /// Grows with every change.
@@ -49,6 +58,12 @@ pub struct Kept {
     pub acm: Acm,
     /// S3.
     pub s3: S3,
+    /// WAFv2.
+    pub wafv2: Wafv2,
+    /// Shield.
+    pub shield: Shield,
+    /// Route 53.
+    pub route53: Route53,
 }
 
 impl State {
@@ -57,16 +72,29 @@ impl State {
         let mut ids = Ids::new(config.seed);
         let ec2 = Ec2::new(&config, &mut ids, now)?;
         let elb = Elb::new(config.addresses);
-        Ok(Self { config, now, ids, ec2, elb, acm: Acm::default(), s3: S3::default(), health, revision: 1 })
+        Ok(Self {
+            config,
+            now,
+            ids,
+            ec2,
+            elb,
+            acm: Acm::default(),
+            s3: S3::default(),
+            wafv2: Wafv2::default(),
+            shield: Shield::default(),
+            route53: Route53::default(),
+            health,
+            revision: 1,
+        })
     }
 
     /// A state that was kept: what time did meanwhile is done, and everything is brought to the data plane anew.
     pub fn resumed(config: CloudConfig, now: Timestamp, health: HealthBoard, kept: Kept) -> Self {
         // The seed's own ids were given out before.
         let ids = Ids::new(config.seed.map(|seed| seed.wrapping_add(kept.revision)));
-        let Kept { revision, mut ec2, elb, acm, s3 } = kept;
+        let Kept { revision, mut ec2, elb, acm, s3, wafv2, shield, route53 } = kept;
         ec2.reach.all = true;
-        let mut state = Self { config, now, ids, ec2, elb, acm, s3, health, revision };
+        let mut state = Self { config, now, ids, ec2, elb, acm, s3, wafv2, shield, route53, health, revision };
         state.restore_trust_stores();
         state.advance(now);
         state
@@ -74,8 +102,17 @@ impl State {
 
     /// What is kept over restarts. Every member of the state is either here or begins anew.
     pub fn kept(&self) -> Kept {
-        let Self { config: _, now: _, ids: _, health: _, ec2, elb, acm, s3, revision } = self;
-        Kept { revision: *revision, ec2: ec2.clone(), elb: elb.clone(), acm: acm.clone(), s3: s3.clone() }
+        let Self { config: _, now: _, ids: _, health: _, ec2, elb, acm, s3, wafv2, shield, route53, revision } = self;
+        Kept {
+            revision: *revision,
+            ec2: ec2.clone(),
+            elb: elb.clone(),
+            acm: acm.clone(),
+            s3: s3.clone(),
+            wafv2: wafv2.clone(),
+            shield: shield.clone(),
+            route53: route53.clone(),
+        }
     }
 
     /// Moves to a later moment and lets everything happen that was due: targets that have drained go, interfaces of deleted load

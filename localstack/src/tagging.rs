@@ -48,6 +48,9 @@ fn resources(state: &State) -> Vec<(String, &'static str, &Tags)> {
     all.extend(ec2.subnets.values().map(|r| (arn("subnet", &r.id), "ec2:subnet", &r.tags)));
     all.extend(ec2.security_groups.values().map(|r| (arn("security-group", &r.id), "ec2:security-group", &r.tags)));
     all.extend(ec2.network_interfaces.values().map(|r| (arn("network-interface", &r.id), "ec2:network-interface", &r.tags)));
+    all.extend(ec2.addresses.values().map(|r| (arn("elastic-ip", &r.id), "ec2:elastic-ip", &r.tags)));
+    all.extend(ec2.prefix_lists.values().map(|r| (r.arn.clone(), "ec2:prefix-list", &r.tags)));
+    all.extend(state.wafv2.web_acls.values().map(|acl| (acl.arn.clone(), "wafv2:webacl", &acl.tags)));
     all.extend(ec2.instances.values().map(|r| (arn("instance", &r.id), "ec2:instance", &r.tags)));
     all
 }
@@ -130,6 +133,9 @@ fn tags_mut<'a>(state: &'a mut State, arn: &str) -> Answer<&'a mut Tags> {
     if arn.starts_with("arn:aws:ec2:") {
         let id = arn.rsplit('/').next().unwrap_or_default();
         return state.ec2.tags_mut(id).ok_or_else(|| invalid(format!("The resource '{arn}' does not exist")));
+    }
+    if arn.starts_with("arn:aws:wafv2:") {
+        return state.wafv2.tags_mut(arn);
     }
     if arn.starts_with("arn:aws:acm:") {
         return state.acm.certificate_mut(arn).map(|certificate| &mut certificate.tags);

@@ -3,6 +3,7 @@
 //! All protocols are decoded into one tree of parameters ([`Input`]) and all answers are one tree of values ([`Output`]), so that
 //! operations are written once and know nothing of XML or JSON.
 
+pub mod cbor;
 pub mod input;
 pub mod json;
 pub mod output;

@@ -44,6 +44,10 @@ pub struct Quotas {
     pub certificates: usize,
     /// AWS: 5000 certificates imported or requested in 365 days, adjustable.
     pub certificate_imports_per_year: usize,
+    /// AWS: 100 web ACLs in WAFv2 per region, adjustable.
+    pub web_acls: usize,
+    /// AWS: 5 elastic IP addresses per region, adjustable.
+    pub elastic_ip_addresses: usize,
     /// AWS: 10000 general purpose buckets per account, adjustable.
     pub buckets: usize,
     /// AWS: 20 trust stores per region, adjustable.
@@ -90,6 +94,8 @@ impl Default for Quotas {
             network_load_balancer_interfaces_per_vpc: 1200,
             certificates: 2500,
             certificate_imports_per_year: 5000,
+            web_acls: 100,
+            elastic_ip_addresses: 5,
             buckets: 10_000,
             trust_stores: 20,
             verifying_listeners_per_load_balancer: 2,
@@ -118,6 +124,7 @@ impl Quotas {
         ("certificates-per-network-load-balancer", |quotas| &mut quotas.certificates_per_network_load_balancer),
         ("condition-values-per-alb-rule", |quotas| &mut quotas.condition_values_per_rule),
         ("condition-wildcards-per-alb-rule", |quotas| &mut quotas.condition_wildcards_per_rule),
+        ("elastic-ip-addresses", |quotas| &mut quotas.elastic_ip_addresses),
         ("listeners-per-application-load-balancer", |quotas| &mut quotas.listeners_per_load_balancer),
         ("listeners-per-network-load-balancer", |quotas| &mut quotas.listeners_per_network_load_balancer),
         ("network-load-balancer-enis-per-vpc", |quotas| &mut quotas.network_load_balancer_interfaces_per_vpc),
@@ -141,6 +148,7 @@ impl Quotas {
         ("trust-store-revocation-lists-per-trust-store", |quotas| &mut quotas.revocation_lists_per_trust_store),
         ("trust-store-verifying-listeners-per-application-load-balancer", |quotas| &mut quotas.verifying_listeners_per_load_balancer),
         ("trust-stores", |quotas| &mut quotas.trust_stores),
+        ("wafv2-web-acls", |quotas| &mut quotas.web_acls),
     ];
 
     /// All quotas by name.

@@ -8,11 +8,13 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
+mod authentication;
 mod network;
 mod options;
 mod target_group;
 mod tls;
 
+pub use authentication::{Authenticate, Claim, ClaimFormat, Demand, SignIn, Token, Unauthenticated};
 pub use network::{
     FlowOptions, FlowReach, NetworkIngress, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, Reach, Transport,
 };
@@ -174,6 +176,8 @@ pub struct LoadBalancerAttributes {
     pub desync_mitigation: DesyncMitigation,
     /// `routing.http2.enabled`: offer HTTP/2 on HTTPS listeners. An HTTP listener never speaks HTTP/2.
     pub http2: bool,
+    /// Its web ACL blocks every request.
+    pub blocked: bool,
 }
 
 impl Default for LoadBalancerAttributes {
@@ -187,6 +191,7 @@ impl Default for LoadBalancerAttributes {
             drop_invalid_header_fields: false,
             desync_mitigation: DesyncMitigation::Defensive,
             http2: true,
+            blocked: false,
         }
     }
 }
@@ -358,7 +363,7 @@ pub struct Rewrite {
     pub replace: String,
 }
 
-/// What a rule does with a request. (Authentication, which could precede it, is not served.)
+/// What a rule does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send it to a target.
@@ -367,6 +372,8 @@ pub enum Action {
     Redirect(Redirect),
     /// Answer with a fixed response.
     FixedResponse(FixedResponse),
+    /// Ask who the client is, and then do something else.
+    Authenticate(Authenticate),
 }
 
 /// Forwards to one of several target groups, chosen at random by weight.

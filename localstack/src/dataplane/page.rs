@@ -13,6 +13,12 @@ const SERVER: HeaderValue = HeaderValue::from_static("awselb/2.0");
 pub(super) enum ErrorPage {
     /// Malformed request, or one whose head is too large.
     BadRequest,
+    /// Who the client is was asked for and not proven.
+    Unauthorized,
+    /// Its web ACL blocks it.
+    Forbidden,
+    /// What would prove it is not carried out by this cloud.
+    AuthenticationNotServed,
     /// TRACE.
     MethodNotAllowed,
     /// The client sent no complete request in time.
@@ -42,6 +48,9 @@ impl ErrorPage {
     pub(super) fn status(self) -> (u16, &'static str) {
         match self {
             Self::BadRequest => (400, "Bad Request"),
+            Self::Unauthorized => (401, "Unauthorized"),
+            Self::Forbidden => (403, "Forbidden"),
+            Self::AuthenticationNotServed => (500, "Authentication Is Not Carried Out By The Embedded Cloud"),
             Self::MethodNotAllowed => (405, "Method Not Allowed"),
             Self::RequestTimeout => (408, "Request Timeout"),
             Self::UriTooLong => (414, "URI Too Long"),

@@ -84,9 +84,9 @@ impl LoadBalancerTable {
     pub(super) fn referenced_groups(&self) -> HashSet<&TargetGroupId> {
         let rules = self.listeners.iter().flat_map(|listener| listener.rules.iter().chain([&listener.default_rule]));
         rules
-            .filter_map(|rule| match rule.action() {
+            .filter_map(|rule| match rule.action().served_by() {
                 Action::Forward(forward) => Some(&forward.target_groups),
-                Action::Redirect(_) | Action::FixedResponse(_) => None,
+                _ => None,
             })
             .flatten()
             .map(|weighted| &weighted.target_group)

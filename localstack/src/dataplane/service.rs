@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use super::{
-    Shared,
+    Shared, authentication,
     body::ResponseBody,
     client::ClientConnection,
     condition::{RequestView, host_for_matching, resolve_dot_segments, split_port},
@@ -108,6 +108,10 @@ async fn respond(
     if listener.load_balancer.attributes.drop_invalid_header_fields {
         remove_invalid_fields(&mut head.headers);
     }
+    if listener.load_balancer.attributes.blocked {
+        log.note("blocked by the web ACL");
+        return Err(ErrorPage::Forbidden);
+    }
     let visible_port = log.client().local_port();
     let url = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let rule = listener.select(&RequestView {
@@ -126,7 +130,14 @@ async fn respond(
     };
     let rewritten_host = rule.transforms.host(host).map_err(applied)?;
     let url = rule.transforms.url(&url).map_err(applied)?.unwrap_or(url);
-    match rule.action() {
+    if let Action::Authenticate(authenticate) = rule.action() {
+        let asked = authentication::answer(&authenticate.demand, &head, host, shared.random.bits());
+        if let Some(response) = asked.inspect_err(|page| log.note(format_args!("not authenticated: {}", page.status().1)))? {
+            return Ok(response);
+        }
+    }
+    match rule.action().served_by() {
+        Action::Authenticate(_) => Err(ErrorPage::InternalServerError),
         Action::FixedResponse(action) => Ok(page::fixed(action)),
         Action::Redirect(action) => {
             let source = RedirectSource {

@@ -17,7 +17,7 @@ pub enum Peer {
     Cidr(IpNet),
     /// The network interfaces of a security group, by its id.
     Group(String),
-    /// A prefix list, by its id. Its addresses are not known here: it allows nothing.
+    /// A managed prefix list, by its id.
     PrefixList(String),
 }
 

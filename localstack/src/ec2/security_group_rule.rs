@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::describe::Resource;
 use super::filter::Filters;
 use super::permission::{self, Described, Peer, Permission};
-use super::{Ec2, describe as described, finish, required, security_group, success, tagging};
+use super::{Ec2, describe as described, finish, prefix_list, required, security_group, success, tagging};
 use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::tag::{self, Tags};
@@ -141,10 +141,24 @@ fn authorize(state: &mut State, input: &Input, egress: bool) -> Answer<Record> {
             }
         }
     }
+    let lists = permissions.iter().filter_map(|(permission, _)| match &permission.peer {
+        Peer::PrefixList(list) => Some(list),
+        _ => None,
+    });
+    if let Some(missing) = lists.into_iter().find(|list| !ec2.prefix_lists.contains_key(*list)) {
+        return Err(prefix_list::not_found(missing));
+    }
+    // AWS: a prefix list counts as many rules as it can have entries.
+    let weight = |permission: &Permission| match &permission.peer {
+        Peer::PrefixList(list) => ec2.prefix_lists.get(list).map_or(1, |list| list.max_entries),
+        _ => 1,
+    };
     // AWS: the quota holds for IPv4 and for IPv6; what names a group or a prefix list counts for both.
     let of_family = |ipv6: bool| {
         let all = group.permissions(egress).chain(permissions.iter().map(|(permission, _)| permission));
-        all.filter(|permission| !matches!(&permission.peer, Peer::Cidr(cidr) if matches!(cidr, IpNet::V6(_)) != ipv6)).count()
+        all.filter(|permission| !matches!(&permission.peer, Peer::Cidr(cidr) if matches!(cidr, IpNet::V6(_)) != ipv6))
+            .map(weight)
+            .sum::<usize>()
     };
     if of_family(false).max(of_family(true)) > state.config.quotas.rules_per_security_group {
         return Err(ApiError::new(

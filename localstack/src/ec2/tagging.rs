@@ -99,6 +99,8 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
     resources.extend(ec2.security_groups.values().map(|r| (&r.id, "security-group", &r.tags)));
     resources.extend(ec2.security_groups.values().flat_map(|g| g.rules.values()).map(|r| (&r.id, "security-group-rule", &r.tags)));
     resources.extend(ec2.network_interfaces.values().map(|r| (&r.id, "network-interface", &r.tags)));
+    resources.extend(ec2.addresses.values().map(|r| (&r.id, "elastic-ip", &r.tags)));
+    resources.extend(ec2.prefix_lists.values().map(|r| (&r.id, "prefix-list", &r.tags)));
     resources.extend(ec2.instances.values().map(|r| (&r.id, "instance", &r.tags)));
     let mut found: Vec<(String, String, String, &'static str)> = Vec::new();
     for (id, kind, tags) in resources {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::authentication::Authentication;
 use super::redirect::Redirect;
 use super::{protocol, validation};
 use crate::config::Quotas;
@@ -13,7 +14,7 @@ use crate::wire::{Input, Record};
 pub struct Action {
     /// What it does.
     pub kind: ActionKind,
-    /// Its order; only one action is possible here, so it is always the last one.
+    /// Its order: the one that serves the request has the highest.
     pub order: Option<u32>,
 }
 
@@ -26,6 +27,8 @@ pub enum ActionKind {
     Redirect(Redirect),
     /// Answers with a fixed response.
     FixedResponse(FixedResponse),
+    /// Asks who the client is.
+    Authenticate(Authentication),
 }
 
 /// `ForwardConfig`.
@@ -79,6 +82,10 @@ impl Action {
                     .with("ForwardConfig", Record::new().list("TargetGroups", groups).with("TargetGroupStickinessConfig", stickiness))
             }
             ActionKind::Redirect(redirect) => Record::new().with("Type", "redirect").with("RedirectConfig", redirect.record()),
+            ActionKind::Authenticate(authentication) => {
+                let (kind, name, config) = authentication.record();
+                Record::new().with("Type", kind).with(name, config)
+            }
             ActionKind::FixedResponse(fixed) => Record::new().with("Type", "fixed-response").with(
                 "FixedResponseConfig",
                 Record::new()
@@ -116,17 +123,59 @@ pub fn read(input: &Input, name: &str, listener: (&str, u16), quotas: &Quotas) -
     for item in &items {
         actions.push(one(item, listener, quotas)?);
     }
-    // AWS: exactly one routing action; the authenticating ones, of which one could precede it, need HTTPS.
-    if actions.len() > 1 {
+    in_order(&mut actions)?;
+    Ok(Some(actions))
+}
+
+/// AWS: exactly one action serves the request. It is performed last, and at most one that asks who the client is precedes it.
+fn in_order(actions: &mut [Action]) -> Answer<()> {
+    if actions.iter().any(|action| action.order.is_none()) {
+        if actions.len() > 1 && actions.iter().any(|action| action.order.is_some()) {
+            return Err(ApiError::validation("You must specify the order of either all actions or none"));
+        }
+        for (at, action) in actions.iter_mut().enumerate() {
+            action.order = u32::try_from(at + 1).ok();
+        }
+    }
+    actions.sort_by_key(|action| action.order);
+    if actions.windows(2).any(|pair| matches!(pair, [a, b] if a.order == b.order)) {
+        return Err(ApiError::validation("Two actions of a rule cannot have the same order"));
+    }
+    let authenticates = |action: &&Action| matches!(action.kind, ActionKind::Authenticate(_));
+    let asking = actions.iter().filter(authenticates).count();
+    if actions.len() != asking + 1 || actions.last().as_ref().is_some_and(authenticates) {
         return Err(ApiError::new(
             "InvalidLoadBalancerAction",
             "You must specify exactly one action of type 'forward', 'redirect' or 'fixed-response', and it must be the last one",
         ));
     }
-    for action in &mut actions {
-        action.order.get_or_insert(1);
+    if asking > 1 {
+        return Err(ApiError::new(
+            "InvalidLoadBalancerAction",
+            "You can specify only one action of type 'authenticate-oidc', 'authenticate-cognito' or 'jwt-validation'",
+        ));
     }
-    Ok(Some(actions))
+    Ok(())
+}
+
+/// Settles where the secrets of sign-ins come from, for actions that replace these: one that was not given must be there already.
+pub fn settle_secrets(actions: &mut [Action], replaced: &[Action]) -> Answer<()> {
+    let known = replaced.iter().any(|action| matches!(action.kind, ActionKind::Authenticate(Authentication::Oidc(_))));
+    for action in actions {
+        if let ActionKind::Authenticate(authentication) = &mut action.kind
+            && authentication.wants_existing_secret()
+        {
+            if !known {
+                return Err(ApiError::validation(
+                    "'UseExistingClientSecret' needs an action of type 'authenticate-oidc' that is there already",
+                ));
+            }
+            if let Authentication::Oidc(oidc) = authentication {
+                oidc.existing_secret = false;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn one(item: &Input, listener: (&str, u16), quotas: &Quotas) -> Answer<Action> {
@@ -170,15 +219,15 @@ fn one(item: &Input, listener: (&str, u16), quotas: &Quotas) -> Answer<Action> {
         }
         "redirect" => ActionKind::Redirect(Redirect::read(needed("RedirectConfig")?, listener)?),
         "fixed-response" => ActionKind::FixedResponse(fixed_response(needed("FixedResponseConfig")?)?),
-        other => {
+        other if listener.0 != "HTTPS" => {
             return Err(ApiError::new(
                 "InvalidLoadBalancerAction",
-                if listener.0 == "HTTPS" {
-                    format!("Actions of type '{other}' are not served by this cloud yet")
-                } else {
-                    format!("Actions of type '{other}' are supported only on HTTPS listeners")
-                },
+                format!("Actions of type '{other}' are supported only on HTTPS listeners"),
             ));
+        }
+        other => {
+            let config = CONFIGS.iter().find(|(known, _)| *known == other).map_or("", |(_, config)| config);
+            ActionKind::Authenticate(Authentication::read(other, needed(config)?)?)
         }
     };
     Ok(Action { kind, order })

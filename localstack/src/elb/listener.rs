@@ -93,7 +93,8 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     protocols::check_listener(balancer.kind, &protocol)?;
     let tls = TlsParameters::read(input, &protocol)?;
     let actions = action::read(input, "DefaultActions", (&protocol, port), &state.config.quotas)?;
-    let actions = actions.ok_or_else(|| ApiError::validation("A listener must have at least one default action"))?;
+    let mut actions = actions.ok_or_else(|| ApiError::validation("A listener must have at least one default action"))?;
+    action::settle_secrets(&mut actions, &[])?;
     input.done()?;
     let tls = tls.apply(state, &protocol, None)?;
     if let Some(existing) = balancer.listeners.values().find(|other| other.port == port) {
@@ -190,6 +191,10 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(duplicate(balancer));
     }
     check_neighbours(balancer, &protocol, Some(&arn))?;
+    let mut actions = actions;
+    if let Some(actions) = &mut actions {
+        action::settle_secrets(actions, &listener.default_actions)?;
+    }
     if actions.is_some() || protocol != listener.protocol {
         let wanted = actions.as_ref().unwrap_or(&listener.default_actions);
         state.check_actions(&balancer.arn, &protocol, wanted, &listener.default_actions)?;

@@ -267,6 +267,7 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
             state.elb.addresses.release(node.listens_at);
         }
         placement::detach_all(state, &arn);
+        state.wafv2.associations.remove(&arn);
     }
     Ok(Record::new())
 }

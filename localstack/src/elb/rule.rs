@@ -89,7 +89,8 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let actions = action::read(input, "Actions", (&listener.protocol, listener.port), &quotas)?;
     input.done()?;
     let conditions = conditions.ok_or_else(|| ApiError::validation("A rule must have at least one condition"))?;
-    let actions = actions.ok_or_else(|| ApiError::validation("A rule must have at least one action"))?;
+    let mut actions = actions.ok_or_else(|| ApiError::validation("A rule must have at least one action"))?;
+    action::settle_secrets(&mut actions, &[])?;
     let priority = check_priority(priority)?;
     if listener.rules.values().any(|rule| rule.priority == priority) {
         return Err(ApiError::new("PriorityInUse", format!("Priority '{priority}' is currently in use")));
@@ -127,7 +128,9 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     if transforms.is_some() && reset {
         return Err(ApiError::validation("You cannot specify both 'Transforms' and 'ResetTransforms'"));
     }
-    if let Some(actions) = &actions {
+    let mut actions = actions;
+    if let Some(actions) = &mut actions {
+        action::settle_secrets(actions, &rule.actions)?;
         state.check_actions(&balancer.arn, &listener.protocol, actions, &rule.actions)?;
     }
     let (balancer_arn, listener_arn) = (balancer.arn.clone(), listener.arn.clone());

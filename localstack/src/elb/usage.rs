@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::action::Action;
+use super::action::{Action, ActionKind};
 use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
 use super::protocol as protocols;
@@ -67,6 +67,15 @@ impl State {
             return Err(ApiError::new(
                 "IncompatibleProtocols",
                 format!("The listener and the following target groups have incompatible protocols: {}", unfit.join(", ")),
+            ));
+        }
+        let asks = actions.iter().any(|action| matches!(action.kind, ActionKind::Authenticate(_)));
+        let other_version = |arn: &&&String| self.elb.target_groups.get(**arn).is_some_and(|group| group.protocol_version != "HTTP1");
+        if let Some(group) = wanted.iter().find(other_version).filter(|_| asks) {
+            // AWS: a target group with the protocol version HTTP/2 or gRPC takes only actions that forward.
+            return Err(ApiError::new(
+                "InvalidLoadBalancerAction",
+                format!("Actions that authenticate cannot precede the target group '{group}', whose protocol version is not HTTP1"),
             ));
         }
         if !taken.is_empty() {

@@ -127,7 +127,9 @@ pub fn lets_load_balancers_write(bucket: &Bucket, key: &str, region: &str) -> bo
         Some(Value::Object(kinds)) => {
             let services = texts(kinds.get("Service"));
             let accounts = texts(kinds.get("AWS"));
-            services.iter().any(|service| service == "logdelivery.elasticloadbalancing.amazonaws.com")
+            // The former for application load balancers, the latter for network load balancers.
+            let known = ["logdelivery.elasticloadbalancing.amazonaws.com", "delivery.logs.amazonaws.com"];
+            services.iter().any(|service| known.contains(&service.as_str()))
                 || accounts.iter().any(|arn| {
                     arn == "*" || account.is_some_and(|account| arn == account || *arn == format!("arn:aws:iam::{account}:root"))
                 })

@@ -11,7 +11,12 @@ use crate::error::{Answer, ApiError};
 pub fn parse(body: &str) -> Answer<Input> {
     let text = if body.trim().is_empty() { "{}" } else { body };
     let value: Value = serde_json::from_str(text).map_err(|error| ApiError::new("SerializationException", error.to_string()))?;
-    Ok(node("", &value))
+    Ok(input(&value))
+}
+
+/// A value as parameters.
+pub fn input(value: &Value) -> Input {
+    node("", value)
 }
 
 fn node(name: &str, value: &Value) -> Input {

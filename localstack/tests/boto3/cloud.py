@@ -99,6 +99,13 @@ def anything(_):
     return True
 
 
+OIDC = {
+    "Issuer": "https://idp.example.com", "AuthorizationEndpoint": "https://idp.example.com/authorize", "TokenEndpoint": "https://idp.example.com/token",
+    "UserInfoEndpoint": "https://idp.example.com/user", "ClientId": "me", "ClientSecret": "secret",
+}
+COGNITO = {"UserPoolArn": "arn:aws:cognito-idp:us-east-1:000000000000:userpool/us-east-1_x", "UserPoolClientId": "me", "UserPoolDomain": "mine"}
+JWT = {"JwksEndpoint": "https://idp.example.com/keys", "Issuer": "https://idp.example.com"}
+VISIBILITY = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "m"}
 FIXED = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
 HTTP80 = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 
@@ -125,6 +132,8 @@ class World:
         self.elb, self.ec2 = client("elbv2"), client("ec2")
         self.sts, self.tagging = client("sts"), client("resourcegroupstaggingapi")
         self.acm, self.s3 = client("acm"), client("s3")
+        self.waf, self.shield, self.quotas = client("wafv2"), client("shield"), client("service-quotas")
+        self.dns = client("route53")
         if FOREIGN:
             foreign.network(self.ec2, REGION)
         public = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/elb"]}])["Subnets"]
@@ -226,6 +235,31 @@ class World:
         self.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed | statement]}))
         return name
 
+    def address(self):
+        """An elastic IP address."""
+        tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "run", "Value": self.prefix}]}]
+        return self.ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
+
+    def protected(self):
+        """The ARN of a load balancer that Shield protects; the account subscribes if it has not."""
+        if self.shield.get_subscription_state()["SubscriptionState"] != "ACTIVE":
+            self.shield.create_subscription()
+        if not hasattr(self, "shielded"):
+            self.shielded = self.balancer()
+            self.shield.create_protection(Name=self.name(), ResourceArn=self.shielded)
+        return self.shielded
+
+    def web_acl(self, action="Allow", **more):
+        """A web ACL: its summary."""
+        arguments = {"Name": self.name(), "Scope": "REGIONAL", "DefaultAction": {action: {}}, "VisibilityConfig": VISIBILITY} | more
+        return self.waf.create_web_acl(**arguments)["Summary"]
+
+    def prefix_list(self, *cidrs, **more):
+        """A managed prefix list."""
+        entries = [{"Cidr": cidr} for cidr in cidrs]
+        arguments = {"PrefixListName": self.name(), "MaxEntries": 10, "AddressFamily": "IPv4", "Entries": entries} | more
+        return self.ec2.create_managed_prefix_list(**arguments)["PrefixList"]
+
     def trust_store(self, bundle=None, **more):
         """A trust store made of a bundle in PEM; its ARN."""
         bundle = bundle or certificates.pair(authority=True, common="Root").pem
@@ -271,3 +305,17 @@ class World:
                     revoke(GroupId=found["GroupId"], IpPermissions=found[direction])
         for found in groups:
             self.ec2.delete_security_group(GroupId=found["GroupId"])
+        for found in filter(lambda zone: mine(zone["CallerReference"]), self.dns.list_hosted_zones()["HostedZones"]):
+            sets = self.dns.list_resource_record_sets(HostedZoneId=found["Id"])["ResourceRecordSets"]
+            gone = [{"Action": "DELETE", "ResourceRecordSet": s} for s in sets if s["Type"] not in ("NS", "SOA")]
+            if gone:
+                self.dns.change_resource_record_sets(HostedZoneId=found["Id"], ChangeBatch={"Changes": gone})
+            self.dns.delete_hosted_zone(Id=found["Id"])
+        for found in filter(lambda found: mine(found["PrefixListName"]), self.ec2.describe_managed_prefix_lists()["PrefixLists"]):
+            self.ec2.delete_managed_prefix_list(PrefixListId=found["PrefixListId"])
+        for found in self.ec2.describe_addresses(Filters=[{"Name": "tag:run", "Values": [self.prefix]}])["Addresses"]:
+            if "AssociationId" in found:
+                self.ec2.disassociate_address(AssociationId=found["AssociationId"])
+            self.ec2.release_address(AllocationId=found["AllocationId"])
+        for found in filter(lambda found: mine(found["Name"]), self.waf.list_web_acls(Scope="REGIONAL")["WebACLs"]):
+            self.waf.delete_web_acl(Name=found["Name"], Scope="REGIONAL", Id=found["Id"], LockToken=found["LockToken"])

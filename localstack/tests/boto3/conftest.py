@@ -19,7 +19,6 @@ UNSEEN = {
     r"CapacityReservationStatus\.Reason|LoadBalancerState\.Reason": "nothing fails to be provisioned",
     r"AuthenticateOidcActionConfig\.(ClientSecret|UseExistingClientSecret)": "a secret is never told",
     r"TargetGroup\.TargetControlPort": "there is no target optimizer",
-    r"Action\.(Auth|Jwt)|AuthenticateCognito|AuthenticateOidc|JwtValidation": "what asks who a client is",
     r"Listener\.AlpnPolicy|LoadBalancer(Address)?\.|Set(SecurityGroups|Subnets)Output\.En|SourceIpConditionConfig\.IpAddressType|TargetDescription\.Quic"
     r"|AvailabilityZone\.SourceNat": "what network load balancers have",
     r"MutualAuthenticationAttributes\.TrustStoreAssociationStatus|GetResourcePolicyOutput\.Policy": "no trust store is shared",

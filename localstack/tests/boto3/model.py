@@ -103,6 +103,14 @@ def in_xml(path, element, shape):
                 fault(path, f"has a {tag(child)} where the model has {wanted}")
             in_xml(path, child, shape.member)
         limits(path, len(element), shape, "members")
+    elif shape.type_name == "map":
+        for entry in element:
+            parts = {tag(part): part for part in entry}
+            if tag(entry) != "entry" or set(parts) != {"key", "value"}:
+                fault(path, f"has {tag(entry)} for an entry")
+                continue
+            in_xml((*path, "key"), parts["key"], shape.key)
+            in_xml((*path, "value"), parts["value"], shape.value)
     elif len(element):
         fault(path, f"has children, but is a {shape.type_name}")
     else:

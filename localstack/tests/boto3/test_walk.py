@@ -13,7 +13,7 @@ import pytest
 from botocore.serialize import create_serializer
 
 import certificates
-from cloud import ENDPOINT, FIXED, REGION, World, admin, forward, path
+from cloud import COGNITO, ENDPOINT, FIXED, JWT, OIDC, REGION, VISIBILITY, World, admin, forward, path
 
 # What botocore calls the services; those that this cloud does not have are left out by what it says itself.
 # Members that need not show in any answer, and why.
@@ -21,6 +21,13 @@ SILENT = {
     "DeregisterTargets.Targets.AvailabilityZone": "a target is told apart by its id and port",
     "DescribeTargetHealth.Targets.AvailabilityZone": "likewise",
     "DeleteTags.Tags.Value": "a tag with another value stays: test_network, \"EC2 tags\"",
+    "CreateListener.DefaultActions.AuthenticateOidcConfig.ClientSecret": "a secret is never told",
+    "CreateRule.Actions.AuthenticateOidcConfig.ClientSecret": "likewise",
+    "ModifyListener.DefaultActions.AuthenticateOidcConfig.ClientSecret": "likewise",
+    "ModifyRule.Actions.AuthenticateOidcConfig.ClientSecret": "likewise",
+    "CreateManagedPrefixList.ClientToken": "the same token gives the same list: test_protection",
+    "ListProtections.InclusionFilters.ResourceArns": "what no filter takes is not shown: test_protection, \"protections\"",
+    "ListProtections.InclusionFilters.ProtectionNames": "likewise",
     "RequestCertificate.IdempotencyToken": "the same token gives the same certificate: test_certificates",
 }
 # Members that are read and not yet used.
@@ -29,6 +36,8 @@ SERVICES = ["elbv2", "ec2", "acm", "sts", "resourcegroupstaggingapi", "wafv2", "
 UNSERVED = {"InvalidAction", "UnknownOperationException", "UnknownOperation"}
 # What no member takes unless it takes any text; each is sent once.
 WRONG = (f"zzz-{number}" for number in itertools.count(1))
+# Quotas can only grow.
+GREATER = itertools.count(200_000)
 MODELS = botocore.session.get_session()
 
 
@@ -37,8 +46,10 @@ class Wire:
 
     def __init__(self, name):
         self.model = MODELS.get_service_model(name)
-        self.serializer = create_serializer(self.model.resolved_protocol, include_validation=False)
-        self.json = "json" in self.model.resolved_protocol
+        # JSON where a service speaks it, too.
+        protocol = "json" if "json" in self.model.protocols else self.model.resolved_protocol
+        self.serializer = create_serializer(protocol, include_validation=False)
+        self.json = "json" in protocol
 
     def fields(self, operation, parameters):
         """The parameters as they go over the wire: names with texts, or a JSON object, whose blobs are in base64."""
@@ -108,17 +119,25 @@ COMPANIONS = {
         "HttpRequestMethodConfig": "http-request-method", "SourceIpConfig": "source-ip",
     }.get(name, "path-pattern")},
     "RuleTransform": lambda _, name, *__: {"Type": "url-rewrite" if name == "UrlRewriteConfig" else "host-header-rewrite"},
+    "AuthenticateOidcActionConfig": lambda *_: OIDC,
+    "AuthenticateCognitoActionConfig": lambda *_: COGNITO,
+    "JwtValidationActionConfig": lambda *_: JWT,
+    "JwtValidationActionAdditionalClaim": lambda *_: {"Format": "single-string", "Name": "a", "Values": ["b"]},
     "DomainValidationOption": lambda *_: {"DomainName": "a.example.com", "ValidationDomain": "example.com"},
     "MutualAuthenticationAttributes": lambda w, name, *_: {} if name == "Mode" else {"Mode": "verify", "TrustStoreArn": w.trust_store()},
     "RevocationContent": lambda w, *_: (lambda b: {"S3Bucket": b, "S3Key": "bundle"})(w.bucket(bundle=b"x")),
     "Tag": lambda *_: {"Key": "a"},
     "TagSpecification": lambda w, name, root: {"ResourceType": {
-        "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
+        "AllocateAddressRequest": "elastic-ip", "CreateManagedPrefixListRequest": "prefix-list", "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
     }.get(root, "security-group-rule")},
     "TagFilter": lambda *_: {"Key": "a"},
     "HttpHeaderConditionConfig": lambda *_: {"HttpHeaderName": "X-Walk"},
     "RewriteConfig": lambda _, name, *__: {"Regex": "^/a"} if name == "Replace" else {"Replace": "/b"},
 }
+
+
+# What asks who a client is; another action serves it then.
+ASKING = ("AuthenticateOidcConfig", "AuthenticateCognitoConfig", "JwtValidationConfig")
 
 
 def put(world, shape, value, where, leaf):
@@ -139,11 +158,11 @@ def put(world, shape, value, where, leaf):
             at.append(leaf) if key == 0 else at.update({key: leaf})
             return without, value
         if not there:
-            fresh = []
+            fresh, more = [], FIXED if inner.name == "Action" and following in ASKING else []
             if inner.type_name == "structure":
                 fresh = COMPANIONS.get(inner.name, lambda *_: {})(world, following, root)
                 fresh = {name: given for name, given in fresh.items() if name != following}
-            at.append(fresh) if key == 0 else at.update({key: fresh})
+            at.extend([fresh, *copy.deepcopy(more)]) if key == 0 else at.update({key: fresh})
         shape, at = inner, at[key]
     return None
 
@@ -227,12 +246,48 @@ class Bases:
             "CreateSecurityGroup": lambda: {"GroupName": w.name(), "Description": "x", "VpcId": w.vpc},
             "DeleteSecurityGroup": lambda: {"GroupId": w.group()},
             "CreateTags": lambda: {"Resources": [w.sg], "Tags": [{"Key": "a", "Value": "b"}]},
+            "AllocateAddress": lambda: {"TagSpecifications": [{"ResourceType": "elastic-ip", "Tags": [{"Key": "run", "Value": w.prefix}]}]},
+            "AssociateAddress": lambda: {"AllocationId": w.address()["AllocationId"], "NetworkInterfaceId": w.nodes()[0]["NetworkInterfaceId"]},
+            "DisassociateAddress": lambda: {"AssociationId": w.ec2.associate_address(AllocationId=w.address()["AllocationId"], NetworkInterfaceId=w.nodes()[0]["NetworkInterfaceId"])["AssociationId"]},
+            "ReleaseAddress": lambda: {"AllocationId": w.address()["AllocationId"]},
+            "CreateManagedPrefixList": lambda: {"PrefixListName": w.name(), "MaxEntries": 5, "AddressFamily": "IPv4"},
+            "GetManagedPrefixListEntries": lambda: {"PrefixListId": w.prefix_list("10.0.0.0/8")["PrefixListId"]},
+            "ModifyManagedPrefixList": lambda: {"PrefixListId": w.prefix_list("10.0.0.0/8")["PrefixListId"], "CurrentVersion": 1},
+            "DeleteManagedPrefixList": lambda: {"PrefixListId": w.prefix_list()["PrefixListId"]},
             "DeleteTags": lambda: {"Resources": [w.sg], "Tags": [{"Key": "a"}]},
         }
         return made.get(operation)
 
     def acm(self, operation):
         made = {"ImportCertificate": self.pair.arguments, "RequestCertificate": lambda: {"DomainName": f"{self.world.name()}.example.com"}}
+        return made.get(operation)
+
+    def wafv2(self, operation):
+        w = self.world
+        settings = lambda: {"DefaultAction": {"Allow": {}}, "VisibilityConfig": VISIBILITY}
+        named = lambda acl: {"Name": acl["Name"], "Scope": "REGIONAL", "Id": acl["Id"]}
+        locked = lambda acl: named(acl) | {"LockToken": acl["LockToken"]}
+        made = {
+            "CreateWebACL": lambda: {"Name": w.name(), "Scope": "REGIONAL"} | settings(),
+            "GetWebACL": lambda: named(w.web_acl()),
+            "UpdateWebACL": lambda: locked(w.web_acl()) | settings(),
+            "DeleteWebACL": lambda: locked(w.web_acl()),
+            "ListWebACLs": lambda: {"Scope": "REGIONAL"},
+            "TagResource": lambda: {"ResourceARN": w.web_acl()["ARN"], "Tags": [{"Key": "a", "Value": "b"}]},
+            "UntagResource": lambda: {"ResourceARN": w.web_acl()["ARN"], "TagKeys": ["a"]},
+            "ListTagsForResource": lambda: {"ResourceARN": w.web_acl()["ARN"]},
+            "AssociateWebACL": lambda: {"WebACLArn": w.web_acl()["ARN"], "ResourceArn": w.lb},
+            "ListResourcesForWebACL": lambda: {"WebACLArn": w.web_acl()["ARN"]},
+        }
+        return made.get(operation)
+
+    def shield(self, operation):
+        w = self.world
+        made = {
+            "CreateProtection": lambda: {"Name": w.name(), "ResourceArn": w.balancer()},
+            "DescribeProtection": lambda: {"ResourceArn": w.protected()},
+            "DeleteProtection": lambda: {"ProtectionId": w.shield.create_protection(Name=w.name(), ResourceArn=w.balancer())["ProtectionId"]},
+        }
         return made.get(operation)
 
     def parameters(self, service, shape, operation):
@@ -243,6 +298,7 @@ class Bases:
         w = self.world
         known = {
             "LoadBalancerArn": lambda: w.lb, "ListenerArn": lambda: w.listener, "RuleArn": lambda: w.rule, "TargetGroupArn": lambda: w.tg,
+            "ServiceCode": lambda: "vpc", "QuotaCode": lambda: "L-0EA8095F", "DesiredValue": lambda: next(GREATER),
             "ResourceArn": lambda: w.lb, "TrustStoreArn": lambda: self.store, "CertificateArn": lambda: w.import_certificate(), "VpcId": lambda: w.vpc, "Name": w.name, "GroupId": lambda: w.sg,
             "SubnetId": lambda: w.two[0], "ResourceARNList": lambda: [w.lb], "Tags": lambda: [{"Key": "a", "Value": "b"}], "TagKeys": lambda: ["a"],
             "NetworkInterfaceId": lambda: w.nodes()[0]["NetworkInterfaceId"],
@@ -319,6 +375,8 @@ def room():
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_member_of_every_request_is_used_or_refused(service, world, room):
     wire, bases = Wire(service), Bases(world)
+    if service == "shield":
+        world.protected()
     total, found = 0, []
     for operation in wire.served():
         wrong, count = walk(wire, bases, service, operation)

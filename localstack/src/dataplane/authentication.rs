@@ -1,0 +1,158 @@
+//! Asking who a client is. Sources: AWS, "Authenticate users using an Application Load Balancer", "Verify JWTs using an Application Load Balancer".
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderValue, Response, header, request};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    body::ResponseBody,
+    config::{Claim, ClaimFormat, Demand, SignIn, Token, Unauthenticated},
+    page::{self, ErrorPage},
+};
+
+/// Where the identity provider sends users back to.
+const CALLBACK: &str = "/oauth2/idpresponse";
+
+/// What a request gets instead of what its rule would serve it with; None: it is served.
+pub(super) fn answer(
+    demand: &Demand,
+    head: &request::Parts,
+    host: &str,
+    random: u128,
+) -> Result<Option<Response<ResponseBody>>, ErrorPage> {
+    match demand {
+        Demand::SignIn(_) if head.uri.path() == CALLBACK => Err(ErrorPage::AuthenticationNotServed),
+        Demand::SignIn(sign_in) => match sign_in.unauthenticated {
+            Unauthenticated::Deny => Err(ErrorPage::Unauthorized),
+            Unauthenticated::Allow => Ok(None),
+            Unauthenticated::SignIn => Ok(Some(redirect(sign_in, host, random))),
+        },
+        Demand::Token(token) => Err(judged(token, head, Timestamp::now())),
+    }
+}
+
+fn redirect(sign_in: &SignIn, host: &str, random: u128) -> Response<ResponseBody> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("client_id", &sign_in.client_id);
+    query.append_pair("redirect_uri", &format!("https://{host}{CALLBACK}"));
+    query.append_pair("response_type", "code");
+    query.append_pair("scope", &sign_in.scope);
+    query.append_pair("state", &format!("{random:032x}"));
+    for (name, value) in &sign_in.extra {
+        query.append_pair(name, value);
+    }
+    let mark = if sign_in.authorization_endpoint.contains('?') { '&' } else { '?' };
+    let mut response = page::redirect(302, format!("{}{mark}{}", sign_in.authorization_endpoint, query.finish()));
+    if let Ok(cookie) = HeaderValue::try_from(format!("AWSALBAuthNonce={:016x}; Path=/; Secure; HttpOnly", random >> 64)) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Why a token is not taken: what it says, or that its signature cannot be verified.
+fn judged(demand: &Token, head: &request::Parts, now: Timestamp) -> ErrorPage {
+    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if says_what_it_must(demand, token, now).unwrap_or(false) { ErrorPage::AuthenticationNotServed } else { ErrorPage::Unauthorized }
+}
+
+fn says_what_it_must(demand: &Token, token: &str, now: Timestamp) -> Option<bool> {
+    let mut parts = token.split('.');
+    let (head, claims, _signature) = (parts.next()?, parts.next()?, parts.next().filter(|signature| !signature.is_empty())?);
+    let decoded = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
+    let (head, claims) = (decoded(head)?, decoded(claims)?);
+    let seconds = |name: &str| claims.get(name).map(|value| value.as_f64().unwrap_or(f64::NAN));
+    let now = now.as_millisecond() as f64 / 1000.0;
+    // NaN, which stands for what is no number, fulfils none of these.
+    let in_time = seconds("exp").is_some_and(|at| at > now) && ["nbf", "iat"].iter().all(|name| seconds(name).is_none_or(|at| at <= now));
+    let issued = claims.get("iss").and_then(Value::as_str) == Some(&demand.issuer);
+    let algorithm = head.get("alg").and_then(Value::as_str) == Some("RS256");
+    Some(parts.next().is_none() && algorithm && in_time && issued && demand.claims.iter().all(|claim| has(&claims, claim)))
+}
+
+fn has(claims: &Value, wanted: &Claim) -> bool {
+    let Some(value) = claims.get(&wanted.name) else { return false };
+    let one_of = |text: &str| wanted.values.iter().any(|value| value == text);
+    match wanted.format {
+        ClaimFormat::Single => value.as_str().is_some_and(one_of),
+        ClaimFormat::Array => value.as_array().is_some_and(|items| items.iter().filter_map(Value::as_str).any(one_of)),
+        ClaimFormat::SpaceSeparated => value.as_str().is_some_and(|text| text.split(' ').any(one_of)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn token(head: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.c2ln", part(head), part(claims))
+    }
+
+    fn judge(authorization: Option<String>) -> u16 {
+        let claims = [("roles", ClaimFormat::Array), ("scope", ClaimFormat::SpaceSeparated)];
+        let claim = |(name, format): (&str, ClaimFormat)| Claim { name: name.into(), format, values: vec!["a".into(), "b".into()] };
+        let demand = Token { issuer: "me".into(), claims: claims.map(claim).to_vec() };
+        let mut request = http::Request::get("/");
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        judged(&demand, &request.body(()).unwrap().into_parts().0, Timestamp::from_second(1000).unwrap()).status().0
+    }
+
+    #[test]
+    fn tokens_must_say_what_is_demanded() {
+        let head = json!({ "alg": "RS256" });
+        let good = json!({ "iss": "me", "exp": 1001, "nbf": 999, "roles": ["x", "b"], "scope": "y a" });
+        let but = |name: &str, value: Value| {
+            let mut claims = good.clone();
+            claims[name] = value;
+            judge(Some(format!("Bearer {}", token(&head, &claims))))
+        };
+        // All that can be judged is right: what is left is the signature.
+        assert_eq!(but("iat", json!(1000)), 500);
+        for (name, value) in [
+            ("iss", json!("you")),
+            ("exp", json!(999)),
+            ("exp", json!("soon")),
+            ("exp", Value::Null),
+            ("nbf", json!(1001)),
+            ("iat", json!(1001)),
+            ("roles", json!(["x"])),
+            ("roles", json!("a")),
+            ("scope", json!("ya")),
+        ] {
+            assert_eq!(but(name, value.clone()), 401, "{name} {value}");
+        }
+        assert_eq!(judge(Some(format!("Bearer {}", token(&json!({ "alg": "none" }), &good)))), 401);
+        for value in [None, Some("Bearer x".into()), Some("Basic x".into()), Some(format!("Bearer {}.x", token(&head, &good)))] {
+            assert_eq!(judge(value), 401);
+        }
+    }
+
+    #[test]
+    fn sign_ins_send_away_deny_or_allow() {
+        let sign_in = |unauthenticated| {
+            Demand::SignIn(SignIn {
+                authorization_endpoint: "https://idp.example/authorize".into(),
+                client_id: "me".into(),
+                scope: "openid email".into(),
+                extra: vec![("prompt".into(), "login".into())],
+                unauthenticated,
+            })
+        };
+        let ask = |unauthenticated, path: &str| {
+            answer(&sign_in(unauthenticated), &http::Request::get(path).body(()).unwrap().into_parts().0, "a.example", 5)
+        };
+        let response = ask(Unauthenticated::SignIn, "/x").unwrap().unwrap();
+        let expected = "https://idp.example/authorize?client_id=me&redirect_uri=https%3A%2F%2Fa.example%2Foauth2%2Fidpresponse&response_type=code\
+                        &scope=openid+email&state=00000000000000000000000000000005&prompt=login";
+        assert_eq!((response.status().as_u16(), response.headers()["location"].to_str().unwrap()), (302, expected));
+        assert_eq!(ask(Unauthenticated::Deny, "/x").unwrap_err(), ErrorPage::Unauthorized);
+        assert!(ask(Unauthenticated::Allow, "/x").unwrap().is_none());
+        assert_eq!(ask(Unauthenticated::SignIn, CALLBACK).unwrap_err(), ErrorPage::AuthenticationNotServed);
+    }
+}

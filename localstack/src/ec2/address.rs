@@ -1,0 +1,248 @@
+//! Elastic IP addresses.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::describe::Resource;
+use super::filter::Filters;
+use super::{Ec2, finish, required, success, tagging};
+use crate::error::{Answer, ApiError};
+use crate::state::State;
+use crate::tag::{self, Tags};
+use crate::wire::{Input, Record};
+
+/// An elastic IP address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Address {
+    /// The id of its allocation.
+    pub id: String,
+    /// The address, of the ranges for documentation.
+    pub public: Ipv4Addr,
+    /// The id of its association.
+    pub association: Option<String>,
+    /// The network interface that it is associated with.
+    pub interface: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+const FILTERS: &[&str] = &[
+    "allocation-id",
+    "association-id",
+    "domain",
+    "instance-id",
+    "network-border-group",
+    "network-interface-id",
+    "network-interface-owner-id",
+    "private-ip-address",
+    "public-ip",
+];
+
+fn not_found(id: &str) -> ApiError {
+    ApiError::new("InvalidAllocationID.NotFound", format!("The allocation ID '{id}' does not exist"))
+}
+
+impl Address {
+    fn instance<'a>(&self, ec2: &'a Ec2) -> Option<&'a String> {
+        let interface = self.interface.as_ref()?;
+        ec2.instances.values().find(|instance| instance.interfaces.contains(interface)).map(|instance| &instance.id)
+    }
+
+    fn private(&self, ec2: &Ec2) -> Option<String> {
+        ec2.network_interfaces.get(self.interface.as_ref()?).map(|interface| interface.address.to_string())
+    }
+
+    fn attribute(&self, filter: &str, ec2: &Ec2, region: &str) -> Vec<String> {
+        let one = |value: Option<&String>| value.cloned().into_iter().collect();
+        match filter {
+            "allocation-id" => vec![self.id.clone()],
+            "association-id" => one(self.association.as_ref()),
+            "domain" => vec!["vpc".into()],
+            "instance-id" => one(self.instance(ec2)),
+            "network-border-group" => vec![region.into()],
+            "network-interface-id" => one(self.interface.as_ref()),
+            "network-interface-owner-id" => {
+                self.interface.iter().filter_map(|id| ec2.network_interfaces.get(id)).map(|i| i.owner.clone()).collect()
+            }
+            "private-ip-address" => self.private(ec2).into_iter().collect(),
+            _ => vec![self.public.to_string()],
+        }
+    }
+
+    fn record(&self, ec2: &Ec2, region: &str) -> Record {
+        let owner = self.interface.as_ref().and_then(|id| ec2.network_interfaces.get(id)).map(|interface| &interface.owner);
+        Record::new()
+            .with("publicIp", self.public.to_string())
+            .with("allocationId", &self.id)
+            .with("domain", "vpc")
+            .maybe("instanceId", self.instance(ec2))
+            .maybe("associationId", self.association.as_ref())
+            .maybe("networkInterfaceId", self.interface.as_ref())
+            .maybe("networkInterfaceOwnerId", owner)
+            .maybe("privateIpAddress", self.private(ec2))
+            .with("publicIpv4Pool", "amazon")
+            .with("networkBorderGroup", region)
+            .with("tagSet", tag::lower(&self.tags))
+    }
+}
+
+/// AllocateAddress.
+pub fn allocate(state: &mut State, input: &Input) -> Answer<Record> {
+    let domain = input.text("Domain").filter(|text| !text.is_empty()).unwrap_or("vpc").to_string();
+    let group = input.text("NetworkBorderGroup").filter(|text| !text.is_empty()).map(str::to_string);
+    let pool = input.text("PublicIpv4Pool").filter(|text| !text.is_empty()).unwrap_or("amazon").to_string();
+    let tags = tagging::specification(input, "elastic-ip")?;
+    finish(input)?;
+    let region = state.config.region.clone();
+    for (name, given, only) in [
+        ("Domain", Some(&domain), "vpc"),
+        ("NetworkBorderGroup", group.as_ref(), region.as_str()),
+        ("PublicIpv4Pool", Some(&pool), "amazon"),
+    ] {
+        if let Some(given) = given.filter(|given| given.as_str() != only) {
+            return Err(ApiError::parameter_value(format!("Value ({given}) for parameter {name} is invalid; this cloud has only {only}")));
+        }
+    }
+    if state.ec2.addresses.len() >= state.config.quotas.elastic_ip_addresses {
+        return Err(ApiError::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
+    }
+    let used: BTreeSet<Ipv4Addr> = state.ec2.addresses.values().map(|address| address.public).collect();
+    let ranges = [[203, 0, 113], [198, 51, 100]];
+    let mut all = ranges.into_iter().flat_map(|[a, b, c]| (1..=254).map(move |last| Ipv4Addr::new(a, b, c, last)));
+    let public = all.find(|address| !used.contains(address));
+    let public =
+        public.ok_or_else(|| ApiError::new("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request."))?;
+    let id = state.ids.ec2("eipalloc");
+    let address = Address { id: id.clone(), public, association: None, interface: None, tags };
+    state.ec2.addresses.insert(id.clone(), address);
+    Ok(Record::new()
+        .with("publicIp", public.to_string())
+        .with("allocationId", id)
+        .with("domain", "vpc")
+        .with("publicIpv4Pool", "amazon")
+        .with("networkBorderGroup", region))
+}
+
+/// DescribeAddresses: all in one answer, as on AWS.
+pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
+    let filters = Filters::read(input, FILTERS)?;
+    let (ids, publics) = (input.strings("AllocationId"), input.strings("PublicIp"));
+    finish(input)?;
+    let ec2 = &state.ec2;
+    for id in &ids {
+        ec2.addresses.get(id).ok_or_else(|| not_found(id))?;
+    }
+    if let Some(missing) = publics.iter().find(|public| !ec2.addresses.values().any(|address| address.public.to_string() == **public)) {
+        return Err(ApiError::new("InvalidAddress.NotFound", format!("Address '{missing}' not found.")));
+    }
+    let region = &state.config.region;
+    let chosen = ec2
+        .addresses
+        .values()
+        .filter(|address| ids.is_empty() || ids.contains(&address.id))
+        .filter(|address| publics.is_empty() || publics.contains(&address.public.to_string()))
+        .filter(|address| filters.accept(&address.tags, |filter| address.attribute(filter, ec2, region)));
+    Ok(Record::new().list("addressesSet", chosen.map(|address| address.record(ec2, region))))
+}
+
+/// The id of the allocation that a call names by that or by the address.
+fn named(state: &State, input: &Input) -> Answer<String> {
+    let (id, public) = (input.text("AllocationId").filter(|id| !id.is_empty()), input.text("PublicIp").filter(|text| !text.is_empty()));
+    let found = match (id, public) {
+        (Some(id), None) => state.ec2.addresses.get(id).ok_or_else(|| not_found(id))?,
+        (None, Some(public)) => state
+            .ec2
+            .addresses
+            .values()
+            .find(|address| address.public.to_string() == public)
+            .ok_or_else(|| ApiError::new("InvalidAddress.NotFound", format!("Address '{public}' not found.")))?,
+        (None, None) => return Err(ApiError::new("MissingParameter", "Either public IP or allocation id must be specified")),
+        (Some(_), Some(_)) => {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "You may specify public IP or allocation id, but not both in the same call",
+            ));
+        }
+    };
+    Ok(found.id.clone())
+}
+
+/// ReleaseAddress: refused while it is associated.
+pub fn release(state: &mut State, input: &Input) -> Answer<Record> {
+    let id = named(state, input)?;
+    let group = input.text("NetworkBorderGroup").filter(|text| !text.is_empty()).map(str::to_string);
+    finish(input)?;
+    if let Some(group) = group.filter(|group| *group != state.config.region) {
+        return Err(ApiError::new("InvalidNetworkBorderGroup", format!("The NetworkBorderGroup '{group}' is not the address's")));
+    }
+    if let Some(address) = state.ec2.addresses.get(&id).filter(|address| address.interface.is_some()) {
+        return Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {} is in use.", address.public)));
+    }
+    state.ec2.addresses.remove(&id);
+    Ok(success())
+}
+
+/// AssociateAddress, with a network interface or an instance's primary one.
+pub fn associate(state: &mut State, input: &Input) -> Answer<Record> {
+    let id = named(state, input)?;
+    let instance = input.text("InstanceId").filter(|text| !text.is_empty()).map(str::to_string);
+    let interface = input.text("NetworkInterfaceId").filter(|text| !text.is_empty()).map(str::to_string);
+    let private = input.text("PrivateIpAddress").filter(|text| !text.is_empty()).map(str::to_string);
+    let again = input.flag("AllowReassociation")?.unwrap_or(true);
+    finish(input)?;
+    let interface = match (instance, interface) {
+        (None, Some(interface)) => interface,
+        (Some(instance), None) => {
+            let found = state.ec2.instances.get(&instance).ok_or_else(|| super::instance::Instance::not_found(&instance))?;
+            found.interfaces.first().cloned().unwrap_or_default()
+        }
+        (None, None) => return Err(ApiError::new("MissingParameter", "Either instance ID or network interface id must be specified")),
+        (Some(_), Some(_)) => {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "You may specify an InstanceId or a NetworkInterfaceId, but not both",
+            ));
+        }
+    };
+    let found =
+        state.ec2.network_interfaces.get(&interface).ok_or_else(|| super::network_interface::NetworkInterface::not_found(&interface))?;
+    if let Some(private) = private.filter(|private| found.address.to_string() != *private) {
+        return Err(ApiError::parameter_value(format!("PrivateIpAddress {private} is not the interface's primary address")));
+    }
+    let association = state.ids.ec2("eipassoc");
+    for other in state.ec2.addresses.values_mut() {
+        let taken = other.interface.as_ref() == Some(&interface) || other.id == id && other.interface.is_some();
+        if taken && !again {
+            return Err(ApiError::new(
+                "Resource.AlreadyAssociated",
+                format!("resource {} is already associated with associate-id {}", other.id, other.association.clone().unwrap_or_default()),
+            ));
+        }
+        if taken {
+            (other.interface, other.association) = (None, None);
+        }
+    }
+    if let Some(address) = state.ec2.addresses.get_mut(&id) {
+        (address.interface, address.association) = (Some(interface), Some(association.clone()));
+    }
+    Ok(Record::new().with("associationId", association))
+}
+
+/// DisassociateAddress.
+pub fn disassociate(state: &mut State, input: &Input) -> Answer<Record> {
+    let association = match input.text("PublicIp").filter(|text| !text.is_empty()) {
+        Some(public) => {
+            let found = state.ec2.addresses.values().find(|address| address.public.to_string() == public);
+            found.and_then(|address| address.association.clone()).unwrap_or_default()
+        }
+        None => required(input, "AssociationId")?.to_string(),
+    };
+    finish(input)?;
+    let found = state.ec2.addresses.values_mut().find(|address| address.association.as_ref() == Some(&association));
+    let address = found
+        .ok_or_else(|| ApiError::new("InvalidAssociationID.NotFound", format!("The association ID '{association}' does not exist")))?;
+    (address.interface, address.association) = (None, None);
+    Ok(success())
+}
