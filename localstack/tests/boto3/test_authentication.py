@@ -76,6 +76,7 @@ ROWS = [
     ("an unknown behaviour", lambda w: oidc(w, OnUnauthenticatedRequest="maybe"), Fails("ValidationError", "onUnauthenticatedRequest")),
     ("eleven parameters", lambda w: oidc(w, AuthenticationRequestExtraParams={str(n): "x" for n in range(11)}), Fails("ValidationError", "AuthenticationRequestExtraParams")),
     ("Cognito gets defaults", cognito, lambda r: (r["UserPoolDomain"], r["Scope"]) == ("mine", "openid")),
+    ("Cognito with a parameter", lambda w: cognito(w, AuthenticationRequestExtraParams={"lang": "en"}), lambda r: r["AuthenticationRequestExtraParams"] == {"lang": "en"}),
     ("Cognito without a pool", lambda w: cognito(w, UserPoolArn="x"), Fails("ValidationError", "UserPoolArn")),
     ("Cognito without a domain", lambda w: cognito(w, UserPoolDomain=None), Fails("ValidationError", "userPoolDomain")),
     ("JWT", jwt, lambda r: r == JWT),
