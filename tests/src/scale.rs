@@ -88,7 +88,7 @@ async fn measure_all(session: Session, options: &Options) -> Result<Report> {
     operator.stop().await;
     beside.stop(Duration::from_secs(5)).await;
     endpoints.abort();
-    Ok(Report { program: if cfg!(debug_assertions) { "debug" } else { "release" }, sizes: vec![small, large] })
+    Ok(Report { program: portico.display().to_string(), sizes: vec![small, large] })
 }
 
 /// Answers health checks for all endpoints.

@@ -18,7 +18,7 @@ const READ_BY_AGE: [&str; 3] = ["ec2.DescribeSubnets", "ec2.DescribeVpcs", "elas
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// How the lab, and as a rule the operator, was built: `debug` or `release`.
-    pub program: &'static str,
+    pub program: String,
     /// The sizes, the smaller one first.
     pub sizes: Vec<Size>,
 }
@@ -51,7 +51,7 @@ impl Size {
 impl Report {
     /// Tables for people.
     pub fn text(&self) -> String {
-        let mut text = format!("Benchmark of scale ({} build)\n", self.program);
+        let mut text = format!("Benchmark of scale, of {}\n", self.program);
         for size in &self.sizes {
             let _ = writeln!(text, "  {} Gateways × {} routes: peak memory {} MiB", size.gateways, size.routes, size.peak_kib / 1024);
         }
@@ -135,7 +135,7 @@ mod tests {
             costs: vec![("a change", Cost { mutations, allocations: Some(allocations), ..Cost::default() })],
             ..Size::default()
         };
-        let grown = |small, large| Report { program: "debug", sizes: vec![small, large] }.grown();
+        let grown = |small, large| Report { program: "portico".to_owned(), sizes: vec![small, large] }.grown();
         assert!(grown(size(10, 1, 10_000), size(100, 1, 13_000)).is_empty());
         assert_eq!(grown(size(10, 1, 10_000), size(100, 1, 30_000)), ["a change: allocations grew from 10000 to 30000"]);
         assert_eq!(grown(size(10, 1, 1), size(100, 2, 1)), ["a change: mutations grew from 1 to 2"]);
