@@ -15,7 +15,6 @@ use crate::ec2::ReachChanges;
 use crate::elb::Dirty;
 use crate::elb::action::{self, Action, ActionKind};
 use crate::elb::attribute;
-use crate::elb::authentication::{Authentication, Session};
 use crate::elb::condition::{Condition, Field};
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
@@ -28,6 +27,7 @@ use crate::elb::transform::{Transform, TransformKind};
 use crate::reachability::{Interfaces, Network};
 use crate::state::State;
 
+mod authentication;
 mod network;
 
 use network::is_network;
@@ -305,53 +305,12 @@ fn no_action() -> plane::Action {
 fn actions(actions: &[Action]) -> plane::Action {
     let then = actions.last().map_or_else(no_action, action);
     let demand = actions.iter().find_map(|action| match &action.kind {
-        ActionKind::Authenticate(authentication) => Some(demand(authentication)),
+        ActionKind::Authenticate(authentication) => Some(authentication::demand(authentication)),
         _ => None,
     });
     match demand {
         None => then,
         Some(demand) => plane::Action::Authenticate(plane::Authenticate { demand, then: Box::new(then) }),
-    }
-}
-
-fn demand(authentication: &Authentication) -> plane::Demand {
-    let sign_in = |endpoint: String, client_id: &String, session: &Session| {
-        plane::Demand::SignIn(plane::SignIn {
-            authorization_endpoint: endpoint,
-            client_id: client_id.clone(),
-            scope: session.scope.clone(),
-            extra: session.extra.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            unauthenticated: match session.unauthenticated.as_str() {
-                "deny" => plane::Unauthenticated::Deny,
-                "allow" => plane::Unauthenticated::Allow,
-                _ => plane::Unauthenticated::SignIn,
-            },
-        })
-    };
-    match authentication {
-        Authentication::Oidc(oidc) => sign_in(oidc.authorization_endpoint.clone(), &oidc.client_id, &oidc.session),
-        Authentication::Cognito(cognito) => {
-            let region = cognito.user_pool_arn.split(':').nth(3).unwrap_or_default();
-            let domain = &cognito.user_pool_domain;
-            let host = if domain.contains('.') { domain.clone() } else { format!("{domain}.auth.{region}.amazoncognito.com") };
-            sign_in(format!("https://{host}/oauth2/authorize"), &cognito.user_pool_client_id, &cognito.session)
-        }
-        Authentication::Jwt(jwt) => plane::Demand::Token(plane::Token {
-            issuer: jwt.issuer.clone(),
-            claims: jwt
-                .claims
-                .iter()
-                .map(|claim| plane::Claim {
-                    name: claim.name.clone(),
-                    format: match claim.format.as_str() {
-                        "string-array" => plane::ClaimFormat::Array,
-                        "space-separated-values" => plane::ClaimFormat::SpaceSeparated,
-                        _ => plane::ClaimFormat::Single,
-                    },
-                    values: claim.values.clone(),
-                })
-                .collect(),
-        }),
     }
 }
 
