@@ -35,7 +35,7 @@ fn given_or(arguments: &[&str], what: &str) -> Result<PathBuf> {
 }
 
 fn built(arguments: &[&str], what: &str) -> Result<PathBuf> {
-    let step = progress::Step::start(&format!("building {what}"), "a first build takes minutes");
+    let step = progress::Step::start(format!("building {what}"), "a first build takes minutes");
     let output = Command::new(cargo())
         .args(["build", "--quiet", "--message-format", "json-render-diagnostics"])
         .args(arguments)
