@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ec2::network_interface::Attachment;
+use crate::ec2::address::Address;
+use crate::ec2::network_interface::{Attachment, NetworkInterface};
 use crate::ec2::permission::Peer;
 use crate::elb::action::Action;
 use crate::elb::certificate::ListenerTls;
@@ -30,10 +31,10 @@ pub fn violations(state: &State) -> Vec<String> {
 
 fn load_balancers(state: &State, found: &mut Vec<String>) {
     let (elb, ec2) = (&state.elb, &state.ec2);
-    let mut interfaces: BTreeMap<&String, Vec<(&String, IpAddr)>> = BTreeMap::new();
+    let mut interfaces: BTreeMap<&String, Vec<&NetworkInterface>> = BTreeMap::new();
     for interface in ec2.network_interfaces.values().filter(|interface| interface.gone_at.is_none()) {
         if let Attachment::LoadBalancer(arn) = &interface.attachment {
-            interfaces.entry(arn).or_default().push((&interface.subnet, interface.address));
+            interfaces.entry(arn).or_default().push(interface);
         }
     }
     let (mut addresses, mut names) = (BTreeSet::new(), BTreeSet::new());
@@ -49,9 +50,9 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
             fault(format!("security group {id} does not exist"));
         }
         let interfaces = interfaces.remove(arn).unwrap_or_default();
-        let mut held: Vec<&String> = interfaces.iter().map(|(subnet, _)| *subnet).collect();
+        let mut held: Vec<&String> = interfaces.iter().map(|interface| &interface.subnet).collect();
         let mut wanted: Vec<&String> = balancer.subnets.iter().collect();
-        nodes(balancer, &interfaces, &mut fault);
+        nodes(balancer, &interfaces, &ec2.addresses, &mut fault);
         held.sort();
         wanted.sort();
         if held != wanted {
@@ -99,7 +100,7 @@ fn load_balancers(state: &State, found: &mut Vec<String>) {
 }
 
 /// Where a load balancer listens: a network load balancer once per subnet, with the address that was chosen there; others once.
-fn nodes(balancer: &LoadBalancer, interfaces: &[(&String, IpAddr)], fault: &mut impl FnMut(String)) {
+fn nodes(balancer: &LoadBalancer, interfaces: &[&NetworkInterface], addresses: &BTreeMap<String, Address>, fault: &mut impl FnMut(String)) {
     if balancer.kind == LoadBalancerKind::Application {
         if balancer.nodes.iter().map(|node| &node.subnet).collect::<Vec<_>>() != [&None] {
             fault("does not have exactly one node for all zones".into());
@@ -111,7 +112,13 @@ fn nodes(balancer: &LoadBalancer, interfaces: &[(&String, IpAddr)], fault: &mut 
         fault(format!("has nodes in {placed:?}, but subnets {:?}", balancer.subnets));
     }
     for node in &balancer.nodes {
-        let holds = |address: &IpAddr| interfaces.iter().any(|(subnet, held)| Some(*subnet) == node.subnet.as_ref() && held == address);
+        let holds = |address: &IpAddr| interfaces.iter().any(|held| Some(&held.subnet) == node.subnet.as_ref() && held.address == *address);
+        let elastic = node.allocation.as_ref().map(|id| addresses.get(id).and_then(|address| address.interface.as_ref()));
+        if elastic.is_some_and(|interface| {
+            !interface.is_some_and(|id| interfaces.iter().any(|held| held.id == *id && Some(&held.subnet) == node.subnet.as_ref()))
+        }) {
+            fault(format!("its elastic address {:?} is not that of an interface of it", node.allocation));
+        }
         if let Some(address) = node.private_address.filter(|address| !holds(address)) {
             fault(format!("no interface holds its private address {address}"));
         }

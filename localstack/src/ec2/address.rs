@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
+use super::network_interface::Attachment;
 use super::{Ec2, finish, required, success, tagging};
 use crate::error::{Answer, ApiError};
 use crate::state::State;
@@ -184,6 +185,16 @@ pub fn release(state: &mut State, input: &Input) -> Answer<Record> {
     Ok(success())
 }
 
+/// The addresses of load balancers are the load balancers' own as long as they have them.
+fn refuse_managed(ec2: &Ec2, interface: Option<&String>) -> Answer<()> {
+    match interface.and_then(|id| ec2.network_interfaces.get(id)).map(|interface| &interface.attachment) {
+        Some(Attachment::LoadBalancer(_)) => {
+            Err(ApiError::new("AuthFailure", "You do not have permission to access the specified resource."))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// AssociateAddress, with a network interface or an instance's primary one.
 pub fn associate(state: &mut State, input: &Input) -> Answer<Record> {
     let id = named(state, input)?;
@@ -211,6 +222,8 @@ pub fn associate(state: &mut State, input: &Input) -> Answer<Record> {
     if let Some(private) = private.filter(|private| found.address.to_string() != *private) {
         return Err(ApiError::parameter_value(format!("PrivateIpAddress {private} is not the interface's primary address")));
     }
+    refuse_managed(&state.ec2, Some(&interface))?;
+    refuse_managed(&state.ec2, state.ec2.addresses.get(&id).and_then(|address| address.interface.as_ref()))?;
     let association = state.ids.ec2("eipassoc");
     for other in state.ec2.addresses.values_mut() {
         let taken = other.interface.as_ref() == Some(&interface) || other.id == id && other.interface.is_some();
@@ -240,9 +253,13 @@ pub fn disassociate(state: &mut State, input: &Input) -> Answer<Record> {
         None => required(input, "AssociationId")?.to_string(),
     };
     finish(input)?;
-    let found = state.ec2.addresses.values_mut().find(|address| address.association.as_ref() == Some(&association));
+    let found = state.ec2.addresses.values().find(|address| address.association.as_ref() == Some(&association));
     let address = found
         .ok_or_else(|| ApiError::new("InvalidAssociationID.NotFound", format!("The association ID '{association}' does not exist")))?;
-    (address.interface, address.association) = (None, None);
+    let id = address.id.clone();
+    refuse_managed(&state.ec2, address.interface.as_ref())?;
+    if let Some(address) = state.ec2.addresses.get_mut(&id) {
+        (address.interface, address.association) = (None, None);
+    }
     Ok(success())
 }

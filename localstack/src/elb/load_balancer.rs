@@ -103,7 +103,7 @@ impl LoadBalancer {
                 Record::new()
                     .with("ZoneName", &subnet.zone)
                     .with("SubnetId", &subnet.id)
-                    .list("LoadBalancerAddresses", self.node_in(&subnet.id).map(Node::records).unwrap_or_default())
+                    .list("LoadBalancerAddresses", self.node_in(&subnet.id).map(|node| node.records(ec2)).unwrap_or_default())
             })
             .collect()
     }
@@ -169,10 +169,11 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         let same = existing.kind == kind
             && existing.scheme == scheme
             && same_members(&existing.subnets, &placement.subnets())
-            && placement
-                .mappings
-                .iter()
-                .all(|mapping| existing.node_in(&mapping.subnet).is_none_or(|node| node.private_address == mapping.private_address))
+            && placement.mappings.iter().all(|mapping| {
+                existing
+                    .node_in(&mapping.subnet)
+                    .is_none_or(|node| node.private_address == mapping.private_address && node.allocation == mapping.allocation)
+            })
             && same_members(&existing.security_groups, &placement.security_groups)
             && existing.ip_address_type == ip_address_type
             && existing.tags == tags;

@@ -19,12 +19,17 @@ pub struct Node {
     pub listens_at: IpAddr,
     /// The private address that the caller chose for it.
     pub private_address: Option<IpAddr>,
+    /// The allocation of the elastic IP address that the caller chose for it.
+    pub allocation: Option<String>,
 }
 
 impl Node {
     /// As `LoadBalancerAddresses` shows it: only what the caller chose.
-    pub fn records(&self) -> Vec<Record> {
-        self.private_address.iter().map(|address| Record::new().with("PrivateIPv4Address", address.to_string())).collect()
+    pub fn records(&self, ec2: &Ec2) -> Vec<Record> {
+        let private = self.private_address.iter().map(|address| Record::new().with("PrivateIPv4Address", address.to_string()));
+        let elastic = self.allocation.iter().filter_map(|id| ec2.addresses.get(id));
+        let elastic = elastic.map(|address| Record::new().with("IpAddress", address.public.to_string()).with("AllocationId", &address.id));
+        private.chain(elastic).collect()
     }
 }
 
@@ -35,6 +40,8 @@ pub struct Mapping {
     pub subnet: String,
     /// `PrivateIPv4Address`.
     pub private_address: Option<IpAddr>,
+    /// `AllocationId`.
+    pub allocation: Option<String>,
 }
 
 /// Reads `Subnets` or `SubnetMappings` for a load balancer of this type and scheme.
@@ -74,9 +81,14 @@ fn one(item: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Mapping> {
                 "Elastic IP addresses can be specified for internet-facing load balancers only",
             ));
         }
-        return Err(ApiError::new("AllocationIdNotFound", format!("The allocation ID '{allocation}' does not exist")));
+        if private.is_some() {
+            return Err(ApiError::validation(
+                "You can specify either an allocation ID or a private IPv4 address for a subnet, but not both",
+            ));
+        }
+        return Ok(Mapping { subnet, private_address: None, allocation: Some(allocation.to_string()) });
     }
-    let Some(private) = private else { return Ok(Mapping { subnet, private_address: None }) };
+    let Some(private) = private else { return Ok(Mapping { subnet, ..Mapping::default() }) };
     if scheme != "internal" {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
@@ -88,11 +100,18 @@ fn one(item: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Mapping> {
         .ok()
         .filter(IpAddr::is_ipv4)
         .ok_or_else(|| ApiError::validation(format!("The private IPv4 address '{private}' is not a valid IPv4 address")))?;
-    Ok(Mapping { subnet, private_address: Some(address) })
+    Ok(Mapping { subnet, private_address: Some(address), allocation: None })
 }
 
-/// Whether new nodes can have the private addresses that were chosen for them.
+/// Whether new nodes can have the private and elastic addresses that were chosen for them.
 pub fn check_addresses(ec2: &Ec2, mappings: &[Mapping]) -> Answer<()> {
+    for (at, id) in mappings.iter().enumerate().filter_map(|(at, mapping)| Some((at, mapping.allocation.as_ref()?))) {
+        let missing = || ApiError::new("AllocationIdNotFound", format!("The allocation ID '{id}' does not exist"));
+        let address = ec2.addresses.get(id).ok_or_else(missing)?;
+        if address.interface.is_some() || mappings.iter().take(at).any(|other| other.allocation.as_ref() == Some(id)) {
+            return Err(ApiError::new("ResourceInUse", format!("The allocation IDs are not available for use: '{id}'")));
+        }
+    }
     for mapping in mappings {
         let (Some(address), Some(subnet)) = (mapping.private_address, ec2.subnets.get(&mapping.subnet)) else { continue };
         if !subnet.can_hold(address) {

@@ -125,7 +125,8 @@ pub fn take_nodes(state: &mut State, kind: LoadBalancerKind, mappings: &[Mapping
             return Err(ApiError::with_status("InternalFailure", "This cloud has no free address for another load balancer", 500));
         };
         let subnet = (kind == LoadBalancerKind::Network).then(|| mapping.subnet.clone());
-        nodes.push(Node { subnet, listens_at, private_address: mapping.private_address });
+        let Mapping { private_address, allocation, .. } = mapping.clone();
+        nodes.push(Node { subnet, listens_at, private_address, allocation });
     }
     Ok(nodes)
 }
@@ -185,10 +186,16 @@ pub fn attach(state: &mut State, arn: &str, subnet: &str) -> Answer<()> {
     let Some(balancer) = state.elb.load_balancers.get(arn) else { return Ok(()) };
     let (groups, description) = (balancer.security_groups.clone(), format!("ELB {}", balancer.full_name()));
     let attachment = Attachment::LoadBalancer(arn.into());
-    match balancer.node_in(subnet).and_then(|node| node.private_address) {
+    let node = balancer.node_in(subnet);
+    let allocation = node.and_then(|node| node.allocation.clone());
+    let interface = match node.and_then(|node| node.private_address) {
         Some(address) => state.ec2.add_interface_at(&mut state.ids, subnet, address, groups, description, attachment)?,
         None => state.ec2.add_interface(&mut state.ids, subnet, groups, description, attachment)?,
     };
+    let association = state.ids.ec2("eipassoc");
+    if let Some(address) = allocation.and_then(|id| state.ec2.addresses.get_mut(&id)) {
+        (address.interface, address.association) = (Some(interface), Some(association));
+    }
     Ok(())
 }
 
@@ -199,6 +206,10 @@ pub fn detach_all(state: &mut State, arn: &str) {
 }
 
 fn detach(state: &mut State, ids: &[String]) {
+    // Elastic addresses are free at once, however long the interfaces remain.
+    for address in state.ec2.addresses.values_mut().filter(|address| address.interface.as_ref().is_some_and(|id| ids.contains(id))) {
+        (address.interface, address.association) = (None, None);
+    }
     let lag = state.config.times.network_interface_lag;
     for id in ids {
         if lag.is_zero() {
@@ -271,7 +282,10 @@ fn check_kept_zones(ec2: &Ec2, balancer: &LoadBalancer, mappings: &[Mapping]) ->
     let zone = |subnet: &str| ec2.subnets.get(subnet).map(|subnet| subnet.zone.as_str());
     for mapping in mappings {
         match balancer.node_in(&mapping.subnet) {
-            Some(node) if mapping.private_address.is_some() && mapping.private_address != node.private_address => {
+            Some(node)
+                if mapping.private_address.is_some() && mapping.private_address != node.private_address
+                    || mapping.allocation.is_some() && mapping.allocation != node.allocation =>
+            {
                 return fault(format!("The IPv4 address of subnet '{}' cannot be changed", mapping.subnet));
             }
             Some(_) => {}

@@ -105,6 +105,34 @@ def static(w):
     return made["AvailabilityZones"][0]["LoadBalancerAddresses"], [i["PrivateIpAddress"] for i in held], address
 
 
+def allocated(w, use):
+    """An elastic address for a while; the load balancer that has it goes before it."""
+    allocation = w.ec2.allocate_address()["AllocationId"]
+    before = set(all_balancers(w))
+    try:
+        return use(allocation)
+    finally:
+        for arn in set(all_balancers(w)) - before:
+            w.elb.delete_load_balancer(LoadBalancerArn=arn)
+        w.ec2.release_address(AllocationId=allocation)
+
+
+def elastic(w):
+    """The elastic address is told by the load balancer, and its interface by the address."""
+
+    def use(allocation):
+        made = MAPPED(w, AllocationId=allocation)
+        address = w.ec2.describe_addresses(AllocationIds=[allocation])["Addresses"][0]
+        told = made["AvailabilityZones"][0]["LoadBalancerAddresses"]
+        return told == [{"IpAddress": address["PublicIp"], "AllocationId": allocation}] and address["NetworkInterfaceId"].startswith("eni-")
+
+    return allocated(w, use)
+
+
+def taken(w):
+    return allocated(w, lambda allocation: [MAPPED(w, AllocationId=allocation), MAPPED(w, AllocationId=allocation)])
+
+
 def twice(w, **second):
     name = w.name()
     return net(w, Name=name) == net(w, Name=name, **second)
@@ -290,6 +318,11 @@ BALANCERS = [
     ("a private address that is taken", lambda w: (lambda a: [internal(w, a), internal(w, a)])(private(w)), Fails("ResourceInUse", "already in use")),
     ("no address at all", lambda w: internal(w, "ten"), Fails("ValidationError", "not a valid IPv4 address")),
     ("an unknown elastic address", lambda w: MAPPED(w, AllocationId="eipalloc-0000"), Fails("AllocationIdNotFound")),
+    ("an elastic address is told", elastic, lambda r: r),
+    ("an elastic address that is taken", lambda w: taken(w), Fails("ResourceInUse", "not available for use")),
+    ("an elastic address of an internal one", lambda w: create(w, Scheme="internal", Subnets=None, SubnetMappings=[{"SubnetId": w.private[0]["SubnetId"], "AllocationId": "eipalloc-0000"}]), Fails("InvalidConfigurationRequest", "internet-facing load balancers only")),
+    ("an elastic address in use stays", lambda w: allocated(w, lambda id: (MAPPED(w, AllocationId=id), w.ec2.release_address(AllocationId=id))), Fails("InvalidIPAddress.InUse")),
+    ("and is the load balancer's own", lambda w: allocated(w, lambda id: (MAPPED(w, AllocationId=id), w.ec2.disassociate_address(AssociationId=w.ec2.describe_addresses(AllocationIds=[id])["Addresses"][0]["AssociationId"]))), Fails("AuthFailure")),
     ("an IPv6 address", lambda w: MAPPED(w, IPv6Address="2001:db8::1"), Fails("InvalidConfigurationRequest", "IPv6")),
     ("dualstack without IPv6 subnets", lambda w: create(w, IpAddressType="dualstack"), Fails("InvalidConfigurationRequest", "IPv6")),
     ("a type of address for application load balancers", lambda w: create(w, IpAddressType="dualstack-without-public-ipv4"), Fails("InvalidConfigurationRequest", "'network'")),
