@@ -85,6 +85,7 @@ fn names(state: &State) -> HashMap<String, String> {
     names.extend(state.elb.trust_stores.values().map(|store| (store.arn.clone(), format!("ts/{}", store.name))));
     names.extend(state.wafv2.web_acls.values().map(|acl| (acl.arn.clone(), format!("acl/{}", acl.name))));
     names.extend(state.ec2.prefix_lists.values().map(|list| (list.id.clone(), format!("pl/{}", list.name))));
+    names.extend(state.ec2.addresses.values().map(|address| (address.id.clone(), format!("eip/{}", address.public))));
     names.extend(state.acm.certificates.values().map(|certificate| {
         let serial = certificate.material.as_ref().map(|material| material.facts.serial.as_str());
         (certificate.arn.clone(), format!("certificate/{} {}", certificate.domain, serial.unwrap_or("pending")))
