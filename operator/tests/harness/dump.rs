@@ -7,7 +7,7 @@ use portico_crds::Kind;
 use serde_json::{Map, Value, json};
 
 /// What differs from run to run, and what is counted elsewhere.
-const PASSING: [&str; 13] = [
+const PASSING: [&str; 14] = [
     "arn",
     "provided",
     "id",
@@ -15,6 +15,7 @@ const PASSING: [&str; 13] = [
     "active_at",
     "revision",
     "address",
+    "listens_at",
     "dns_name",
     "default_rule",
     "owner",
