@@ -2,13 +2,14 @@
 
 pub mod aws;
 mod effective;
+pub mod envoy;
 mod load_balancer_profile;
 
 use kube::CustomResourceExt;
 
 pub use effective::{
-    AwsSettings, BackendSecurityGroupSource, EffectiveProfile, HealthCheckSettings, LoadBalancerSettings, MergeError, SecurityGroupSource,
-    SubnetSource, TargetGroupSettings, merge,
+    AddressRange, AddressRangeError, AwsSettings, BackendSecurityGroupSource, EffectiveProfile, EnvoySettings, HealthCheckSettings,
+    LoadBalancerSettings, MergeError, SecurityGroupSource, SubnetSource, TargetGroupSettings, merge,
 };
 pub use load_balancer_profile::{LoadBalancerProfile, LoadBalancerProfileSpec, LoadBalancerProfileStatus, OverridableField};
 

@@ -362,7 +362,7 @@ impl<P: Provider> Engine<P> {
         let key = NamespacedName::new("", name.as_str());
         let (report, used) = {
             let world = self.world.read();
-            let report = translate_class(&world, name, &self.provider.supported_features());
+            let report = translate_class(&world, name, &|settings| self.provider.supported_features(settings));
             (report, world.gateways_of_class(name).next().is_some())
         };
         let ours = report.is_some();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{KeyMaterial, ProviderError, Secrets};
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 
@@ -16,18 +17,28 @@ impl<C: Cluster> ClusterSecrets<C> {
     pub fn new(cluster: Arc<C>) -> Self {
         Self(cluster)
     }
+
+    async fn read(&self, kind: Kind, key: &NamespacedName) -> Result<Value, ProviderError> {
+        let found = self
+            .0
+            .get(kind, key)
+            .await
+            .map_err(|error| ProviderError::Transient { operation: format!("reading {kind} {key}"), message: error.to_string() })?;
+        found.ok_or_else(|| ProviderError::NotReady { message: format!("{kind} {key} does not exist") })
+    }
 }
 
 #[async_trait]
 impl<C: Cluster> Secrets for ClusterSecrets<C> {
     async fn tls(&self, secret: &NamespacedName) -> Result<KeyMaterial, ProviderError> {
-        let found = self
-            .0
-            .get(Kind::Secret, secret)
-            .await
-            .map_err(|error| ProviderError::Transient { operation: format!("reading Secret {secret}"), message: error.to_string() })?;
-        let found = found.ok_or_else(|| ProviderError::NotReady { message: format!("Secret {secret} does not exist") })?;
+        let found = self.read(Kind::Secret, secret).await?;
         portico_translate::key_material(&found).map_err(|problem| ProviderError::NotReady { message: format!("Secret {secret} {problem}") })
+    }
+
+    async fn ca_bundle(&self, config_map: &NamespacedName) -> Result<String, ProviderError> {
+        let found = self.read(Kind::ConfigMap, config_map).await?;
+        portico_translate::authorities(&found)
+            .map_err(|problem| ProviderError::NotReady { message: format!("ConfigMap {config_map} {problem}") })
     }
 }
 

@@ -6,6 +6,7 @@ use portico_crds::v1alpha1::EffectiveProfile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 /// Everything that one load balancer is to serve.
 ///
@@ -46,6 +47,9 @@ pub struct PlanGateway {
     /// `spec.addresses`: what the user asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<AddressRequest>,
+    /// The addresses that it was given out of the profile's pool, as its status says; empty where the cloud gives addresses, or none was given yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assigned: Vec<IpAddr>,
     /// `spec.infrastructure` labels and annotations, for everything that is made for this Gateway.
     #[serde(default, skip_serializing_if = "Infrastructure::is_empty")]
     pub infrastructure: Infrastructure,

@@ -23,8 +23,20 @@ pub trait Provider: Send + Sync + 'static {
     /// Short name for logs and metrics: `aws`.
     fn name(&self) -> &'static str;
 
-    /// Features that may be claimed in `GatewayClass.status.supportedFeatures`, sorted by name.
-    fn supported_features(&self) -> Vec<Feature>;
+    /// Features that may be claimed in `GatewayClass.status.supportedFeatures` of a class with these settings, sorted by name.
+    fn supported_features(&self, settings: &EffectiveProfile) -> Vec<Feature>;
+
+    /// Whether what a stack describes is served by every replica of the operator from its own memory (see [`EffectiveProfile::is_served_by_every_replica`]): then
+    /// every replica makes passes over its unit, and nothing of it outlives the operator.
+    fn is_served_by_every_replica(&self, _stack: &Self::Stack) -> bool {
+        false
+    }
+
+    /// Takes, once, what is to be called when something changed about a unit that no pass has brought about: a proxy acknowledged or refused what it was given.
+    fn on_news(&self, _tell: Arc<dyn Fn(&UnitId) + Send + Sync>) {}
+
+    /// Everything that the cluster holds has been executed once by this replica: from now on what is not there does not exist.
+    fn is_complete(&self) {}
 
     /// Reads what compile depends on besides the plan (the account's limits, certificates that the cloud holds), unless it is remembered; with `fresh`, what others may
     /// have changed is looked at again. To be called before compile by everyone who may call the cloud;

@@ -14,6 +14,12 @@ pub trait Secrets: Send + Sync {
     /// # Errors
     /// [`ProviderError::NotReady`] if there is no such Secret, or nothing usable in it; [`ProviderError::Transient`] if it cannot be read now.
     async fn tls(&self, secret: &NamespacedName) -> Result<KeyMaterial, ProviderError>;
+
+    /// The certificate authorities in a ConfigMap's `ca.crt` as they are now, in PEM.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotReady`] if there is no such ConfigMap, or nothing usable in it; [`ProviderError::Transient`] if it cannot be read now.
+    async fn ca_bundle(&self, config_map: &NamespacedName) -> Result<String, ProviderError>;
 }
 
 /// A certificate with its private key. Neither is shown by `Debug`, and the key's memory is overwritten when this is dropped.

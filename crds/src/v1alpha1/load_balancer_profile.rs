@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aws::AwsProfile;
+use super::envoy::EnvoyProfile;
 use crate::kubernetes::Condition;
 
 /// Settings for load balancers in a cloud.
@@ -28,19 +29,23 @@ use crate::kubernetes::Condition;
     derive = "PartialEq",
     doc = "Settings for load balancers in a cloud, referred to by a GatewayClass or by a Gateway of the same namespace.",
     printcolumn(name = "Scheme", type_ = "string", json_path = ".spec.aws.scheme"),
+    printcolumn(name = "Fleet", type_ = "string", json_path = ".spec.envoy.fleet"),
     printcolumn(name = "Overridable", type_ = "string", json_path = ".spec.overridable", priority = 1),
     printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.aws)].filter(branch, branch).size() == 1").message("exactly one cloud must be set: aws")
+    validation = Rule::new("[has(self.aws), has(self.envoy)].filter(branch, branch).size() == 1").message("exactly one of aws and envoy must be set")
 )]
 pub struct LoadBalancerProfileSpec {
     /// Load balancers in Amazon Web Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsProfile>,
-    /// Fields of the cloud's branch that the profiles of Gateways may set. Only in profiles of GatewayClasses.
+    /// A fleet of Envoy proxies that Portico configures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envoy: Option<EnvoyProfile>,
+    /// Fields of the branch that the profiles of Gateways may set. Only in profiles of GatewayClasses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -50,7 +55,7 @@ pub struct LoadBalancerProfileSpec {
 impl Default for LoadBalancerProfileSpec {
     /// What counts where a class has no profile: an internet-facing application load balancer, and nothing may be overridden.
     fn default() -> Self {
-        Self { aws: Some(AwsProfile::default()), overridable: Vec::new() }
+        Self { aws: Some(AwsProfile::default()), envoy: None, overridable: Vec::new() }
     }
 }
 
@@ -76,6 +81,10 @@ pub enum OverridableField {
     Attributes,
     /// `targetGroup`, field by field.
     TargetGroup,
+    /// `accessLog` of the `envoy` branch, as a whole.
+    AccessLog,
+    /// `drainSeconds` of the `envoy` branch.
+    DrainSeconds,
 }
 
 /// What Portico found out about a profile.

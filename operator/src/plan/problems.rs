@@ -51,7 +51,7 @@ pub fn of_report(report: &Report) -> BTreeSet<Problem> {
 
 /// What is not good about the classes.
 pub fn of_classes(world: &World) -> BTreeSet<Problem> {
-    let reports = world.classes().filter_map(|name| Some((name, translate_class(world, name, &[])?)));
+    let reports = world.classes().filter_map(|name| Some((name, translate_class(world, name, &|_| Vec::new())?)));
     reports
         .flat_map(|(name, report)| report.conditions.into_iter().filter_map(move |it| problem(format!("GatewayClass {name}"), &it)))
         .collect()

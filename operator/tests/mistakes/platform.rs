@@ -137,7 +137,7 @@ spec: {}
             "must be set",
             expect![[r#"
                 False InvalidParameters
-                spec.parametersRef: LoadBalancerProfile platform/own: the class's profile: exactly one cloud must be set: spec.aws"#]],
+                spec.parametersRef: LoadBalancerProfile platform/own: the class's profile: exactly one of spec.aws and spec.envoy must be set"#]],
         ),
         mistake(
             "a class whose profile checks health longer than it pauses",

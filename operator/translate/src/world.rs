@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use event::{Event, Impact, UnitState};
-pub use secret::{key_material, strip_private_key};
+pub use secret::{authorities, key_material, strip_private_key};
 
 /// Stores of every kind that matters, and who refers to whom.
 ///

@@ -79,7 +79,7 @@ fn output(world: &World, classes: &[String]) -> Value {
     let mut statuses = Map::new();
     let mut plans = Vec::new();
     for class in classes {
-        if let Some(report) = translate_class(world, class, &["HTTPRoute", "Gateway"]) {
+        if let Some(report) = translate_class(world, class, &|_| vec!["HTTPRoute", "Gateway"]) {
             let key = NamespacedName::new("", class.as_str());
             merged(&mut statuses, world, Kind::GatewayClass, &key, &report.desired());
         }

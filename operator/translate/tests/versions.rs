@@ -19,7 +19,7 @@ fn said(crds: &[(Kind, &str, &str)]) -> (String, String) {
         let name = format!("{}.{}", kind.plural(), kind.group());
         upsert(&mut world, Kind::CustomResourceDefinition, json!({"metadata": {"name": name, "annotations": annotations}}));
     }
-    let report = translate_class(&world, "alb", &[]).unwrap();
+    let report = translate_class(&world, "alb", &|_| Vec::new()).unwrap();
     assert_eq!(report.conditions[0].status.as_str(), "True", "the class is accepted whatever the version");
     let condition = &report.conditions[1];
     assert_eq!(condition.r#type, "SupportedVersion");

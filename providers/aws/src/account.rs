@@ -150,7 +150,7 @@ impl<'a> Wanted<'a> {
     /// What a plan wants to know.
     pub fn by(plan: &'a Plan) -> Self {
         let mut wanted = Self::default();
-        let EffectiveProfile::Aws(settings) = &plan.profile;
+        let EffectiveProfile::Aws(settings) = &plan.profile else { return wanted };
         let mut policies: BTreeSet<&str> = settings.ssl_policy.as_deref().into_iter().collect();
         for tls in plan.ports.iter().flat_map(|port| &port.listeners).filter_map(|listener| listener.tls.as_ref()) {
             policies.extend(tls.options.get(SSL_POLICY).map(String::as_str));

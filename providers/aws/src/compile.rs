@@ -32,7 +32,10 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
 /// The stack that serves a plan, what an ALB cannot serve of it, and which endpoints fill its target groups. Pure and total: equal arguments give equal
 /// stacks.
 pub fn compile_within(cluster: &ClusterId, plan: &Plan, account: &Account) -> Compiled<Stack> {
-    let EffectiveProfile::Aws(settings) = &plan.profile;
+    let EffectiveProfile::Aws(settings) = &plan.profile else {
+        // Another provider's: there is nothing of it here.
+        return Compiled { stack: Stack::empty(cluster, &plan.unit), refusals: Vec::new(), bindings: Vec::new() };
+    };
     let scheme = Scheme::from(settings.scheme);
     let mut compiler = Compiler {
         cluster,

@@ -3,13 +3,17 @@
 use serde_json::json;
 
 use super::*;
+use crate::v1alpha1::aws::Scheme;
 
 fn spec(value: Value) -> LoadBalancerProfileSpec {
     serde_json::from_value(value).unwrap()
 }
 
 fn aws(class: Value, gateway: Value) -> Result<AwsSettings, MergeError> {
-    merge(&spec(class), Some(&spec(gateway))).map(|EffectiveProfile::Aws(settings)| settings)
+    merge(&spec(class), Some(&spec(gateway))).map(|profile| match profile {
+        EffectiveProfile::Aws(settings) => settings,
+        EffectiveProfile::Envoy(_) => panic!("an Envoy fleet"),
+    })
 }
 
 #[test]
@@ -84,4 +88,18 @@ fn contradictions_are_named() {
     let class = json!({ "overridable": ["targetGroup"], "aws": {} });
     let slow = json!({ "aws": { "targetGroup": { "healthCheck": { "timeoutSeconds": 15 } } } });
     assert!(aws(class, slow).is_err_and(|error| !error.blames_class() && error.to_string().contains("timeoutSeconds (15)")));
+}
+
+#[test]
+fn a_profile_is_for_one_branch_and_a_gateway_keeps_to_its_classs() {
+    let class = json!({ "overridable": ["drainSeconds"], "envoy": { "fleet": "edge", "addresses": ["198.51.100.0/24"] } });
+    let gateway = |value| merge(&spec(class.clone()), Some(&spec(value)));
+    let Ok(EffectiveProfile::Envoy(settings)) = gateway(json!({ "envoy": { "drainSeconds": 5 } })) else { panic!("no Envoy fleet") };
+    assert_eq!((settings.fleet.as_str(), settings.drain_seconds), ("edge", 5));
+    assert!(settings.addresses[0].contains("198.51.100.9".parse().unwrap()));
+    assert_eq!(gateway(json!({ "envoy": { "fleet": "mine" } })), Err(MergeError::NotOverridable { field: "spec.envoy.fleet".into() }));
+    assert!(gateway(json!({ "aws": {} })).is_err_and(|error| !error.blames_class() && error.to_string().contains("spec.envoy")));
+    assert!(merge(&spec(json!({ "aws": {}, "envoy": {} })), None).is_err_and(|error| error.blames_class()));
+    let wrong = merge(&spec(json!({ "envoy": { "addresses": ["198.51.100.1", "everywhere"] } })), None);
+    assert!(wrong.is_err_and(|error| error.blames_class() && error.to_string().contains("spec.envoy.addresses[1]")));
 }

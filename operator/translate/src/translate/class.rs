@@ -5,6 +5,7 @@ use crate::World;
 use crate::report::{ClassReport, Condition, Truth};
 use crate::world::object::Bundle;
 use portico_crds::condition::{GatewayClassCondition as Type, GatewayClassReason as Reason};
+use portico_crds::v1alpha1::{EffectiveProfile, merge};
 use portico_crds::{CONTROLLER_NAME, Kind};
 use portico_providers::Feature;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,16 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The bundle versions of the Gateway API whose CRDs Portico serves.
 const BUNDLES: [&str; 3] = ["v1.5.", "v1.6.", "v1.7."];
 
-/// Reports on a GatewayClass; `None` where it does not exist or belongs to another controller. `features` are the provider's.
-pub fn translate_class(world: &World, name: &str, features: &[Feature]) -> Option<ClassReport> {
+/// Reports on a GatewayClass; `None` where it does not exist or belongs to another controller. `features` are those of the provider
+/// that serves a class with certain settings.
+pub fn translate_class(world: &World, name: &str, features: &dyn Fn(&EffectiveProfile) -> Vec<Feature>) -> Option<ClassReport> {
     let class = world.classes.get(name).filter(|class| class.controller() == CONTROLLER_NAME)?;
-    let settled = profile::of_class(world, class);
+    let settled = profile::of_class(world, class).and_then(|profile| merge(&profile, None).map_err(|error| error.to_string()));
     let accepted = match &settled {
         Ok(_) => Condition::yes(Type::Accepted, Reason::Accepted, "The class is served by Portico"),
         Err(message) => Condition::no(Type::Accepted, Reason::InvalidParameters, message.clone()),
     };
     let version = version(world);
-    let mut features = if settled.is_ok() { features.to_vec() } else { Vec::new() };
+    let mut features = settled.as_ref().map(features).unwrap_or_default();
     features.sort_unstable();
     features.dedup();
     Some(ClassReport { generation: class.meta.generation, conditions: vec![accepted, version], features })

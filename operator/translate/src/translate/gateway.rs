@@ -90,6 +90,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
             gateways: vec![PlanGateway {
                 key: key.clone(),
                 addresses,
+                assigned: Vec::new(),
                 infrastructure: Infrastructure { labels: spec.labels.clone(), annotations: spec.annotations.clone() },
                 client_certificate,
             }],

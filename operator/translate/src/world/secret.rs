@@ -309,10 +309,18 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) type CaBundle = Result<String, String>;
 
 pub(crate) fn ca_bundle(raw: &Value) -> CaBundle {
-    let text = raw.pointer("/data/ca.crt").and_then(Value::as_str).filter(|text| !text.is_empty());
+    authorities(raw).map(|text| hex(&Sha256::digest(text.as_bytes())))
+}
+
+/// The certificate authorities of a ConfigMap, in PEM, for whoever checks certificates by them.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence that begins with its name.
+pub fn authorities(config_map: &Value) -> Result<String, String> {
+    let text = config_map.pointer("/data/ca.crt").and_then(Value::as_str).filter(|text| !text.is_empty());
     let text = text.ok_or_else(|| format!("has nothing under ca.crt; {AUTHORITY}"))?;
     chain_of(text.as_bytes()).map_err(|problem| format!("has no usable certificate authority under ca.crt: {problem}; {AUTHORITY}"))?;
-    Ok(hex(&Sha256::digest(text.as_bytes())))
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

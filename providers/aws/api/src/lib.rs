@@ -135,8 +135,10 @@ impl Aws {
 
     /// Clients and caches of the region that settings name.
     fn region_by(&self, settings: &EffectiveProfile) -> Arc<Region> {
-        let EffectiveProfile::Aws(settings) = settings;
-        self.in_region(settings.region.as_deref())
+        match settings {
+            EffectiveProfile::Aws(settings) => self.in_region(settings.region.as_deref()),
+            EffectiveProfile::Envoy(_) => self.in_region(None),
+        }
     }
 
     /// Regions that were used so far, at least the operator's own.

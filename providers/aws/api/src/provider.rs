@@ -27,7 +27,7 @@ impl Provider for Aws {
         "aws"
     }
 
-    fn supported_features(&self) -> Vec<Feature> {
+    fn supported_features(&self, _settings: &EffectiveProfile) -> Vec<Feature> {
         portico_aws::supported::claimed()
     }
 

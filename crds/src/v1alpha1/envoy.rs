@@ -1,0 +1,86 @@
+//! The `envoy` branch of a profile: as its author writes it. [`super::EffectiveProfile`] is what comes of it.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Settings for Gateways that a fleet of Envoy proxies serves, which run outside the cluster (or in it) and take their configuration from Portico by xDS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvoyProfile {
+    /// The name by which the fleet's proxies announce themselves: `node.cluster` of their bootstrap. Default: portico.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub fleet: Option<String>,
+    /// The addresses that the fleet owns, out of which each Gateway gets one of its own: CIDR blocks (`198.51.100.0/24`), ranges (`198.51.100.10-198.51.100.19`) and single
+    /// addresses, IPv4 or IPv6. What brings their packets to the proxies (routes, BGP, VRRP, an address of the host) is the platform's business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "addresses")]
+    pub addresses: Option<Vec<String>>,
+    /// What the proxies' listeners bind. Default: gatewayAddress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind: Option<Bind>,
+    /// How proxies prove that they may have the fleet's configuration. Default: node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identification: Option<Identification>,
+    /// Where the proxies write their access logs. Default: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<EnvoyAccessLog>,
+    /// Seconds that connections of a listener which goes, or is replaced, have to end. Default: 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "drain_seconds")]
+    pub drain_seconds: Option<u32>,
+}
+
+/// What the proxies' listeners bind. Default: gatewayAddress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Bind {
+    /// The Gateway's own address: many Gateways share the proxies, which must be able to bind it.
+    #[default]
+    GatewayAddress,
+    /// All addresses of the host: for fleets that serve one Gateway, behind an address that the host does not have itself.
+    AnyAddress,
+}
+
+/// How proxies prove that they may have the fleet's configuration. Default: node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Identification {
+    /// Not at all: whoever reaches the port and says the fleet's name gets it, private keys included. For networks in which nobody else can reach the port.
+    #[default]
+    Node,
+    /// By a client certificate whose subject alternative names hold the fleet's name as a DNS name.
+    Certificate,
+    /// By the token of the ServiceAccount that Portico keeps for each Gateway, in its namespace; the proxy is then given that Gateway alone.
+    ServiceAccountToken,
+}
+
+/// Where Envoy writes its access log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvoyAccessLog {
+    /// File on the proxy's host; `/dev/stdout` for its output.
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// Envoy's format string; absent for Envoy's own default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub format: Option<String>,
+}
+
+fn schema(value: serde_json::Value) -> schemars::Schema {
+    value.try_into().unwrap_or_default()
+}
+
+fn addresses(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schema(serde_json::json!({
+        "type": "array", "nullable": true, "minItems": 1, "maxItems": 64, "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "maxLength": 96, "pattern": "^[0-9a-fA-F:.]+(/[0-9]{1,3}|-[0-9a-fA-F:.]+)?$" },
+    }))
+}
+
+/// Envoy's own drain time (`--drain-time-s`) must not be shorter; an hour is long enough for anybody.
+fn drain_seconds(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schema(serde_json::json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600, "nullable": true }))
+}
