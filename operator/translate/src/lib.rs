@@ -23,7 +23,7 @@ pub use report::{
     ClassReport, Condition, GatewayReport, ListenerReport, ListenerSetReport, ParentReport, PolicyReport, Report, RouteReport, Truth,
     policy_cleanup, renew, route_cleanup,
 };
-pub use translate::{Translation, known_settings, settings, translate, translate_class};
+pub use translate::{Translation, choose_addresses, known_settings, settings, translate, translate_class};
 pub use world::{Event, Impact, UnitState, World, authorities, key_material, strip_private_key};
 
 /// The finalizer of Gateways that have, or may have, a load balancer.

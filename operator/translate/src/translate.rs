@@ -1,5 +1,6 @@
 //! From the world to the plan and the report of one unit. Pure and total: nothing that users write makes it fail.
 
+mod address;
 mod attach;
 mod backend;
 mod certificate;
@@ -22,6 +23,7 @@ use crate::World;
 use crate::report::Report;
 use portico_providers::{Plan, UnitId};
 
+pub use address::choose_addresses;
 pub use class::translate_class;
 pub use profile::{known_settings, settings};
 

@@ -18,6 +18,7 @@ use relation::Relation;
 use secret::{CaBundle, Secret};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use event::{Event, Impact, UnitState};
@@ -47,6 +48,8 @@ pub struct World {
     /// The installed CRDs of Gateway API, by kind.
     pub(crate) bundles: BTreeMap<Kind, Bundle>,
 
+    /// The IP addresses that Gateways have, as their statuses say.
+    addresses_of: Relation<NamespacedName, IpAddr>,
     class_of: Relation<NamespacedName, String>,
     gateway_of_set: Relation<NamespacedName, NamespacedName>,
     namespace_of_set: Relation<NamespacedName, String>,
@@ -155,6 +158,18 @@ impl World {
             Kind::ListenerSet => self.gateway_of_set.targets(&parent.resolve(namespace)).next().cloned(),
             _ => None,
         }
+    }
+
+    /// The IP addresses that a Gateway's status says are its own, in order.
+    pub(crate) fn addresses_of(&self, gateway: &NamespacedName) -> impl Iterator<Item = IpAddr> {
+        self.addresses_of.targets(gateway).copied()
+    }
+
+    /// Whose an address is: the oldest Gateway's that has it in its status, of whatever controller.
+    pub(crate) fn holder_of(&self, address: IpAddr) -> Option<&NamespacedName> {
+        let gateways = self.addresses_of.sources(&address).filter_map(|key| self.gateways.get(key));
+        let oldest = gateways.min_by_key(|it| (it.meta.created.is_none(), it.meta.created.clone(), it.meta.key.clone()));
+        oldest.map(|gateway| &gateway.meta.key)
     }
 
     /// The EndpointSlices of a Service, in order.

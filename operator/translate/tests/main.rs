@@ -3,6 +3,7 @@
 // Helpers of tests may unwrap as tests do: a panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod addresses;
 mod endpoints;
 mod goldens;
 mod isolation;

@@ -147,7 +147,8 @@ impl GatewayReport {
             Progress::Failed(error @ ProviderError::Limit { .. }) => Condition::no(Type, Reason::NoResources, error.to_string()),
             Progress::Failed(error) => Condition::no(Type, Reason::Invalid, error.to_string()),
             Progress::Outcome(outcome) => match (&outcome.state, self.refused.first()) {
-                (LoadBalancerState::Absent, _) => Condition::no(Type, Reason::Pending, "The load balancer does not exist yet"),
+                (LoadBalancerState::Absent, Some(fault)) => Condition::no(Type, fault.reason, fault.message.clone()),
+                (LoadBalancerState::Absent, None) => Condition::no(Type, Reason::Pending, "The load balancer does not exist yet"),
                 (LoadBalancerState::Provisioning { .. }, _) => {
                     Condition::no(Type, Reason::Pending, "The cloud is building the load balancer")
                 }

@@ -2,7 +2,7 @@
 
 use super::listener::{self, Holder, Listener};
 use super::precedence::{self, Candidate};
-use super::{Translation, certificate, conflict, listener_set, policy, profile, route, shadow};
+use super::{Translation, address, certificate, conflict, listener_set, policy, profile, route, shadow};
 use crate::report::{Fault, GatewayReport, Report, RouteReport};
 use crate::world::object::StoredGateway;
 use crate::{UnitState, World};
@@ -89,8 +89,8 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
             unit: unit.clone(),
             gateways: vec![PlanGateway {
                 key: key.clone(),
+                assigned: address::assigned(world, gateway, &profile, &addresses, &mut report.refused),
                 addresses,
-                assigned: Vec::new(),
                 infrastructure: Infrastructure { labels: spec.labels.clone(), annotations: spec.annotations.clone() },
                 client_certificate,
             }],

@@ -79,10 +79,13 @@ impl World {
     }
 
     fn apply_gateway(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
+        let addressed = self.apply_addresses(&key, new.as_deref());
         match news(self.gateways.get_mut(&key), new.as_ref()) {
             News::Nothing => return Impact::default(),
-            News::Status if self.reports_on_object(Kind::Gateway, &key) => return Impact::of_status(Kind::Gateway, key),
-            News::Status => return Impact::default(),
+            News::Status if self.reports_on_object(Kind::Gateway, &key) => {
+                return Impact { units: self.live(addressed.iter()), ..Impact::of_status(Kind::Gateway, key) };
+            }
+            News::Status => return Impact { units: self.live(addressed.iter()), ..Impact::default() },
             News::Meaning => {}
         }
         let unit = UnitId::Gateway(key.clone());
@@ -98,7 +101,7 @@ impl World {
         replace_raw(&mut self.gateways, &key, gateway);
         let after = (self.unit_state(&unit), self.our_class(&key));
 
-        let mut impact = Impact::default();
+        let mut impact = Impact { units: self.live(addressed.iter()), ..Impact::default() };
         if before.0 != UnitState::Absent || after.0 != UnitState::Absent {
             impact.units.insert(unit);
         }
@@ -107,6 +110,19 @@ impl World {
         }
         self.orphan(&mut impact, &key, before.0, after.0);
         impact
+    }
+
+    /// Takes up which addresses a Gateway has. Returns whom that may concern: itself, and whoever else claims one of them.
+    fn apply_addresses(&mut self, key: &NamespacedName, new: Option<&Value>) -> BTreeSet<NamespacedName> {
+        let addresses = new.map(object::addresses).unwrap_or_default();
+        let before: BTreeSet<_> = self.addresses_of.targets(key).copied().collect();
+        if before == addresses && new.is_some() {
+            return BTreeSet::new();
+        }
+        let touched: BTreeSet<_> = before.union(&addresses).copied().collect();
+        self.addresses_of.set(key, addresses);
+        let others = touched.iter().flat_map(|address| self.addresses_of.sources(address));
+        others.chain(std::iter::once(key)).cloned().collect()
     }
 
     fn apply_listener_set(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {

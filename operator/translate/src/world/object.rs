@@ -88,6 +88,12 @@ impl StoredGateway {
     }
 }
 
+/// The IP addresses in a Gateway's status.
+pub(crate) fn addresses(raw: &Value) -> BTreeSet<IpAddr> {
+    let list = raw.pointer("/status/addresses").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(|it| it.get("value")?.as_str()?.parse().ok()).collect()
+}
+
 pub(crate) fn listener_set(raw: Arc<Value>) -> Stored<ListenerSetSpec> {
     read::<ListenerSet>(raw)
 }
