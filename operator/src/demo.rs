@@ -198,6 +198,7 @@ impl Demo<Aws> {
         });
         let concerned = self.operator.clone();
         tracker.spawn(keeper.run(events, tasks.clone(), move |impact| concerned.concern(impact)));
+        self.operator.engine().expect_all();
         self.operator.concern_everything();
         let (operator, stop) = (self.operator.clone(), tasks.clone());
         tracker.spawn(async move { operator.run(Limits::default(), stop).await });

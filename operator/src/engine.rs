@@ -1,8 +1,11 @@
 //! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
 
+mod assignment;
 mod removal;
+mod replica;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +39,9 @@ pub struct Engine<P> {
     witness: Arc<dyn Witness>,
     stale: Mutex<BTreeMap<UnitId, Doubt>>,
     owned: Mutex<BTreeMap<UnitId, Owned>>,
+    reserved: Mutex<BTreeMap<IpAddr, UnitId>>,
+    postponed: Mutex<BTreeSet<UnitId>>,
+    unpublished: Mutex<BTreeSet<UnitId>>,
 }
 
 /// What a unit may own in the cloud, as far as this process knows.
@@ -137,6 +143,9 @@ impl<P: Provider> Engine<P> {
             witness,
             stale: Mutex::default(),
             owned: Mutex::default(),
+            reserved: Mutex::default(),
+            postponed: Mutex::default(),
+            unpublished: Mutex::default(),
         }
     }
 
@@ -164,13 +173,25 @@ impl<P: Provider> Engine<P> {
     }
 
     fn tell(&self, unit: &UnitId, news: &News<'_>) {
+        if !self.leadership.is_leader() {
+            return;
+        }
         self.metrics.standing.note(unit, news);
         self.witness.told(unit, news);
     }
 
     /// Makes one pass.
     pub async fn pass(&self, unit: &UnitId) -> Finish {
-        if !self.leadership.is_leader() {
+        let finish = self.try_pass(unit).await;
+        if finish != Finish::Failed {
+            self.published(unit);
+        }
+        finish
+    }
+
+    async fn try_pass(&self, unit: &UnitId) -> Finish {
+        if !self.leadership.is_leader() && !self.concerns_every_replica(unit) {
+            self.postpone(unit);
             return Finish::Done;
         }
         let begun = Instant::now();
@@ -229,12 +250,18 @@ impl<P: Provider> Engine<P> {
             (translation, principals)
         };
         let Some(mut translation) = translation else { return Ok(Passed::Nothing) };
+        if !self.leadership.is_leader() && !translation.plan.as_ref().is_none_or(|plan| plan.profile.is_served_by_every_replica()) {
+            return self.withdraw(unit).await;
+        }
         let Some(plan) = translation.plan.take() else {
             // Nobody can say what to serve: what exists stays as it is, and so do its targets.
             self.say(unit, &translation.report);
             return Ok(Passed::Nothing);
         };
         let mut report = translation.report;
+        if let Some(waiting) = self.assign(unit, &plan, &mut report)? {
+            return Ok(waiting);
+        }
         let unread = match self.provider.prepare(&plan, doubt == Some(Doubt::Swept)).await {
             Ok(again) => again,
             Err(error) => {
@@ -247,6 +274,12 @@ impl<P: Provider> Engine<P> {
         self.tell(unit, &News::Refused(&compiled.refusals));
         report.refuse(&compiled.refusals);
         self.targets.bind(unit, compiled.bindings);
+        let everywhere = self.provider.is_served_by_every_replica(&compiled.stack);
+        if everywhere {
+            // What is published names its endpoints from the first moment.
+            self.targets.fill(unit).await;
+        }
+        let principals = if everywhere { Vec::new() } else { principals };
         let brought = self.bring_about(unit, &principals, &compiled.stack, doubt, &report).await;
         match &brought {
             Ok(Brought { outcome, left_over, .. }) => {
@@ -349,7 +382,11 @@ impl<P: Provider> Engine<P> {
         Ok(())
     }
 
+    /// Says what a report holds; only the leader does.
     fn say(&self, unit: &UnitId, report: &Report) {
+        if !self.leadership.is_leader() {
+            return;
+        }
         let statuses = report.statuses(&self.world.read());
         self.status.say(&Some(unit.clone()), statuses);
     }

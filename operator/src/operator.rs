@@ -100,6 +100,8 @@ impl<P: Provider> Operator<P> {
         let units = Arc::new(Queue::new(Backoff::default(), metrics.depth("units")));
         let woken = units.clone();
         targets.on_open(move |unit| woken.add(unit.clone()));
+        let woken = units.clone();
+        engine.provider().on_news(Arc::new(move |unit| woken.add(unit.clone())));
         let classes = Arc::new(Queue::new(Backoff::default(), metrics.depth("classes")));
         Self { world, engine, targets, status, units, classes, metrics }
     }
@@ -176,48 +178,18 @@ impl<P: Provider> Operator<P> {
         tokio::time::timeout(limit, settled).await.is_ok()
     }
 
-    /// Works until `stop`: passes and targets end first, then statuses are flushed, so that what was done is also said.
+    /// Works as a replica that does not lead, until `stop`: serves what every replica serves, changes no cloud and writes no object.
+    pub async fn follow(&self, limits: Limits, stop: CancellationToken) {
+        tokio::join!(self.passes(limits.units, stop.clone()), self.target_syncs(limits.targets, stop));
+    }
+
+    /// Works as the leader until `stop`: passes and targets end first, then statuses are flushed, so that what was done is also said.
     pub async fn run(&self, limits: Limits, stop: CancellationToken) {
+        for unit in self.engine.take_postponed() {
+            self.units.add(unit);
+        }
         let flush = CancellationToken::new();
         let tracker = TaskTracker::new();
-        let (units, engine) = (self.units.clone(), self.engine.clone());
-        let passes = work(limits.units, stop.clone(), move || next(units.clone()), {
-            let units = self.units.clone();
-            move |unit: UnitId| {
-                let (engine, units) = (engine.clone(), units.clone());
-                async move {
-                    units.finish(&unit, engine.pass(&unit).await);
-                }
-            }
-        });
-        let (classes, engine) = (self.classes.clone(), self.engine.clone());
-        let class_reports = work(1, stop.clone(), move || next(classes.clone()), {
-            let classes = self.classes.clone();
-            move |class: String| {
-                let (engine, classes) = (engine.clone(), classes.clone());
-                async move {
-                    classes.finish(&class, engine.class(&class).await);
-                }
-            }
-        });
-        let targets = self.targets.clone();
-        let target_syncs = work(
-            limits.targets,
-            stop.clone(),
-            {
-                let targets = targets.clone();
-                move || {
-                    let targets = targets.clone();
-                    async move { targets.queue().next().await }
-                }
-            },
-            move |sink| {
-                let targets = targets.clone();
-                async move {
-                    targets.queue().finish(&sink, targets.sync(&sink).await);
-                }
-            },
-        );
         let status = self.status.clone();
         let status_writes = work(
             limits.statuses,
@@ -238,7 +210,7 @@ impl<P: Provider> Operator<P> {
         );
         let writer = tracker.spawn(status_writes);
         tracker.close();
-        tokio::join!(passes, class_reports, target_syncs);
+        tokio::join!(self.passes(limits.units, stop.clone()), self.class_reports(stop.clone()), self.target_syncs(limits.targets, stop));
         let flushed = async {
             while !self.status.queue().is_settled() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -247,6 +219,46 @@ impl<P: Provider> Operator<P> {
         let _ = tokio::time::timeout(Duration::from_secs(5), flushed).await;
         flush.cancel();
         let _ = writer.await;
+    }
+
+    async fn passes(&self, limit: usize, stop: CancellationToken) {
+        let (units, engine) = (self.units.clone(), self.engine.clone());
+        let waiting = units.clone();
+        let pass = move |unit: UnitId| {
+            let (engine, units) = (engine.clone(), units.clone());
+            async move {
+                units.finish(&unit, engine.pass(&unit).await);
+            }
+        };
+        work(limit, stop, move || next(waiting.clone()), pass).await;
+    }
+
+    async fn class_reports(&self, stop: CancellationToken) {
+        let (classes, engine) = (self.classes.clone(), self.engine.clone());
+        let waiting = classes.clone();
+        let report = move |class: String| {
+            let (engine, classes) = (engine.clone(), classes.clone());
+            async move {
+                classes.finish(&class, engine.class(&class).await);
+            }
+        };
+        work(1, stop, move || next(waiting.clone()), report).await;
+    }
+
+    async fn target_syncs(&self, limit: usize, stop: CancellationToken) {
+        let targets = self.targets.clone();
+        let waiting = targets.clone();
+        let next = move || {
+            let targets = waiting.clone();
+            async move { targets.queue().next().await }
+        };
+        let sync = move |sink| {
+            let targets = targets.clone();
+            async move {
+                targets.queue().finish(&sink, targets.sync(&sink).await);
+            }
+        };
+        work(limit, stop, next, sync).await;
     }
 }
 

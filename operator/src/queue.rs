@@ -105,6 +105,14 @@ impl<K: Clone + Ord> Schedule<K> {
         Some(key)
     }
 
+    /// A key that waits, due or not, which is now being worked on; false if it does not wait.
+    pub fn take_key(&mut self, key: &K) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let Phase::Waiting { due, sequence } = entry.phase else { return false };
+        entry.phase = Phase::Running { again: None };
+        self.waiting.remove(&(due, sequence, key.clone()))
+    }
+
     /// When the next key is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.waiting.first().map(|(due, ..)| *due)
@@ -209,7 +217,15 @@ impl<K: Clone + Ord> Queue<K> {
         }
     }
 
-    /// Ends work on a key that [`Queue::next`] gave. Returns the pause until it runs again, if it does.
+    /// Takes a key out of its turn, if it waits; whoever does so works on it and calls [`Queue::finish`].
+    pub fn take(&self, key: &K) -> bool {
+        let mut schedule = self.schedule();
+        let taken = schedule.take_key(key);
+        self.measure(&schedule);
+        taken
+    }
+
+    /// Ends work on a key that [`Queue::next`] or [`Queue::take`] gave. Returns the pause until it runs again, if it does.
     pub fn finish(&self, key: &K, finish: Finish) -> Option<Duration> {
         let mut schedule = self.schedule();
         let pause = schedule.finish(key, finish, Instant::now(), rand::random());
@@ -292,6 +308,19 @@ mod tests {
         s.add("a", now);
         s.take(now);
         assert_eq!(s.finish(&"a", Finish::Failed, now, 0.0), Some(STEP / 2));
+    }
+
+    #[test]
+    fn a_key_can_be_taken_out_of_its_turn_if_nobody_works_on_it() {
+        let (mut s, t) = schedule();
+        assert!(!s.take_key(&"a"));
+        s.add("a", t + STEP);
+        s.add("b", t);
+        assert!(s.take_key(&"a") && !s.take_key(&"a"));
+        assert_eq!([s.take(t), s.take(t + STEP)], [Some("b"), None]);
+        s.add("a", t);
+        assert_eq!(s.finish(&"a", Finish::Done, t, 0.0), Some(Duration::ZERO));
+        assert_eq!(s.take(t), Some("a"));
     }
 
     #[test]

@@ -204,13 +204,14 @@ impl Session {
         self.health.set_ready(true);
         let units = operator.units().len();
         info!(load_balancers = units, "all stores are synced");
-        if !until(&mut leading, stop).await {
+        operator.engine().expect_all();
+        if !self.follow(&operator, &mut leading, stop).await {
             return Ok(());
         }
         self.metrics.leader.set(1);
         let sweep = crate::sweep::run(operator.clone(), self.arguments.sweep_interval, stop.clone());
         let sweep = tokio::spawn(sweep);
-        let limits = Limits { units: usize::from(self.arguments.concurrency), ..Limits::default() };
+        let limits = self.limits();
         let working = operator.run(limits, stop.clone());
         let bounded = async {
             stop.cancelled().await;
@@ -223,6 +224,23 @@ impl Session {
         }
         sweep.abort();
         Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { units: usize::from(self.arguments.concurrency), ..Limits::default() }
+    }
+
+    /// Works as a replica that does not lead, until it does; false if `stop` came first.
+    async fn follow<P: Provider>(&self, operator: &Operator<P>, leading: &mut watch::Receiver<bool>, stop: &CancellationToken) -> bool {
+        let following = CancellationToken::new();
+        let work = {
+            let (operator, limits, following) = (operator.clone(), self.limits(), following.clone());
+            tokio::spawn(async move { operator.follow(limits, following).await })
+        };
+        let leads = until(leading, stop).await;
+        following.cancel();
+        let _ = tokio::time::timeout(GRACE, work).await;
+        leads
     }
 }
 

@@ -239,6 +239,15 @@ impl<P: Provider> Targets<P> {
         changed.into_iter().for_each(|sink| self.queue.add(sink));
     }
 
+    /// Brings all target sets of a unit that wait up to date at once. For providers to which that is no call.
+    pub async fn fill(&self, unit: &UnitId) {
+        let sinks: Vec<TargetSetId> = self.bindings().by_unit.get(unit).into_iter().flatten().cloned().collect();
+        for sink in sinks.into_iter().filter(|sink| self.queue.take(sink)) {
+            let finish = self.sync(&sink).await;
+            self.queue.finish(&sink, finish);
+        }
+    }
+
     /// Something of a unit was made in the cloud.
     pub fn made(&self, unit: &UnitId) {
         for sink in self.bindings().made(unit) {

@@ -206,7 +206,7 @@ fn pass(objects: &BTreeMap<Place, Value>, account: &Account) -> Outcomes {
         }
     };
     for class in world.classes() {
-        let report = translate_class(&world, class, &claimed()).unwrap();
+        let report = translate_class(&world, class, &|_| claimed()).unwrap();
         write((Kind::GatewayClass, NamespacedName::new("", class)), &report.desired());
     }
     let mut rules: BTreeMap<NamespacedName, Vec<Rule>> = BTreeMap::new();

@@ -17,6 +17,9 @@ const AT_WORK: Duration = Duration::from_secs(2);
 impl<P: Provider> Engine<P> {
     /// Removes everything of a unit that is to go, and then our finalizer.
     pub(super) async fn remove(&self, unit: &UnitId) -> Result<Passed, PassError> {
+        if !self.leadership.is_leader() {
+            return self.withdraw(unit).await;
+        }
         drop(self.status.forget(unit));
         self.targets.bind(unit, Vec::new());
         if let Some(pause) = self.clear(unit, false).await? {
@@ -54,7 +57,7 @@ impl<P: Provider> Engine<P> {
     }
 
     /// Deletes what the cloud has of a unit at one place. Says whether anything is left that goes later.
-    async fn empty(&self, unit: &UnitId, stack: &P::Stack, orphan: bool) -> Result<bool, PassError> {
+    pub(super) async fn empty(&self, unit: &UnitId, stack: &P::Stack, orphan: bool) -> Result<bool, PassError> {
         let observed = self.provider.observe(stack, true).await?;
         let changes = self.provider.diff(stack, &observed)?;
         if changes.is_empty() {
@@ -82,6 +85,9 @@ impl<P: Provider> Engine<P> {
             }
         }
         self.targets.bind(unit, Vec::new());
+        if !self.leadership.is_leader() {
+            self.postpone(unit);
+        }
         if !swept && !self.owned().contains_key(unit) {
             self.tell(unit, &News::Removed);
             return Ok(Passed::Nothing);
@@ -89,8 +95,16 @@ impl<P: Provider> Engine<P> {
         if let Some(gateway) = unit.gateway()
             && self.objects.cluster().get(Kind::Gateway, gateway).await?.is_some()
         {
+            if self.world.read().raw(Kind::Gateway, gateway).is_some() {
+                // Another controller serves it now, by its class; what this replica serves of it has no finalizer that would say so.
+                self.clear_own(unit).await?;
+            }
             debug!(%unit, "the Gateway is there but not ours to serve; what the cloud has of it stays");
             return Ok(Passed::Nothing);
+        }
+        if !self.leadership.is_leader() {
+            self.clear_own(unit).await?;
+            return Ok(Passed::Done);
         }
         if let Some(pause) = self.clear(unit, true).await? {
             return Ok(Passed::LookAgain(pause));

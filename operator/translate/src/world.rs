@@ -90,6 +90,16 @@ impl World {
         }
     }
 
+    /// Whether a unit is to be served.
+    pub fn is_live(&self, unit: &UnitId) -> bool {
+        self.unit_state(unit) == UnitState::Live
+    }
+
+    /// Whether the status of a unit's Gateway says that it has an address.
+    pub fn has_address(&self, unit: &UnitId, address: IpAddr) -> bool {
+        unit.gateway().is_some_and(|key| self.addresses_of(key).any(|it| it == address))
+    }
+
     /// The classes that Portico serves, in order.
     pub fn classes(&self) -> impl Iterator<Item = &str> {
         self.classes.iter().filter(|(_, class)| class.controller() == CONTROLLER_NAME).map(|(name, _)| name.as_str())

@@ -1,0 +1,75 @@
+//! What replicas do that do not lead: they serve what every replica serves, and put everything else aside for the day when they lead.
+
+use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
+
+use portico_providers::{Provider, UnitId};
+use portico_translate::{UnitState, settings};
+
+use super::{Engine, PassError, Passed};
+
+impl<P: Provider> Engine<P> {
+    /// Whether a unit is, or was, served by this replica whoever leads.
+    pub(super) fn concerns_every_replica(&self, unit: &UnitId) -> bool {
+        if self.owned().contains_key(unit) {
+            return true;
+        }
+        let world = self.world.read();
+        let settings = (world.unit_state(unit) == UnitState::Live).then(|| settings(&world, unit)).flatten();
+        settings.is_some_and(|settings| settings.is_served_by_every_replica())
+    }
+
+    /// Tells the provider when everything that every replica serves has been published once: what it then does not have does not exist. To be called when all stores are
+    /// synced.
+    pub fn expect_all(&self) {
+        let all: Vec<UnitId> = self.world.read().units().collect();
+        let mut unpublished = self.unpublished();
+        *unpublished = all.into_iter().filter(|unit| self.concerns_every_replica(unit)).collect();
+        if unpublished.is_empty() {
+            self.provider.is_complete();
+        }
+    }
+
+    /// A pass over a unit came to an end that repeating it will not change by itself.
+    pub(super) fn published(&self, unit: &UnitId) {
+        let mut unpublished = self.unpublished();
+        if unpublished.remove(unit) && unpublished.is_empty() {
+            self.provider.is_complete();
+        }
+    }
+
+    fn unpublished(&self) -> MutexGuard<'_, BTreeSet<UnitId>> {
+        self.unpublished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a unit for the leader that this replica may become.
+    pub(super) fn postpone(&self, unit: &UnitId) {
+        self.postponed.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.clone());
+    }
+
+    /// What was put aside, for a replica that leads now. Each unit that it serves already is among it, since statuses are the leader's to write.
+    pub fn take_postponed(&self) -> BTreeSet<UnitId> {
+        let mut units = std::mem::take(&mut *self.postponed.lock().unwrap_or_else(PoisonError::into_inner));
+        units.extend(self.owned().keys().cloned());
+        units
+    }
+
+    /// Takes back what this replica serves of a unit that another provider serves now.
+    pub(super) async fn withdraw(&self, unit: &UnitId) -> Result<Passed, PassError> {
+        self.postpone(unit);
+        self.targets.bind(unit, Vec::new());
+        self.clear_own(unit).await?;
+        Ok(Passed::Nothing)
+    }
+
+    /// Withdraws what this replica serves of a unit, and calls no cloud.
+    pub(super) async fn clear_own(&self, unit: &UnitId) -> Result<(), PassError> {
+        for stack in self.provider.empty_stacks(&self.cluster, unit, None) {
+            if self.provider.is_served_by_every_replica(&stack) {
+                self.empty(unit, &stack, false).await?;
+            }
+        }
+        self.owned().remove(unit);
+        Ok(())
+    }
+}
