@@ -63,12 +63,32 @@ fn flat_members(out: &mut String, record: &Record) {
 fn flat_element(out: &mut String, name: &str, value: &Output) {
     match value {
         Output::Record(record) => {
-            out.push_str(&format!("<{name}>"));
+            open(out, name);
             flat_members(out, record);
-            out.push_str(&format!("</{name}>"));
+            close(out, name);
         }
         value => element(out, name, value, name),
     }
+}
+
+// Answers have thousands of elements: nothing is put together apart and then copied.
+
+fn open(out: &mut String, name: &str) {
+    out.push('<');
+    out.push_str(name);
+    out.push('>');
+}
+
+fn close(out: &mut String, name: &str) {
+    out.push_str("</");
+    out.push_str(name);
+    out.push('>');
+}
+
+fn empty(out: &mut String, name: &str) {
+    out.push('<');
+    out.push_str(name);
+    out.push_str("/>");
 }
 
 /// The answer of a call that failed.
@@ -97,10 +117,10 @@ fn members(out: &mut String, record: &Record, item: &str) {
 
 fn element(out: &mut String, name: &str, value: &Output, item: &str) {
     match value {
-        Output::Text(text) if text.is_empty() => out.push_str(&format!("<{name}/>")),
-        Output::List(items) if items.is_empty() => out.push_str(&format!("<{name}/>")),
+        Output::Text(text) if text.is_empty() => empty(out, name),
+        Output::List(items) if items.is_empty() => empty(out, name),
         value => {
-            out.push_str(&format!("<{name}>"));
+            open(out, name);
             match value {
                 Output::Text(text) => out.push_str(&escape(text.as_str())),
                 Output::Number(number) => out.push_str(&number.to_string()),
@@ -110,7 +130,7 @@ fn element(out: &mut String, name: &str, value: &Output, item: &str) {
                 Output::List(items) => items.iter().for_each(|value| element(out, item, value, item)),
                 Output::Record(record) => members(out, record, item),
             }
-            out.push_str(&format!("</{name}>"));
+            close(out, name);
         }
     }
 }
