@@ -21,7 +21,7 @@ pub struct Quotas {
     pub targets_per_target_group: usize,
     /// AWS: 1000 targets per application load balancer, adjustable.
     pub targets_per_load_balancer: usize,
-    /// AWS: 1000 registrations of one target id per application load balancer, adjustable.
+    /// AWS: 1000 registrations of one target id per application load balancer, fixed.
     pub registrations_per_target: usize,
     /// AWS: 25 certificates per application load balancer, default certificates excluded, adjustable.
     pub certificates_per_load_balancer: usize,
@@ -52,7 +52,7 @@ pub struct Quotas {
     pub buckets: usize,
     /// AWS: 20 trust stores per region, adjustable.
     pub trust_stores: usize,
-    /// AWS: 2 listeners that verify clients per application load balancer, adjustable.
+    /// AWS: 2 listeners that verify clients per application load balancer, fixed.
     pub verifying_listeners_per_load_balancer: usize,
     /// AWS: 25 certificates of authorities per trust store, adjustable.
     pub certificates_per_trust_store: usize,

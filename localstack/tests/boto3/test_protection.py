@@ -197,9 +197,15 @@ def increased(w):
         admin("settings", "PUT", {"quotas": {"application-load-balancers": int(before)}})
 
 
+# Codes as AWS's pages link them: "Quotas for your Application Load Balancers", "Quotas for your Network Load Balancers", "Amazon VPC quotas".
+CODES = [("L-69A177A2", "elasticloadbalancing"), ("L-7EED9B64", "elasticloadbalancing"), ("L-A8F7060B", "elasticloadbalancing"), ("L-E79EC296", "vpc"), ("L-DA1D8B98", "acm")]
+NAMES = ["Network Load Balancers per Region", "Rules per Application Load Balancer", "Trust stores per account", "VPC security groups per Region", "ACM certificates created in last 365 days"]
 QUOTAS = [
     ("a quota", quota, lambda r: (r["QuotaName"], r["Adjustable"]) == ("Application Load Balancers per Region", True)),
     ("its default", lambda w: w.quotas.get_aws_default_service_quota(ServiceCode="vpc", QuotaCode="L-0EA8095F"), lambda r: r["Quota"]["Value"] == 60),
+    ("a quota that stays", lambda w: quota(w, "L-822D1B1B"), lambda r: (r["QuotaName"], r["Value"], r["Adjustable"]) == ("Target Groups per Application Load Balancer", 100, False)),
+    ("codes are AWS's", lambda w: [quota(w, code, service)["QuotaName"] for code, service in CODES], lambda r: r == NAMES),
+    ("what stays is not increased", lambda w: w.quotas.request_service_quota_increase(ServiceCode="elasticloadbalancing", QuotaCode="L-822D1B1B", DesiredValue=200), Fails("IllegalArgumentException", "adjustable")),
     ("quotas of a service", lambda w: w.quotas.list_service_quotas(ServiceCode="vpc")["Quotas"], lambda r: len(r) == 3),
     ("services", lambda w: w.quotas.list_services(MaxResults=1), lambda r: r["NextToken"] and len(r["Services"]) == 1),
     ("increased", increased, bool),
