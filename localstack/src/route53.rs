@@ -143,10 +143,18 @@ fn shown(name: &str) -> String {
     name.replace('*', "\\052")
 }
 
+/// How many changes GetChange knows. (AWS does not document for how long it knows them.)
+const CHANGES: usize = 1000;
+
 /// Notes a change; what there is to say about it.
 fn submitted(state: &mut State) -> Record {
     let id = format!("C{}", state.ids.hex(20).to_ascii_uppercase());
-    state.route53.changes.insert(id.clone(), state.now);
+    let changes = &mut state.route53.changes;
+    if changes.len() >= CHANGES {
+        let oldest = changes.iter().min_by_key(|(_, at)| **at).map(|(id, _)| id.clone());
+        oldest.map(|id| changes.remove(&id));
+    }
+    changes.insert(id.clone(), state.now);
     change_record(&id, state.now)
 }
 

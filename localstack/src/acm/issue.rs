@@ -81,6 +81,7 @@ pub fn request(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::new("LimitExceededException", format!("A certificate can have at most {NAME_LIMIT} domain names")));
     }
     if let Some(known) = token.as_ref().and_then(|token| state.acm.requests.get(token)).and_then(|arn| state.acm.certificates.get(arn))
+        && state.now.duration_since(known.created) < SignedDuration::from_hours(1)
         && known.requested_names == names
         && known.validation.as_ref() == Some(&validation)
     {
@@ -104,6 +105,10 @@ pub fn request(state: &mut State, input: &Input) -> Answer<Record> {
         revision: state.acm.changes,
     };
     state.acm.certificates.insert(arn.clone(), certificate);
+    // AWS: tokens of requests are forgotten after an hour.
+    let hour_ago = state.now.checked_sub(SignedDuration::from_hours(1)).unwrap_or(state.now);
+    let certificates = &state.acm.certificates;
+    state.acm.requests.retain(|_, arn| certificates.get(arn).is_some_and(|one| one.created > hour_ago));
     if let Some(token) = token {
         state.acm.requests.insert(token, arn.clone());
     }

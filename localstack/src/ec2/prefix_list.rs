@@ -18,6 +18,8 @@ use crate::wire::{Input, Record};
 
 /// AWS: entries of a prefix list.
 const ENTRIES: i64 = 1000;
+/// AWS: versions of a prefix list; the oldest one makes room for a new one.
+const VERSIONS: usize = 1000;
 
 /// A managed prefix list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -247,6 +249,9 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
         if changes {
             list.version += 1;
             list.versions.insert(list.version, entries);
+            if list.versions.len() > VERSIONS {
+                list.versions.pop_first();
+            }
         }
         record = list.clone().record(&state.ec2, &Filters::default());
     }
