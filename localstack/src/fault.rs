@@ -13,8 +13,8 @@ use crate::operation::Kind;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// 400 `Throttling` "Rate exceeded" (ACM: `ThrottlingException`, tagging: `ThrottledException`, EC2: 503 `RequestLimitExceeded`); nothing
-    /// is changed.
+    /// 400 `Throttling` "Rate exceeded" (ACM, WAF and Shield: `ThrottlingException`, tagging: `ThrottledException`, Service Quotas:
+    /// `TooManyRequestsException`, EC2: 503 `RequestLimitExceeded`, S3: 503 `SlowDown`); nothing is changed.
     Throttle,
     /// An error; nothing is changed.
     Error {
@@ -169,7 +169,9 @@ impl Faults {
                 FaultKind::Throttle => {
                     effect.error.get_or_insert(match service {
                         "ec2" => ApiError::with_status("RequestLimitExceeded", "Request limit exceeded.", 503),
-                        "acm" => ApiError::new("ThrottlingException", "Rate exceeded"),
+                        "s3" => ApiError::with_status("SlowDown", "Please reduce your request rate.", 503),
+                        "acm" | "wafv2" | "waf-regional" | "shield" => ApiError::new("ThrottlingException", "Rate exceeded"),
+                        "servicequotas" => ApiError::new("TooManyRequestsException", "Rate exceeded"),
                         "tagging" => ApiError::new("ThrottledException", "Rate exceeded"),
                         _ => ApiError::new("Throttling", "Rate exceeded"),
                     });
