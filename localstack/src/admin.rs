@@ -143,7 +143,7 @@ fn state(control: &Control) -> Value {
             "shield": state.shield,
             "hosted_zones": state.route53.zones.values().collect::<Vec<_>>(),
             "addresses": state.ec2.addresses.values().collect::<Vec<_>>(),
-            "prefix_lists": state.ec2.prefix_lists.values().map(|list| &list.name).collect::<Vec<_>>(),
+            "prefix_lists": state.ec2.prefix_lists.values().collect::<Vec<_>>(),
             "vpcs": state.ec2.vpcs.values().collect::<Vec<_>>(),
             "subnets": state.ec2.subnets.values().collect::<Vec<_>>(),
             "route_tables": state.ec2.route_tables.values().collect::<Vec<_>>(),

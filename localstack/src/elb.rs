@@ -232,6 +232,11 @@ impl Addresses {
         None
     }
 
+    /// The addresses that are taken.
+    pub fn used(&self) -> &BTreeSet<IpAddr> {
+        &self.used
+    }
+
     /// Gives an address back.
     pub fn release(&mut self, address: IpAddr) {
         self.used.remove(&address);

@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
 use crate::ec2::address::Address;
 use crate::ec2::network_interface::{Attachment, NetworkInterface};
 use crate::ec2::permission::Peer;
+use crate::elb::Event;
 use crate::elb::action::Action;
 use crate::elb::certificate::ListenerTls;
 use crate::elb::kind::LoadBalancerKind;
@@ -14,18 +17,17 @@ use crate::elb::load_balancer::LoadBalancer;
 use crate::elb::protocol;
 use crate::state::State;
 
+mod neighbours;
+
 /// What is wrong; empty if nothing is. Checked after every mutation in debug builds, and by the admin API.
 pub fn violations(state: &State) -> Vec<String> {
     let mut found = Vec::new();
     load_balancers(state, &mut found);
     target_groups(state, &mut found);
     trust_stores(state, &mut found);
-    for (resource, acl) in &state.wafv2.associations {
-        if !state.elb.load_balancers.contains_key(resource) || !state.wafv2.web_acls.contains_key(acl) {
-            found.push(format!("{acl}: it, or {resource}, which has it, does not exist"));
-        }
-    }
+    events(state, &mut found);
     network(state, &mut found);
+    neighbours::violations(state, &mut found);
     found
 }
 
@@ -169,6 +171,28 @@ fn trust_stores(state: &State, found: &mut Vec<String>) {
         if store.material.revocations.len() != lists || store.revocations.keys().any(|id| *id > store.last_revocation) {
             fault("what listeners verify by is not what it holds");
         }
+    }
+}
+
+/// What time will do, and the addresses that are taken.
+fn events(state: &State, found: &mut Vec<String>) {
+    let elb = &state.elb;
+    for group in elb.target_groups.values() {
+        for (key, target) in &group.targets {
+            let due = |until: Timestamp| elb.events.contains(&(until, Event::Drained(group.arn.clone(), key.clone())));
+            if target.draining.is_some_and(|until| !due(until)) {
+                found.push(format!("{}: nothing will end the deregistration of {key:?}", group.arn));
+            }
+        }
+    }
+    let awaited: BTreeSet<&String> =
+        elb.events.iter().filter_map(|(_, event)| if let Event::Found(arn) = event { Some(arn) } else { None }).collect();
+    if let Some(arn) = elb.unfound.iter().find(|arn| !awaited.contains(arn)) {
+        found.push(format!("{arn}: it will never be found"));
+    }
+    let nodes: BTreeSet<IpAddr> = elb.load_balancers.values().flat_map(|balancer| &balancer.nodes).map(|node| node.listens_at).collect();
+    if nodes != *elb.addresses.used() {
+        found.push(format!("load balancers listen at {nodes:?}, but {:?} are taken", elb.addresses.used()));
     }
 }
 

@@ -4,4 +4,3 @@ mod harness;
 mod network;
 mod random;
 mod restart;
-mod templates;

@@ -39,7 +39,7 @@ impl Drop for Folder {
 }
 
 /// A certificate of an authority and its revocation list, in PEM.
-static AUTHORITY: LazyLock<(String, String)> = LazyLock::new(|| {
+pub static AUTHORITY: LazyLock<(String, String)> = LazyLock::new(|| {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
