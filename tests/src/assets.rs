@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub use python::python;
-pub use workspace::{PROGRAM_VARIABLE, cargo, portico, portico_that_counts, release_cloud};
+pub use workspace::{PROGRAM_VARIABLE, cargo, measured_cloud, portico, portico_that_counts};
 
 use crate::{cache, progress};
 use go::Module;

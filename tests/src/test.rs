@@ -18,8 +18,8 @@ use summary::Count;
 /// Arguments of `lab test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, all cases of tests that otherwise take a sample, the conformance
-    /// suite in a slow cloud that throttles, and AWS Load Balancer Controller against the embedded cloud.
+    /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, all cases of tests that otherwise take a sample, the embedded
+    /// cloud beside moto, the conformance suite in a slow cloud that throttles, and AWS Load Balancer Controller against the embedded cloud.
     #[arg(long)]
     full: bool,
     /// Only this step; may be given several times.
@@ -46,6 +46,8 @@ enum Step {
     Boto3,
     /// The embedded cloud beside moto: the rows of the boto3 tests (with --full).
     Moto,
+    /// The same: calls per second (with --full). Builds the cloud as a release is built.
+    Churn,
     /// The end-to-end tests.
     E2e,
     /// The official conformance suite: what must pass is committed.
@@ -59,7 +61,7 @@ enum Step {
 impl Options {
     fn wants(&self, step: Step) -> bool {
         let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
-        let long = matches!(step, Step::Clippy | Step::Deny | Step::Moto | Step::SlowConformance | Step::Peer);
+        let long = matches!(step, Step::Clippy | Step::Deny | Step::Moto | Step::Churn | Step::SlowConformance | Step::Peer);
         if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
     }
 }
@@ -119,6 +121,9 @@ pub async fn run(options: &Options) -> Result<u8> {
     }
     if options.wants(Step::Moto) {
         total += whole("the embedded cloud beside moto", cloud::moto::rows()?, &logs).await?;
+    }
+    if options.wants(Step::Churn) {
+        total += whole("calls per second beside moto", cloud::moto::churn()?, &logs).await?;
     }
     if options.wants(Step::SlowConformance) {
         total += slow_conformance(&logs).await?;

@@ -20,9 +20,9 @@ pub fn portico_that_counts() -> Result<PathBuf> {
     given_or(&["--bin", "portico", "--features", "portico/count-allocations"], "portico")
 }
 
-/// The embedded cloud alone, as fast as it gets: none of what reaches a cloud's SDK is built for it.
-pub fn release_cloud() -> Result<PathBuf> {
-    built(&["--release", "--package", "portico-cloud", "--example", "cloud"], "the cloud")
+/// The embedded cloud alone, to measure it: none of what reaches a cloud's SDK is built for it.
+pub fn measured_cloud() -> Result<PathBuf> {
+    built(&["--profile", "measured", "--package", "portico-cloud", "--example", "cloud"], "the cloud")
 }
 
 /// The program that [`PROGRAM_VARIABLE`] names, or else a new build.

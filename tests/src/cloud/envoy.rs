@@ -61,7 +61,7 @@ impl Proxy {
 
 /// Measures; the exit code is 1 if the cloud does not reach its share.
 pub fn run(options: &Options) -> Result<u8> {
-    let cloud = assets::release_cloud()?;
+    let cloud = assets::measured_cloud()?;
     let envoy = envoy_program()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(measure(options, &cloud, &envoy))
@@ -82,32 +82,37 @@ async fn measure(options: &Options, cloud: &Path, envoy: &Path) -> Result<u8> {
     let ports = backends.each_ref().map(|backend| backend.port);
     let proxies = [start_cloud(cloud, ports, &folder).await?, start_envoy(envoy, ports, &folder).await?];
     let requests = load::requests(HOSTS, PATHS);
+    anstream::println!(
+        "{} routes, {} connections, {} requests a round. Requests per CPU-second:\n",
+        HOSTS * PATHS,
+        options.connections,
+        options.requests
+    );
+    anstream::println!("  {:8}{:>10}{:>10}{:>14}", "round", "portico", "envoy", "of Envoy's");
+    let line = |name: &str, mine: f64, other: f64| anstream::println!("  {name:8}{mine:>10.0}{other:>10.0}{:>14.2}", mine / other);
     let mut figures: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
     for round in 0..=options.rounds {
-        for (proxy, figures) in proxies.iter().zip(&mut figures) {
+        let mut pair = [0.0; 2];
+        for (proxy, figure) in proxies.iter().zip(&mut pair) {
             let before = proxy.cpu()?;
             load::run(proxy.at, &requests, options.requests, options.connections, options.pipeline)
                 .await
                 .with_context(|| format!("requests to {}", proxy.name))?;
-            let figure = options.requests as f64 / (proxy.cpu()? - before);
-            // The first round warms up.
-            if round > 0 {
-                anstream::println!("round {round}: {} {figure:.0} requests per CPU-second", proxy.name);
-                figures.push(figure);
-            }
+            *figure = options.requests as f64 / (proxy.cpu()? - before);
+        }
+        // The first round warms up.
+        if round > 0 {
+            figures.iter_mut().zip(pair).for_each(|(figures, figure)| figures.push(figure));
+            line(&round.to_string(), pair[0], pair[1]);
         }
     }
     let [mine, other] = figures.map(median);
     let served: usize = backends.iter().map(Backend::served).sum();
     ensure!(served >= options.requests * (options.rounds + 1) * 2, "the backends saw {served} requests only");
-    anstream::println!(
-        "{} routes, {} connections, {} requests a round: portico {mine:.0}, envoy {other:.0} requests per CPU-second: {:.2} of Envoy's",
-        HOSTS * PATHS,
-        options.connections,
-        options.requests,
-        mine / other
-    );
-    Ok(u8::from(mine < PROMISE * other))
+    line("median", mine, other);
+    let well = mine >= PROMISE * other;
+    anstream::println!("\n{} {PROMISE} of Envoy's are promised", if well { "✓" } else { "✗" });
+    Ok(u8::from(!well))
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
