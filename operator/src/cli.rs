@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use portico_crds::NamespacedName;
 
+use crate::bootstrap::BootstrapArguments;
 use crate::log::LogFormat;
 
 /// Portico turns Gateway API objects into cloud load balancers.
@@ -50,6 +51,16 @@ pub enum Command {
     Cloud(CloudArguments),
     /// Print what installs Portico in a cluster, as YAML for `kubectl apply --server-side -f -`: definitions, rights, Deployment.
     Manifests(ManifestsArguments),
+    /// Set up Envoy proxies of a fleet.
+    #[command(subcommand)]
+    Envoy(EnvoyCommand),
+}
+
+/// The sub-commands of `portico envoy`.
+#[derive(Debug, Subcommand)]
+pub enum EnvoyCommand {
+    /// Print what a proxy of a fleet is started with: its name, how it reaches the operator and proves who it is, its limits.
+    Bootstrap(Box<BootstrapArguments>),
 }
 
 /// How to reach AWS.

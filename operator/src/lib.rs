@@ -8,6 +8,7 @@
 
 #[cfg(feature = "count-allocations")]
 pub mod allocations;
+pub mod bootstrap;
 pub mod cli;
 pub mod clock;
 #[cfg(feature = "embedded-cloud")]

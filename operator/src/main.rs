@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use portico::cli::{Cli, Command};
+use portico::cli::{Cli, Command, EnvoyCommand};
 use portico::log::{self, LogFormat};
 use portico::output::{DELETE, explain, styled};
 
@@ -51,6 +51,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             #[cfg(feature = "embedded-cloud")]
             Command::Cloud(arguments) => portico::cloud::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Manifests(arguments) => portico::install::run(&arguments).map(|()| ExitCode::SUCCESS),
+            Command::Envoy(EnvoyCommand::Bootstrap(arguments)) => portico::bootstrap::run(&arguments).map(|()| ExitCode::SUCCESS),
         }
     })
 }

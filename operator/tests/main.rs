@@ -7,6 +7,8 @@ mod absence;
 #[cfg(test)]
 mod apiserver;
 #[cfg(test)]
+mod bootstrap;
+#[cfg(test)]
 mod churn;
 #[cfg(test)]
 mod cluster;

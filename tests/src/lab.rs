@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::fleet::Programs;
 use crate::netns::Privilege;
 use crate::session::{self, Session};
 use crate::supervisor::{Event, Setup};
@@ -27,6 +28,8 @@ pub struct Options {
     pub cloud_times: Option<f64>,
     /// Whether our operator runs.
     pub operator: bool,
+    /// Whether a fleet of Envoy proxies runs.
+    pub fleet: bool,
     /// Whether the Gateway API's CRDs are those of the experimental channel.
     pub experimental: bool,
     /// Where it logs; a new folder of the cache if nothing else is said.
@@ -55,12 +58,17 @@ impl Lab {
         if options.experimental {
             assets.gateway_crds.set_file_name("experimental");
         }
-        let portico = if options.cloud || options.operator { Some(assets::portico()?) } else { None };
+        let portico = if options.cloud || options.operator || options.fleet { Some(assets::portico()?) } else { None };
+        let fleet = match &portico {
+            Some(portico) if options.fleet => Some(Programs { envoy: assets::envoy()?, portico: portico.clone() }),
+            _ => None,
+        };
         let logs = match &options.logs {
             Some(logs) => logs.clone(),
             None => logs::create("lab")?,
         };
-        let setup = Setup { assets, portico, cloud: options.cloud, cloud_times: options.cloud_times, operator: options.operator, logs };
+        let setup =
+            Setup { assets, portico, cloud: options.cloud, cloud_times: options.cloud_times, operator: options.operator, fleet, logs };
         Self::start(options, privilege, &setup).await
     }
 

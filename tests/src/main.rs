@@ -21,6 +21,7 @@ mod dns;
 mod doctor;
 mod e2e;
 mod exec;
+mod fleet;
 mod init;
 mod judge;
 mod kubelet;

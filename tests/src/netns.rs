@@ -26,6 +26,8 @@ pub const API_SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 240, 1);
 pub const SERVICE_CIDR: &str = "198.18.240.0/21";
 /// Addresses of load balancers.
 pub const LOAD_BALANCER_CIDR: &str = "198.18.0.0/17";
+/// Addresses of the fleet of Envoy proxies, of the class's profile in the lab's manifests.
+pub const FLEET_CIDR: &str = "198.18.192.0/20";
 /// Addresses of pods.
 pub const POD_CIDR: &str = "198.19.0.0/16";
 /// The bridge that pods hang on.

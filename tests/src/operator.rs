@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::cloud;
 use crate::controlplane::{ControlPlane, Kubeconfig, Kubectl};
 use crate::daemon::{Daemon, Ends};
+use crate::{cloud, fleet};
 
 use crate::netns::STATE_DIR;
 
@@ -18,6 +18,8 @@ pub const NAMESPACE: &str = "portico-system";
 pub const SERVICE_ACCOUNT: &str = "portico";
 /// Where its metrics and health are.
 pub const HEALTH_ADDRESS: &str = "127.0.0.1:9402";
+/// By which `portico run` is told where to serve xDS.
+pub const XDS_FLAG: &str = "--xds-listen";
 /// How long the operator may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -37,8 +39,8 @@ pub async fn print(portico: &Path, arguments: &[&str]) -> Result<String> {
     String::from_utf8(output.stdout).context("portico printed no text")
 }
 
-/// Starts the operator and waits until it is ready.
-pub async fn start(portico: &Path, plane: &ControlPlane, kubectl: &Kubectl, logs: &Path, ends: &Ends) -> Result<Daemon> {
+/// Starts the operator, which with `fleet` serves proxies, too, and waits until it is ready.
+pub async fn start(portico: &Path, fleet: bool, plane: &ControlPlane, kubectl: &Kubectl, logs: &Path, ends: &Ends) -> Result<Daemon> {
     let token = kubectl.run(&["create", "token", SERVICE_ACCOUNT, "--namespace", NAMESPACE, "--duration=24h"]).await?;
     let kubeconfig = Path::new(STATE_DIR).join("portico.kubeconfig");
     Kubeconfig { server: &plane.url, ca: &plane.pki.ca_pem, user: "portico", token: token.trim() }.write(&kubeconfig)?;
@@ -48,6 +50,9 @@ pub async fn start(portico: &Path, plane: &ControlPlane, kubectl: &Kubectl, logs
         .args(["run", "--listen", HEALTH_ADDRESS, "--lease-namespace", NAMESPACE])
         .env("KUBECONFIG", &kubeconfig)
         .envs(cloud::environment(&cloud::url()));
+    if fleet {
+        command.args([XDS_FLAG, &fleet::OPERATOR.to_string()]);
+    }
     let daemon = Daemon::spawn("operator", command, logs, ends)?;
     let ready = format!("http://{HEALTH_ADDRESS}/readyz");
     let deadline = tokio::time::Instant::now() + READY_WITHIN;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::{self, Programs, Proxy};
 use crate::netns::STATE_DIR;
 use crate::program;
 
@@ -33,6 +34,8 @@ pub struct Session {
     pub cloud: Option<String>,
     /// Whether our operator runs.
     pub operator: bool,
+    /// What proxies are started with, if a fleet of them runs.
+    pub fleet: Option<Programs>,
 }
 
 impl Session {
@@ -42,6 +45,11 @@ impl Session {
         let staged = path.with_extension("staged");
         fs::write(&staged, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", staged.display()))?;
         fs::rename(&staged, &path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The proxies of its fleet; none if it has no fleet.
+    pub fn proxies(&self) -> Vec<Proxy> {
+        if self.fleet.is_some() { fleet::proxies() } else { Vec::new() }
     }
 
     /// The description of the lab that this process runs in.

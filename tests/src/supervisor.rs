@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assets::Assets;
 use crate::controlplane::{ControlPlane, Kubectl};
 use crate::daemon::{Daemon, End, Ends};
+use crate::fleet::{self, Fleet};
 use crate::node::Node;
 use crate::progress::Step;
 use crate::session::Session;
@@ -35,6 +36,8 @@ pub struct Setup {
     pub cloud_times: Option<f64>,
     /// Whether our operator runs.
     pub operator: bool,
+    /// What the fleet of Envoy proxies is started with, if it runs.
+    pub fleet: Option<fleet::Programs>,
     /// Where everything logs.
     pub logs: std::path::PathBuf,
 }
@@ -83,10 +86,14 @@ struct Lab {
     node: Node,
     cloud: Option<Daemon>,
     operator: Option<Daemon>,
+    fleet: Option<Fleet>,
 }
 
 impl Lab {
     async fn stop(self) {
+        if let Some(fleet) = self.fleet {
+            fleet.stop().await;
+        }
         if let Some(operator) = self.operator {
             operator.stop(GRACE).await;
         }
@@ -139,17 +146,27 @@ async fn start(name: &str, setup: &Setup, ends: &Ends) -> Result<Lab> {
     let operator = match &setup.portico {
         Some(portico) if setup.operator => {
             let step = Step::start("operator", "");
-            let operator = operator::start(portico, &plane, &kubectl, &setup.logs, ends).await?;
+            let operator = operator::start(portico, setup.fleet.is_some(), &plane, &kubectl, &setup.logs, ends).await?;
             step.done();
             Some(operator)
         }
         _ => None,
     };
 
+    let fleet = match &setup.fleet {
+        Some(programs) => {
+            let step = Step::start("fleet", "");
+            let fleet = Fleet::start(programs, &setup.logs, ends).await?;
+            step.done();
+            Some(fleet)
+        }
+        None => None,
+    };
+
     let session = session(name, setup, &plane);
     session.publish()?;
     tell(&Event::Ready(Box::new(session)));
-    Ok(Lab { plane, node, cloud, operator })
+    Ok(Lab { plane, node, cloud, operator, fleet })
 }
 
 /// Installs the CRDs, and what the operator needs of a platform team: its rights, a class and the class's profile.
@@ -203,6 +220,7 @@ fn session(name: &str, setup: &Setup, plane: &ControlPlane) -> Session {
         api_server: plane.url.clone(),
         cloud,
         operator: setup.operator,
+        fleet: setup.fleet.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::assets::{self, workspace_dir};
 use crate::lab::{self, Lab};
 use crate::progress::{self, bad, verdict, verdict_of};
-use crate::{cloud, conformance, e2e, exec, logs, peer, program};
+use crate::{cloud, conformance, e2e, exec, fleet, logs, peer, program};
 use summary::Count;
 
 /// Arguments of `lab test`.
@@ -52,7 +52,9 @@ enum Step {
     E2e,
     /// The official conformance suite: what must pass is committed.
     Conformance,
-    /// The same in a slow cloud that throttles (with --full).
+    /// The suite, all profiles of gateways, against the class of the Envoy fleet: what must pass is committed.
+    EnvoyConformance,
+    /// The suite against application load balancers in a slow cloud that throttles (with --full).
     SlowConformance,
     /// AWS Load Balancer Controller against the embedded cloud (with --full).
     Peer,
@@ -103,20 +105,20 @@ pub async fn run(options: &Options) -> Result<u8> {
         }
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
     }
-    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::SlowConformance, Step::Peer]
+    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::EnvoyConformance, Step::SlowConformance, Step::Peer]
         .into_iter()
         .any(|step| options.wants(step))
     {
         // A first build of the control plane takes minutes, which no step below waits for.
         assets::prepare()?;
     }
-    if options.wants(Step::Conformance) || options.wants(Step::SlowConformance) {
+    if [Step::Conformance, Step::EnvoyConformance, Step::SlowConformance].into_iter().any(|step| options.wants(step)) {
         conformance::prepare()?;
     }
     if options.wants(Step::Interrupt) {
         total += interrupt::run(&logs).await?;
     }
-    if [Step::Boto3, Step::E2e, Step::Conformance].into_iter().any(|step| options.wants(step)) {
+    if [Step::Boto3, Step::E2e, Step::Conformance, Step::EnvoyConformance].into_iter().any(|step| options.wants(step)) {
         total += in_a_lab(options, &workspace, &logs).await?;
     }
     if options.wants(Step::Moto) {
@@ -154,9 +156,12 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
     let boto3 = workspace.join("localstack/tests/boto3");
     let requirements = boto3.join("requirements.txt");
     let filter = options.filter.as_deref();
-    let operator = options.wants(Step::E2e) || options.wants(Step::Conformance);
+    let operator = [Step::E2e, Step::Conformance, Step::EnvoyConformance].into_iter().any(|step| options.wants(step));
+    // A lab for one step holds no more than that step needs.
+    let fleet = options.wants(Step::E2e) || options.wants(Step::EnvoyConformance);
     let own = logs.join("lab");
-    let setup = lab::Options { name: lab_name(), cloud: true, cloud_times: None, operator, experimental: false, logs: Some(own.clone()) };
+    let setup =
+        lab::Options { name: lab_name(), cloud: true, cloud_times: None, operator, fleet, experimental: false, logs: Some(own.clone()) };
     let Some(lab) = up(&setup, &own).await? else { return Ok(Count::failed()) };
     let mut total = Count::default();
     match assets::python(&requirements) {
@@ -175,10 +180,13 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
         command.env(e2e::DETAILS_VARIABLE, logs).env(assets::PROGRAM_VARIABLE, assets::portico()?);
         total += shown("end-to-end tests", command, &logs.join("e2e.log")).await?;
     }
-    if options.wants(Step::Conformance) {
-        let mut command = conformance::Request::floor(filter).command(&lab)?;
-        command.env(e2e::DETAILS_VARIABLE, logs);
-        total += shown("conformance suite", command, &logs.join("conformance-summary.log")).await?;
+    for (step, class) in [(Step::Conformance, conformance::ALB), (Step::EnvoyConformance, fleet::CLASS)] {
+        if options.wants(step) {
+            let mut command = conformance::Request::floor(class, filter).command(&lab)?;
+            command.env(e2e::DETAILS_VARIABLE, logs);
+            let log = logs.join(format!("conformance-{class}-summary.log"));
+            total += shown(&format!("conformance suite against {class}"), command, &log).await?;
+        }
     }
     lab.down().await?;
     Ok(total)
@@ -207,8 +215,15 @@ async fn slow_conformance(logs: &Path) -> Result<Count> {
 async fn peer_in_a_lab(logs: &Path) -> Result<Count> {
     let prepared = peer::environment(assets::peer()?);
     let own = logs.join("peer");
-    let setup =
-        lab::Options { name: lab_name(), cloud: true, cloud_times: None, operator: false, experimental: false, logs: Some(own.clone()) };
+    let setup = lab::Options {
+        name: lab_name(),
+        cloud: true,
+        cloud_times: None,
+        operator: false,
+        fleet: false,
+        experimental: false,
+        logs: Some(own.clone()),
+    };
     let Some(lab) = up(&setup, &own).await? else { return Ok(Count::failed()) };
     let mut command = lab.command(&[program::path_inside().display().to_string(), "peer".to_owned()])?;
     command.envs(prepared);

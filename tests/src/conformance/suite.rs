@@ -1,5 +1,6 @@
 //! The suite as a process.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub struct Run<'a> {
     pub profiles: &'a [String],
     /// The only test to run.
     pub test: Option<&'a str>,
+    /// An address that a Gateway may ask for, and one that it may not, if its class has a choice.
+    pub addresses: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether tests that could run at the same time run one after the other.
     pub sequential: bool,
     /// What is skipped, and what is not waited for.
@@ -131,6 +134,9 @@ impl Run<'_> {
         command.arg(format!("-report-output={}", self.report.display()));
         command.args(["-organization=portico", "-project=portico", "-url=https://portico.dev", "-contact=portico.dev"]);
         command.arg(format!("-version=v{}", env!("CARGO_PKG_VERSION")));
+        if let Some((usable, unusable)) = self.addresses {
+            command.args([format!("-usable-address={usable}"), format!("-unusable-address={unusable}")]);
+        }
         if !self.expectation.not_awaited.is_empty() {
             command.arg(format!("-lab-not-awaited={}", names(&self.expectation.not_awaited)));
         }

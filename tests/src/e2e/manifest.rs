@@ -51,8 +51,22 @@ spec:
     )
 }
 
-/// A Gateway with one HTTP listener on port 80 for routes of its own namespace.
+/// A Deployment and its Service as by [`backend`], whose pods go on answering for so many seconds after they are told to end, as every guide for load
+/// balancers outside the cluster asks for.
+pub fn patient_backend(name: &str, replicas: u32, seconds: u32) -> String {
+    let grace = format!("      terminationGracePeriodSeconds: {}\n      containers:", seconds + 30);
+    let hook =
+        format!("        lifecycle:\n          preStop:\n            sleep:\n              seconds: {seconds}\n        readinessProbe:");
+    backend(name, replicas).replacen("      containers:", &grace, 1).replacen("        readinessProbe:", &hook, 1)
+}
+
+/// A Gateway with one HTTP listener on port 80 for routes of its own namespace, of application load balancers.
 pub fn gateway(name: &str) -> String {
+    gateway_of("portico-alb", name)
+}
+
+/// Such a Gateway of any class.
+pub fn gateway_of(class: &str, name: &str) -> String {
     format!(
         "
 apiVersion: gateway.networking.k8s.io/v1
@@ -60,7 +74,7 @@ kind: Gateway
 metadata:
   name: {name}
 spec:
-  gatewayClassName: portico-alb
+  gatewayClassName: {class}
   listeners:
   - name: http
     protocol: HTTP

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -13,7 +14,8 @@ use tokio::process::{Child, Command};
 use super::bench::Case;
 use crate::client;
 use crate::daemon::{down_file, kept_file, pid_file};
-use crate::operator::{HEALTH_ADDRESS, NAMESPACE};
+use crate::fleet;
+use crate::operator::{HEALTH_ADDRESS, NAMESPACE, XDS_FLAG};
 
 /// A daemon of the lab that may end: it is started again. As before when this value is gone.
 pub struct Kept(&'static str);
@@ -107,14 +109,28 @@ pub struct Replica {
     pub address: String,
 }
 
+/// Where the first replica beside the lab's own has its health and metrics; the fleet's proxies know where it serves xDS.
+pub const FIRST_REPLICA: u16 = 9411;
+
+/// Where a replica serves xDS.
+fn xds_of(port: u16) -> SocketAddr {
+    let mut address = fleet::REPLICA;
+    address.set_port(address.port() + port.saturating_sub(FIRST_REPLICA));
+    address
+}
+
 impl Replica {
     /// Starts one and waits until it has seen the cluster.
     pub async fn start(case: &Case<'_>, (program, environment): &(PathBuf, BTreeMap<String, String>), port: u16) -> Result<Self> {
         let address = format!("127.0.0.1:{port}");
         let log = case.logs().join(format!("replica-{port}.log"));
         let log = fs::File::options().create(true).append(true).open(&log).with_context(|| format!("cannot make {}", log.display()))?;
-        let child = Command::new(program)
-            .args(["run", "--listen", &address, "--lease-namespace", NAMESPACE])
+        let mut command = Command::new(program);
+        command.args(["run", "--listen", &address, "--lease-namespace", NAMESPACE]);
+        if case.bench.session.fleet.is_some() {
+            command.args([XDS_FLAG, &xds_of(port).to_string()]);
+        }
+        let child = command
             .env_clear()
             .envs(environment)
             .stdin(Stdio::null())

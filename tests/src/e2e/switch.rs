@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Case, Reply};
 use super::cost::count;
-use super::manifest::{backend, everything_to, gateway, route};
+use super::manifest::{backend, everything_to, gateway, patient_backend, route};
 use super::process::{Kept, end_lease, operator_leads};
 use super::targets::{registered, serving};
 
@@ -143,14 +143,9 @@ pub async fn of_a_path_loses_no_request(case: &Case<'_>) -> Result<String> {
     Ok(format!("{} requests", answers.total))
 }
 
-/// A Gateway and a backend with two pods that go on answering for so many seconds after they are told to end, as every guide for load balancers outside the
-/// cluster asks for; its address.
+/// A Gateway and a backend with two pods that go on answering for so many seconds after they are told to end; its address.
 async fn serving_patiently(case: &Case<'_>, seconds: u32) -> Result<String> {
-    let grace = format!("      terminationGracePeriodSeconds: {}\n      containers:", seconds + 30);
-    let hook =
-        format!("        lifecycle:\n          preStop:\n            sleep:\n              seconds: {seconds}\n        readinessProbe:");
-    let patient = backend("shop", 2).replacen("      containers:", &grace, 1).replacen("        readinessProbe:", &hook, 1);
-    case.apply(&[patient, gateway("edge"), route("shop", "edge", &everything_to("shop"))].concat()).await?;
+    case.apply(&[patient_backend("shop", 2, seconds), gateway("edge"), route("shop", "edge", &everything_to("shop"))].concat()).await?;
     case.deployments_ready(&["shop"]).await?;
     let address = case.programmed("edge").await?;
     case.curl_until(200, &[&format!("http://{address}/")]).await?;
