@@ -156,9 +156,12 @@ pub fn run() -> Result<ExitCode> {
         Command::Run(arguments) => outside(run_in_new(&arguments)),
         Command::Test(options) => outside(run_tests(&options)),
         Command::E2e(options) => e2e::run(&options),
-        Command::Judge(options) => inside("judge", "portico", || told(assets::portico()?), || judge::run(&options)),
-        Command::Scale(options) => inside("scale", "none", || told(assets::portico_that_counts()?), || scale::run(&options)),
-        Command::Peer => inside("peer", "none", || Ok(peer::environment(assets::peer()?)), peer::run),
+        Command::Judge(options) => {
+            let held: &[&str] = if options.class == judge::Class::PorticoEnvoy { &["--fleet"] } else { &[] };
+            inside("judge", "portico", held, || told(assets::portico()?), || judge::run(&options))
+        }
+        Command::Scale(options) => inside("scale", "none", &[], || told(assets::portico_that_counts()?), || scale::run(&options)),
+        Command::Peer => inside("peer", "none", &[], || Ok(peer::environment(assets::peer()?)), peer::run),
         Command::CloudCompare(options) => outside(cloud::moto::run(&options)),
         Command::CloudBench(options) => cloud::envoy::run(&options),
         Command::Conformance(options) => outside(conform(&options)),
@@ -256,13 +259,20 @@ fn told(portico: PathBuf) -> Result<Prepared> {
     Ok(vec![(assets::PROGRAM_VARIABLE, portico)])
 }
 
-/// Does the work if this process runs in a lab already, else runs the same command line in a lab of its own.
-fn inside(name: &str, operator: &str, prepare: impl FnOnce() -> Result<Prepared>, work: impl FnOnce() -> Result<u8>) -> Result<u8> {
+/// Does the work if this process runs in a lab already, else runs the same command line in a lab of its own, which holds that besides.
+fn inside(
+    name: &str,
+    operator: &str,
+    held: &[&str],
+    prepare: impl FnOnce() -> Result<Prepared>,
+    work: impl FnOnce() -> Result<u8>,
+) -> Result<u8> {
     if session::Session::current().is_ok() {
         return work();
     }
     let mut command = tokio::process::Command::new(program::path()?);
-    command.args(["run", "--operator", operator, "--name", &format!("{name}-{}", std::process::id()), "--"]);
+    command.args(["run", "--operator", operator, "--name", &format!("{name}-{}", std::process::id())]);
+    command.args(held).arg("--");
     command.arg(program::path_inside()).args(std::env::args_os().skip(1)).envs(prepare()?);
     outside(exec::run(command))
 }

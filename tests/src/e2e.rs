@@ -113,6 +113,7 @@ const TESTS: &[Test] = tests![
     Operator leadership::passes_on_and_costs_nothing,
     Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
     Operator answers::are_those_that_the_gateway_api_means,
+    Fleet answers::of_envoy_are_those_that_the_gateway_api_means,
     Fleet fleet::serves_the_first_request,
     Fleet fleet::follows_a_changed_route,
     Fleet fleet::loses_no_request_in_trouble,

@@ -15,6 +15,7 @@ mod bench;
 mod comparison;
 mod evaluator;
 mod generator;
+mod headers;
 mod matching;
 mod reading;
 mod request;
@@ -29,8 +30,8 @@ use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 
-use crate::progress;
 use crate::session::Session;
+use crate::{conformance, fleet, progress};
 use api::{Cluster, Gateway};
 use bench::Bench;
 use comparison::{Expected, Outcome, Received, Refusals};
@@ -44,9 +45,31 @@ const REPETITIONS: usize = 4;
 /// How many differences of a round are shown.
 const SHOWN: usize = 10;
 
+/// A class of Gateways that can be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Class {
+    /// Application load balancers of the embedded cloud.
+    PorticoAlb,
+    /// The fleet of Envoy proxies.
+    PorticoEnvoy,
+}
+
+impl Class {
+    /// Its GatewayClass.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PorticoAlb => conformance::ALB,
+            Self::PorticoEnvoy => fleet::CLASS,
+        }
+    }
+}
+
 /// Arguments of `lab judge`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
+    /// The class of the Gateways.
+    #[arg(long, value_enum, default_value_t = Class::PorticoAlb)]
+    pub class: Class,
     /// How many requests are sent in all.
     #[arg(long, default_value_t = 10_000)]
     pub requests: usize,
@@ -110,23 +133,23 @@ pub async fn judge(session: Session, options: &Options) -> Result<Summary> {
     for round in 0..rounds {
         let share = left.div_ceil(usize::try_from(rounds - round)?.max(1));
         left -= share;
-        one_round(&bench, round, share, &mut summary).await.with_context(|| format!("seed {seed}, round {round}"))?;
+        one_round(&bench, options.class, round, share, &mut summary).await.with_context(|| format!("seed {seed}, round {round}"))?;
     }
     bench.clear().await?;
     Ok(summary)
 }
 
 /// Another set of routes, and its share of the requests.
-async fn one_round(bench: &Bench, round: u64, requests: usize, summary: &mut Summary) -> Result<()> {
+async fn one_round(bench: &Bench, class: Class, round: u64, requests: usize, summary: &mut Summary) -> Result<()> {
     let began = Instant::now();
     // Each round begins anew, so that its routes do not depend on how many requests the others had.
-    let mut generator = Generator::new(summary.seed.wrapping_mul(1_000_003).wrapping_add(round));
+    let mut generator = Generator::new(summary.seed.wrapping_mul(1_000_003).wrapping_add(round), class);
     bench.replace(&generator.objects()).await?;
     let objects = bench.settled().await?;
     let settled = began.elapsed();
     let folder = folder(bench, summary.seed, round);
     let refusals = bench.refusals(&objects, &folder).await?;
-    let cluster = Cluster::from_objects(&objects)?;
+    let cluster = Cluster { keeps_time: class == Class::PorticoEnvoy, ..Cluster::from_objects(&objects)? };
     let mut places = Vec::new();
     for gateway in &cluster.gateways {
         let refusals = refusals.get(&gateway.metadata.key()).cloned().unwrap_or_default();

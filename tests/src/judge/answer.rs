@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::api::{BackendRef, Cluster, Filter, GROUP, PathModifier, Redirect, Rewrite, Rule};
+use super::api::{BackendRef, Cluster, GROUP, PathModifier, Redirect, Rule};
+use super::headers::Headers;
 use super::matching::{Candidate, Path};
 use super::reading::{Reading, Slash};
 use super::request::{Request, with_query};
@@ -30,17 +31,35 @@ pub enum Answer {
     Unjudged(String),
 }
 
-/// A request as a backend gets it.
+/// Who gets a request, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
-    /// `NAMESPACE/NAME` of the Services that have a share.
-    pub backends: BTreeSet<String>,
+    /// The valid backends that have a share.
+    pub shares: Vec<Share>,
     /// Whether a share of the requests goes to an invalid backend.
     pub failing: bool,
+}
+
+/// A request as a backend gets it, and its answer as the client gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// `NAMESPACE/NAME` of the Service.
+    pub backend: String,
     /// The Host header.
     pub host: String,
     /// Path and query.
     pub target: String,
+    /// The request's other headers.
+    pub request: Headers,
+    /// The answer's headers, as far as the route says anything about them.
+    pub response: Headers,
+}
+
+impl Forward {
+    /// Who may answer.
+    pub fn backends(&self) -> BTreeSet<&str> {
+        self.shares.iter().map(|share| share.backend.as_str()).collect()
+    }
 }
 
 /// A Location header, in its parts: whether a port that the scheme implies is written out is left open, and so is the question mark of an empty query.
@@ -96,19 +115,27 @@ impl fmt::Display for Answer {
             Self::Error(why) => write!(f, "500 ({why})"),
             Self::Redirect { status, location } => write!(f, "{status} to {location}"),
             Self::Forward(it) => {
-                let backends: Vec<&str> = it.backends.iter().map(String::as_str).collect();
-                write!(f, "200 of {}", if backends.is_empty() { "nobody".to_owned() } else { backends.join(" or ") })?;
-                write!(f, "{} as {} on host {}", if it.failing { ", or 500 for the invalid share," } else { "" }, it.target, it.host)
+                let shares: Vec<String> = it.shares.iter().map(Share::to_string).collect();
+                write!(f, "200 of {}", if shares.is_empty() { "nobody".to_owned() } else { shares.join(", or of ") })?;
+                f.write_str(if it.failing { ", or 500 for the invalid share" } else { "" })
             }
             Self::Unjudged(what) => write!(f, "500: {what} should have been refused"),
         }
     }
 }
 
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backend, host, target, request, response } = self;
+        write!(f, "{backend} as {target} on host {host} with {request}")?;
+        if *response == Headers::default() { Ok(()) } else { write!(f, ", answered with {response}") }
+    }
+}
+
 /// What the rule of a candidate makes of a request.
 pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, reading: Reading) -> Answer {
     let Some(rule) = winner.route.spec.rules.get(winner.rule) else { return Answer::NotFound };
-    if let Some(field) = unjudged(rule) {
+    if let Some(field) = unjudged(cluster, rule) {
         return Answer::Unjudged(field);
     }
     if rule.filters.iter().any(|filter| filter.kind == "ExtensionRef") {
@@ -122,48 +149,57 @@ pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, read
     if valid.is_empty() {
         return Answer::Error(if invalid.is_empty() { "no backend has a share" } else { "every backend is invalid" });
     }
-    let mut rewrites = rewrites(&rule.filters);
-    if let [only] = serving.as_slice() {
-        rewrites.extend(self::rewrites(&only.filters));
-    } else if serving.iter().any(|it| !it.filters.is_empty()) {
-        return Answer::Unjudged("a filter of one backend among several".to_owned());
+    if valid.iter().flat_map(|it| &it.filters).any(|filter| filter.kind == "ExtensionRef") {
+        return Answer::Unjudged("a filter of a backend that cannot be resolved".to_owned());
     }
-    let mut forward = Forward {
-        backends: valid.iter().map(|it| format!("{}/{}", namespace(winner, it), it.name)).collect(),
-        failing: !invalid.is_empty(),
+    let shares = valid.iter().map(|backend| share(winner, rule, backend, request, reading)).collect();
+    Answer::Forward(Forward { shares, failing: !invalid.is_empty() })
+}
+
+/// The request as a backend gets it: the rule's filters come first, then the backend's own.
+fn share(winner: &Candidate<'_>, rule: &Rule, backend: &BackendRef, request: &Request, reading: Reading) -> Share {
+    let mut share = Share {
+        backend: format!("{}/{}", namespace(winner, backend), backend.name),
         host: request.host.clone(),
         target: request.target(),
+        request: Headers::of(&request.headers),
+        response: Headers::default(),
     };
-    for rewrite in rewrites {
-        if let Some(hostname) = &rewrite.hostname {
-            forward.host.clone_from(hostname);
+    for filter in rule.filters.iter().chain(&backend.filters) {
+        if let Some(rewrite) = &filter.url_rewrite {
+            if let Some(hostname) = &rewrite.hostname {
+                share.host.clone_from(hostname);
+            }
+            if let Some(path) = &rewrite.path {
+                share.target = with_query(&modified(path, winner, &request.path, reading), request.query.as_deref());
+            }
         }
-        if let Some(path) = &rewrite.path {
-            forward.target = with_query(&modified(path, winner, &request.path, reading), request.query.as_deref());
+        if let Some(modifier) = &filter.request_header_modifier {
+            share.request.change(modifier);
+        }
+        if let Some(modifier) = &filter.response_header_modifier {
+            share.response.change(modifier);
         }
     }
-    Answer::Forward(forward)
+    share
 }
 
 /// A field that is not evaluated here, if the rule uses one.
-fn unjudged(rule: &Rule) -> Option<String> {
+fn unjudged(cluster: &Cluster, rule: &Rule) -> Option<String> {
     let filters = rule.filters.iter().chain(rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).flat_map(|it| &it.filters));
-    let known = ["RequestRedirect", "URLRewrite", "ExtensionRef"];
+    let known =
+        ["RequestRedirect", "URLRewrite", "ExtensionRef", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "CORS"];
     if let Some(filter) = filters.into_iter().find(|filter| !known.contains(&filter.kind.as_str())) {
         return Some(format!("the filter {}", filter.kind));
     }
     let limits = ["request", "backendRequest"].map(|name| rule.timeouts.as_ref()?.get(name)?.as_str());
-    if limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
+    if !cluster.keeps_time && limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
         return Some("timeouts".to_owned());
     }
     if rule.retry.as_ref().is_some_and(|retry| retry.get("attempts").and_then(Value::as_u64) != Some(0)) {
         return Some("retry".to_owned());
     }
     rule.session_persistence.as_ref().map(|_| "sessionPersistence".to_owned())
-}
-
-fn rewrites(filters: &[Filter]) -> Vec<&Rewrite> {
-    filters.iter().filter_map(|filter| filter.url_rewrite.as_ref()).collect()
 }
 
 fn redirected(redirect: &Redirect, winner: &Candidate<'_>, request: &Request, reading: Reading) -> Answer {

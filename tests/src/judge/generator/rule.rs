@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Generator, IDLE, SERVICE_PORT, SERVICES, set};
+use crate::judge::Class;
 
 /// Paths that collide: prefixes of one another, siblings, slashes at the end, what is special to patterns and expressions.
 pub(super) const PATHS: [&str; 26] = [
@@ -48,6 +49,14 @@ impl Generator {
                 matches.clear();
             }
             _ => {}
+        }
+        if self.class == Class::PorticoEnvoy {
+            let rewrites = rule.pointer("/filters/0/type").is_some_and(|kind| kind == "URLRewrite");
+            let prefix = prefix && matches.len() == 1;
+            for backend in &mut backends {
+                let filters = self.filters_of_a_backend(prefix, !rewrites);
+                set(backend, "filters", (!filters.is_empty()).then(|| json!(filters)));
+            }
         }
         set(&mut rule, "matches", (!matches.is_empty()).then(|| json!(matches)));
         set(&mut rule, "backendRefs", (!backends.is_empty()).then(|| json!(backends)));
@@ -148,6 +157,43 @@ impl Generator {
         set(&mut redirect, "path", path);
         set(&mut redirect, "statusCode", status.map(|it: u16| json!(it)));
         redirect
+    }
+
+    /// Filters of one backend among several, which proxies can have.
+    fn filters_of_a_backend(&mut self, prefix: bool, may_rewrite: bool) -> Vec<Value> {
+        let mut filters = Vec::new();
+        if self.chance(25) {
+            filters.push(json!({"type": "RequestHeaderModifier", "requestHeaderModifier": self.modifier(&HEADERS)}));
+        }
+        if self.chance(25) {
+            filters.push(json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": self.modifier(&["x-answer", "X-Other"])}));
+        }
+        if may_rewrite && self.chance(25) {
+            filters.push(json!({"type": "URLRewrite", "urlRewrite": self.rewrite(prefix)}));
+        }
+        filters
+    }
+
+    /// Changes of headers, each name once.
+    fn modifier(&mut self, names: &[&'static str]) -> Value {
+        let mut changed: Vec<String> = Vec::new();
+        let (mut set, mut add, mut remove) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.between(1, 3) {
+            let name = self.text(names);
+            if changed.contains(&name.to_ascii_lowercase()) {
+                continue;
+            }
+            changed.push(name.to_ascii_lowercase());
+            let header = json!({"name": name, "value": self.text(&["1", "a", "new value"])});
+            match self.between(0, 2) {
+                0 => set.push(header),
+                1 => add.push(header),
+                _ => remove.push(json!(name)),
+            }
+        }
+        let lists = [("set", set), ("add", add), ("remove", remove)];
+        let all = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        Value::Object(all.map(|(name, list)| (name.to_owned(), json!(list))).collect())
     }
 
     /// Filters that an ALB does not have.
