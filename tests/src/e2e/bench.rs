@@ -255,9 +255,13 @@ impl Case<'_> {
     /// Everything that explains a failure.
     pub async fn describe(&self) -> String {
         let mut text = String::new();
-        let kinds = "gateways,httproutes,services,endpointslices,deployments,pods,events";
+        let kinds = "gateways,httproutes,serviceaccounts,services,endpointslices,deployments,pods,events";
         let objects = self.kubectl(&["get", kinds, "-o", "yaml"]).await.unwrap_or_else(|error| format!("{error:#}"));
         text.push_str(&objects);
+        for proxy in self.bench.session.proxies() {
+            let dump = proxy.admin.dump().await.unwrap_or_else(|error| format!("{error:#}"));
+            text.push_str(&format!("\n--- {}\n{dump}", proxy.name));
+        }
         if let Ok(url) = self.bench.cloud() {
             for resource in ["calls", "listeners", "log?last=200", "state"] {
                 let answer = client::get(&format!("{url}/_cloud/{resource}")).await;

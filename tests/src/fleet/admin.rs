@@ -74,6 +74,15 @@ impl Admin {
         Ok(endpoints(&client::get(&self.url("/clusters?format=json")).await?.json()?, cluster))
     }
 
+    /// All that it has, and what it counts, in its own words.
+    pub async fn dump(&self) -> Result<String> {
+        let mut text = String::new();
+        for path in ["/config_dump?include_eds", "/clusters", "/stats?usedonly"] {
+            text.push_str(&format!("{path}\n{}\n", client::get(&self.url(path)).await?.text()));
+        }
+        Ok(text)
+    }
+
     /// All that it has from the operator: `listener NAME`, `cluster NAME`, `routes NAME`.
     pub async fn resources(&self) -> Result<BTreeSet<String>> {
         Ok(resources(&client::get(&self.url("/config_dump")).await?.json()?))

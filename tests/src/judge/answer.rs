@@ -127,8 +127,13 @@ impl fmt::Display for Answer {
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backend, host, target, request, response } = self;
-        write!(f, "{backend} as {target} on host {host} with {request}")?;
-        if *response == Headers::default() { Ok(()) } else { write!(f, ", answered with {response}") }
+        write!(f, "{backend} as {target} on host {host}")?;
+        for (what, headers) in [("with", request), ("answered with", response)] {
+            if *headers != Headers::default() {
+                write!(f, " {what} {headers}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -145,12 +150,12 @@ pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, read
         return redirected(redirect, winner, request, reading);
     }
     let serving: Vec<&BackendRef> = rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).collect();
-    let (valid, invalid): (Vec<_>, Vec<_>) = serving.iter().copied().partition(|it| valid(cluster, winner, it));
+    let (valid, invalid): (Vec<_>, Vec<_>) = serving
+        .iter()
+        .copied()
+        .partition(|it| valid(cluster, winner, it) && !it.filters.iter().any(|filter| filter.kind == "ExtensionRef"));
     if valid.is_empty() {
         return Answer::Error(if invalid.is_empty() { "no backend has a share" } else { "every backend is invalid" });
-    }
-    if valid.iter().flat_map(|it| &it.filters).any(|filter| filter.kind == "ExtensionRef") {
-        return Answer::Unjudged("a filter of a backend that cannot be resolved".to_owned());
     }
     let shares = valid.iter().map(|backend| share(winner, rule, backend, request, reading)).collect();
     Answer::Forward(Forward { shares, failing: !invalid.is_empty() })
@@ -187,13 +192,13 @@ fn share(winner: &Candidate<'_>, rule: &Rule, backend: &BackendRef, request: &Re
 /// A field that is not evaluated here, if the rule uses one.
 fn unjudged(cluster: &Cluster, rule: &Rule) -> Option<String> {
     let filters = rule.filters.iter().chain(rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).flat_map(|it| &it.filters));
-    let known =
-        ["RequestRedirect", "URLRewrite", "ExtensionRef", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "CORS"];
-    if let Some(filter) = filters.into_iter().find(|filter| !known.contains(&filter.kind.as_str())) {
+    let known = ["RequestRedirect", "URLRewrite", "ExtensionRef", "RequestHeaderModifier", "ResponseHeaderModifier"];
+    let is_known = |kind: &str| known.contains(&kind) || cluster.can_do_unseen && ["RequestMirror", "CORS"].contains(&kind);
+    if let Some(filter) = filters.into_iter().find(|filter| !is_known(&filter.kind)) {
         return Some(format!("the filter {}", filter.kind));
     }
     let limits = ["request", "backendRequest"].map(|name| rule.timeouts.as_ref()?.get(name)?.as_str());
-    if !cluster.keeps_time && limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
+    if !cluster.can_do_unseen && limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
         return Some("timeouts".to_owned());
     }
     if rule.retry.as_ref().is_some_and(|retry| retry.get("attempts").and_then(Value::as_u64) != Some(0)) {

@@ -25,8 +25,9 @@ pub struct Cluster {
     pub namespaces: Vec<Namespace>,
     /// The Services.
     pub services: Vec<Service>,
-    /// Whether the Gateways' class keeps time limits; those of the judge's routes are never reached. Where it does not, they must be refused.
-    pub keeps_time: bool,
+    /// Whether the Gateways' class can do what is not seen in answers to the judge's requests: mirrors, cross-origin rules, time limits that are never
+    /// reached. Where it cannot, they must be refused.
+    pub can_do_unseen: bool,
 }
 
 impl Cluster {

@@ -22,7 +22,8 @@ impl Headers {
     /// Applies a filter: it names a header in one of its lists only.
     pub fn change(&mut self, modifier: &HeaderModifier) {
         for header in &modifier.set {
-            self.known.insert(self.back(&header.name), values(&header.value));
+            let name = self.back(&header.name);
+            self.known.insert(name, values(&header.value));
         }
         for header in &modifier.add {
             let name = self.back(&header.name);
