@@ -18,7 +18,7 @@ const LOG_DEFAULT: usize = 100;
 
 /// What there is under `/_cloud/`.
 const RESOURCES: &[&str] =
-    &["calls", "dns", "faults", "health", "integrity", "inventory", "listeners", "log", "requests", "reset", "settings", "state"];
+    &["calls", "dns", "faults", "health", "integrity", "inventory", "listeners", "log", "logs", "requests", "reset", "settings", "state"];
 
 /// Answers a request of the admin API.
 pub async fn answer(control: &Control, method: &Method, path: &str, parameters: &str, body: &str) -> Reply {
@@ -40,6 +40,14 @@ pub async fn answer(control: &Control, method: &Method, path: &str, parameters: 
         ("GET", "log") => {
             let count = parameter("last").and_then(|text| text.parse().ok()).unwrap_or(LOG_DEFAULT);
             ok(&control.with_log(|log| json!(log.last(count).collect::<Vec<_>>())))
+        }
+        ("GET", "logs") => {
+            let waiting = control.plane().logs().waiting();
+            ok(&json!({ "waiting_logs": waiting.logs, "waiting_bytes": waiting.bytes, "dropped_entries": waiting.dropped }))
+        }
+        ("POST", "logs") => {
+            let objects = control.deliver_logs().await;
+            ok(&objects.iter().map(|(bucket, key)| json!({ "bucket": bucket, "key": key })).collect())
         }
         ("POST", "reset") => reset(control, parameter("what").as_deref().unwrap_or(body.trim())).await,
         ("GET", "faults") => ok(&control.with_faults(|faults| json!(faults.list()))),

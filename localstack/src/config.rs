@@ -132,6 +132,8 @@ pub struct Times {
     pub trust_store_creation: Duration,
     /// For how long a listener that was just created is not found by its ARN (AWS: now and then a moment; its own controller tries again for that).
     pub listener_lag: Duration,
+    /// How often logs of load balancers are delivered to their buckets, at full intervals of the clock (AWS: 5 minutes). At least 0.1 s.
+    pub log_interval: Duration,
     /// Factor on health check intervals; 0 = as fast as useful.
     pub health_check_scale: f64,
     /// Factor on deregistration delays (AWS default: 300 s).
@@ -150,6 +152,7 @@ impl Default for Times {
             certificate_lag: Duration::ZERO,
             listener_lag: Duration::ZERO,
             trust_store_creation: Duration::ZERO,
+            log_interval: Duration::from_secs(3),
             health_check_scale: 0.0,
             deregistration_scale: 0.01,
         }
@@ -169,6 +172,7 @@ impl Times {
             certificate_lag: Duration::from_secs(2),
             listener_lag: Duration::from_secs(1),
             trust_store_creation: Duration::from_secs(10),
+            log_interval: Duration::from_secs(300),
             health_check_scale: 1.0,
             deregistration_scale: 1.0,
         }
@@ -188,6 +192,7 @@ impl Times {
             certificate_lag: scaled(self.certificate_lag),
             listener_lag: scaled(self.listener_lag),
             trust_store_creation: scaled(self.trust_store_creation),
+            log_interval: scaled(self.log_interval),
             health_check_scale: self.health_check_scale * factor,
             deregistration_scale: self.deregistration_scale * factor,
         }

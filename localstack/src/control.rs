@@ -24,6 +24,8 @@ use crate::state::State;
 use crate::throttle::Throttle;
 use crate::wire::{Input, Record};
 
+mod delivery;
+
 /// How long a mutation waits for the data plane before it answers, if changes propagate at once.
 const APPLY_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -352,6 +354,8 @@ impl Control {
             *lock(&self.throttle) = Throttle::new(config.rates, self.clock.now());
         }
         state.config = config;
+        // Whoever shortens the interval does not want to wait for the end of the old one.
+        self.plane.logs().call_for_delivery();
         Ok(())
     }
 
@@ -365,6 +369,7 @@ impl Control {
             fresh.ec2.reach.all = true;
             // Revisions of certificates must not come again: the projector would take new ones for old ones.
             fresh.acm.changes = state.acm.changes + 1;
+            drop(self.plane.logs().take());
             self.wanted.send_replace(fresh.revision);
             *state = fresh;
         }

@@ -28,6 +28,7 @@ mod exchange;
 mod head;
 mod headers;
 pub mod health;
+pub mod log;
 mod network;
 mod page;
 mod pattern;
@@ -49,6 +50,7 @@ use config::{
     Changes, DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing, Transport,
 };
 use health::HealthBoard;
+use log::LogBook;
 use network::NetworkSockets;
 pub use pattern::check_regex;
 use random::Random;
@@ -84,6 +86,10 @@ struct Shared {
     table: RwLock<Arc<RoutingTable>>,
     board: HealthBoard,
     random: Random,
+    /// Entries of logs.
+    logs: LogBook,
+    /// Ids in them: whether logs are kept must not decide where requests go.
+    log_random: Random,
     timing: Timing,
     tracker: TaskTracker,
     /// Where listeners listen whose own ports cannot be bound, by where they should.
@@ -142,6 +148,8 @@ impl DataPlane {
             table: RwLock::default(),
             board: HealthBoard::default(),
             random: Random::new(options.seed),
+            logs: LogBook::default(),
+            log_random: Random::new(options.seed.map(u64::reverse_bits)),
             timing: options.timing,
             tracker: TaskTracker::new(),
             stand_ins: RwLock::default(),
@@ -230,6 +238,11 @@ impl DataPlane {
     /// The health of all targets, as DescribeTargetHealth shows it; a shared board that follows the probes.
     pub fn health(&self) -> HealthBoard {
         self.shared.board.clone()
+    }
+
+    /// The entries of logs that wait for delivery; shared.
+    pub fn logs(&self) -> LogBook {
+        self.shared.logs.clone()
     }
 
     /// Where the listeners of the configuration in force listen, by load balancer and port.

@@ -20,6 +20,11 @@ impl Ids {
         (0..digits).filter_map(|_| char::from_digit(self.random.random_range(0..16), 16)).collect()
     }
 
+    /// So many digits and small letters.
+    pub fn letters(&mut self, count: usize) -> String {
+        (0..count).filter_map(|_| char::from_digit(self.random.random_range(0..36), 36)).collect()
+    }
+
     /// So many decimal digits, the first not zero.
     pub fn digits(&mut self, digits: usize) -> String {
         (0..digits).filter_map(|place| char::from_digit(self.random.random_range(u32::from(place == 0)..10), 10)).collect()

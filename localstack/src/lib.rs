@@ -96,6 +96,7 @@ impl Cloud {
         tasks.spawn(endpoint::serve(listener, control.clone(), stop.clone(), tasks.clone()));
         tasks.spawn(control.clone().follow(stop.clone()));
         tasks.spawn(control.clone().keep(stop.clone()));
+        tasks.spawn(control.clone().deliver(stop.clone()));
         tracing::info!(target: "portico_cloud", "the cloud listens at http://{address}");
         Ok(Self { address, control, stop, tasks })
     }
@@ -142,13 +143,14 @@ impl Cloud {
     }
 
     /// Ends everything: the API, the load balancers, all tasks. Idle connections end at once, calls in flight within a few seconds.
-    /// Then the state file, if there is one, is written for the last time.
+    /// Then the load balancers' logs are delivered, and the state file, if there is one, is written for the last time.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(std::time::Duration::from_secs(5), self.tasks.wait()).await.is_err() {
             tracing::warn!(target: "portico_cloud", "calls were still in flight at the end");
         }
+        self.control.deliver_logs().await;
         // Calls that were carried out since the last time are in the file, too.
         self.control.save().await;
     }

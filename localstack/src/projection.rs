@@ -192,7 +192,9 @@ impl Projector {
                     _ => DesyncMitigation::Defensive,
                 },
                 http2: is("routing.http2.enabled"),
+                web_acl: state.wafv2.of(&balancer.arn).is_some(),
                 blocked: state.wafv2.of(&balancer.arn).is_some_and(|acl| acl.blocks),
+                logs: balancer.log_options(),
             },
             ingress: self.ingress(state, network, balancer),
             listeners: balancer.listeners.values().map(|one| listener(one, self.tls(state, balancer, one))).collect(),
@@ -412,6 +414,7 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
             healthy_threshold: check.healthy_threshold,
             unhealthy_threshold: check.unhealthy_threshold,
             matcher: if check.grpc { Matcher::Grpc(check.matcher.clone()) } else { Matcher::Http(check.matcher.clone()) },
+            log: balancer_of(state, group).and_then(|balancer| balancer.health_check_log(&group.name)),
             ..plane::HealthCheck::default()
         },
         flows: FlowOptions::default(),
@@ -429,8 +432,13 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
     }
 }
 
+/// The load balancer that uses a target group.
+fn balancer_of<'a>(state: &'a State, group: &TargetGroup) -> Option<&'a LoadBalancer> {
+    group.load_balancers.iter().find_map(|arn| state.elb.load_balancers.get(arn))
+}
+
 fn targets(state: &State, network: &Network<'_>, group: &TargetGroup) -> Vec<plane::Target> {
-    let balancer = group.load_balancers.iter().find_map(|arn| state.elb.load_balancers.get(arn));
+    let balancer = balancer_of(state, group);
     let check_port: Option<u16> = group.health_check.port.parse().ok();
     group
         .targets

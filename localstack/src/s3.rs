@@ -52,6 +52,11 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// The bytes of all versions of its objects.
+    pub fn size(&self) -> usize {
+        self.objects.values().flatten().filter_map(|version| version.body.as_ref()).map(Bytes::len).sum()
+    }
+
     /// What it holds, without contents: sizes of objects by key, `null` for deleted ones.
     pub fn summary(&self) -> Value {
         let size = |versions: &Vec<Version>| versions.last().and_then(|version| version.body.as_ref()).map(Bytes::len);

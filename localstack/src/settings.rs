@@ -59,6 +59,7 @@ const TIMES: &[Time] = &[
     ("certificate_lag", |times| &mut times.certificate_lag),
     ("listener_lag", |times| &mut times.listener_lag),
     ("trust_store_creation", |times| &mut times.trust_store_creation),
+    ("log_interval", |times| &mut times.log_interval),
 ];
 const SCALES: &[Scale] =
     &[("health_check_scale", |times| &mut times.health_check_scale), ("deregistration_scale", |times| &mut times.deregistration_scale)];

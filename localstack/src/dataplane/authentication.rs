@@ -32,6 +32,28 @@ pub(super) fn answer(
     }
 }
 
+/// Why a request is not authenticated, as access logs name it (AWS, "Error reason codes").
+pub(super) fn error_reason(demand: &Demand, head: &request::Parts) -> Option<&'static str> {
+    let token = match demand {
+        Demand::SignIn(_) => return (head.uri.path() == CALLBACK).then_some("AuthUnhandledException"),
+        Demand::Token(token) => token,
+    };
+    let Some(sent) = head.headers.get(header::AUTHORIZATION) else { return Some("JWTHeaderNotPresent") };
+    let Some((algorithm, claims)) = sent.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).and_then(parts) else {
+        return Some("JWTRequestFormatInvalid");
+    };
+    if algorithm.get("alg").and_then(Value::as_str) != Some("RS256") {
+        return Some("JWTRequestFormatInvalid");
+    }
+    let mut demanded = ["iss", "exp"].into_iter().chain(token.claims.iter().map(|claim| claim.name.as_str()));
+    if demanded.any(|name| claims.get(name).is_none()) {
+        return Some("JWTClaimNotPresent");
+    }
+    // What says all the right things fails for want of its signature's verification, for which AWS has no code.
+    let right = says_what_it_must(token, sent.to_str().ok()?.strip_prefix("Bearer ")?, Timestamp::now()).unwrap_or(false);
+    (!right).then_some("JWTClaimValueInvalid")
+}
+
 fn redirect(sign_in: &SignIn, host: &str, random: u128) -> Response<ResponseBody> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("client_id", &sign_in.client_id);
@@ -58,17 +80,23 @@ fn judged(demand: &Token, head: &request::Parts, now: Timestamp) -> ErrorPage {
 }
 
 fn says_what_it_must(demand: &Token, token: &str, now: Timestamp) -> Option<bool> {
-    let mut parts = token.split('.');
-    let (head, claims, _signature) = (parts.next()?, parts.next()?, parts.next().filter(|signature| !signature.is_empty())?);
-    let decoded = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
-    let (head, claims) = (decoded(head)?, decoded(claims)?);
+    let (head, claims) = parts(token)?;
     let seconds = |name: &str| claims.get(name).map(|value| value.as_f64().unwrap_or(f64::NAN));
     let now = now.as_millisecond() as f64 / 1000.0;
     // NaN, which stands for what is no number, fulfils none of these.
     let in_time = seconds("exp").is_some_and(|at| at > now) && ["nbf", "iat"].iter().all(|name| seconds(name).is_none_or(|at| at <= now));
     let issued = claims.get("iss").and_then(Value::as_str) == Some(&demand.issuer);
     let algorithm = head.get("alg").and_then(Value::as_str) == Some("RS256");
-    Some(parts.next().is_none() && algorithm && in_time && issued && demand.claims.iter().all(|claim| has(&claims, claim)))
+    Some(algorithm && in_time && issued && demand.claims.iter().all(|claim| has(&claims, claim)))
+}
+
+/// Head and claims of a token.
+fn parts(token: &str) -> Option<(Value, Value)> {
+    let mut parts = token.split('.');
+    let (head, claims, _signature) = (parts.next()?, parts.next()?, parts.next().filter(|signature| !signature.is_empty())?);
+    let decoded = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
+    let both = (decoded(head)?, decoded(claims)?);
+    parts.next().is_none().then_some(both)
 }
 
 fn has(claims: &Value, wanted: &Claim) -> bool {
@@ -131,6 +159,26 @@ mod tests {
         for value in [None, Some("Bearer x".into()), Some("Basic x".into()), Some(format!("Bearer {}.x", token(&head, &good)))] {
             assert_eq!(judge(value), 401);
         }
+    }
+
+    #[test]
+    fn refusals_have_the_documented_reasons() {
+        let claims = vec![Claim { name: "roles".into(), format: ClaimFormat::Array, values: vec!["a".into()] }];
+        let demand = Demand::Token(Token { issuer: "me".into(), claims });
+        let reason = |authorization: Option<String>| {
+            let mut request = http::Request::get("/");
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            error_reason(&demand, &request.body(()).unwrap().into_parts().0)
+        };
+        let bearer = |claims: Value| Some(format!("Bearer {}", token(&json!({ "alg": "RS256" }), &claims)));
+        let later = Timestamp::now().as_second() + 1000;
+        assert_eq!(reason(None), Some("JWTHeaderNotPresent"));
+        assert_eq!(reason(Some("Bearer x".into())), Some("JWTRequestFormatInvalid"));
+        assert_eq!(reason(bearer(json!({ "iss": "me", "exp": later }))), Some("JWTClaimNotPresent"));
+        assert_eq!(reason(bearer(json!({ "iss": "me", "exp": later, "roles": ["b"] }))), Some("JWTClaimValueInvalid"));
+        assert_eq!(reason(bearer(json!({ "iss": "me", "exp": later, "roles": ["a"] }))), None);
     }
 
     #[test]

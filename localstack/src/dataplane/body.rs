@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -21,11 +24,13 @@ use super::{
 pub(super) struct RequestBody {
     incoming: Incoming,
     client: Arc<ClientConnection>,
+    /// Where its bytes are counted.
+    counter: Option<Arc<AtomicU64>>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, client: Arc<ClientConnection>) -> Self {
-        Self { incoming, client }
+    pub(super) fn new(incoming: Incoming, client: Arc<ClientConnection>, counter: Option<Arc<AtomicU64>>) -> Self {
+        Self { incoming, client, counter }
     }
 }
 
@@ -36,6 +41,9 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         self.client.touch();
+        if let (Some(counter), Some(Ok(frame))) = (&self.counter, &frame) {
+            counter.fetch_add(frame.data_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
+        }
         Poll::Ready(frame)
     }
 

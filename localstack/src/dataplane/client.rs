@@ -1,4 +1,4 @@
-//! A client's connection below HTTP: idle timeout, and the load balancer's own pages for heads that the HTTP parser refuses.
+//! A client's connection below HTTP: idle timeout, the load balancer's own pages for heads that the HTTP parser refuses, and what logs count.
 
 use std::{
     future::Future,
@@ -6,8 +6,8 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -19,7 +19,17 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{head::refusal, headers::http_date, page::ErrorPage, tls::TlsSession};
+use super::{
+    Shared,
+    config::LogStream,
+    exchange::log_unreadable,
+    head::{refusal, severity},
+    headers::http_date,
+    log::AccessEntry,
+    page::ErrorPage,
+    routing::{ListenerTable, SocketKey},
+    tls::TlsSession,
+};
 
 /// More of a request's head than this is not kept for looking at.
 const HEAD_LIMIT: usize = 96 * 1024;
@@ -40,7 +50,6 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct ClientConnection {
     peer: SocketAddr,
-    /// The port that the client connected to: a stand-in port differs from the listener's.
     local_port: u16,
     /// What its TLS handshake led to.
     tls: Option<TlsSession>,
@@ -55,13 +64,59 @@ pub(super) struct ClientConnection {
     idle_timeout: AtomicU64,
     /// What was read since the latest request ended.
     head: Mutex<Vec<u8>>,
+    shared: Arc<Shared>,
+    /// The listener's.
+    key: SocketKey,
+    /// Bytes so far, after decryption and before encryption.
+    received: AtomicU64,
+    sent: AtomicU64,
+    trace_id: OnceLock<String>,
+    /// An entry of the access log whose response's last bytes are on their way.
+    unsettled: Mutex<Option<Unsettled>>,
+    is_unsettled: AtomicBool,
+}
+
+/// A new id of a connection in logs.
+pub(super) fn new_trace_id(shared: &Shared) -> String {
+    format!("TID_{:032x}", shared.log_random.bits())
+}
+
+/// How many bytes had moved on a connection when a request began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    received: u64,
+    sent: u64,
+}
+
+#[derive(Debug)]
+struct Unsettled {
+    entry: Box<AccessEntry>,
+    stream: Arc<LogStream>,
+    marks: Marks,
+}
+
+/// Where a connection comes from and to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) peer: SocketAddr,
+    /// The port that the client connected to: a stand-in port differs from the listener's.
+    pub(super) local_port: u16,
+    /// The listener's address and port.
+    pub(super) key: SocketKey,
 }
 
 impl ClientConnection {
-    pub(super) fn new(peer: SocketAddr, local_port: u16, idle_timeout: Duration, tls: Option<TlsSession>, multiplexed: bool) -> Arc<Self> {
+    pub(super) fn new(shared: &Arc<Shared>, ends: Ends, idle_timeout: Duration, tls: Option<TlsSession>, multiplexed: bool) -> Arc<Self> {
         let connection = Self {
-            peer,
-            local_port,
+            peer: ends.peer,
+            local_port: ends.local_port,
+            key: ends.key,
+            shared: Arc::clone(shared),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            trace_id: OnceLock::new(),
+            unsettled: Mutex::default(),
+            is_unsettled: AtomicBool::new(false),
             tls,
             multiplexed,
             requests: AtomicUsize::new(0),
@@ -86,6 +141,56 @@ impl ClientConnection {
     /// What its TLS handshake led to; None without TLS.
     pub(super) fn tls(&self) -> Option<&TlsSession> {
         self.tls.as_ref()
+    }
+
+    /// Whether requests overlap.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Its listener as it is now; None if that is gone.
+    pub(super) fn listener(&self) -> Option<Arc<ListenerTable>> {
+        self.shared.table().listeners.get(&self.key).map(Arc::clone)
+    }
+
+    /// The id that logs give it.
+    pub(super) fn trace_id(&self) -> &str {
+        self.trace_id.get_or_init(|| new_trace_id(&self.shared))
+    }
+
+    /// How many bytes had moved when the request began whose head was just read.
+    pub(super) fn marks(&self) -> Marks {
+        let head = self.with_head(|head| head.len() as u64);
+        Marks { received: self.received.load(Ordering::Relaxed).saturating_sub(head), sent: self.sent.load(Ordering::Relaxed) }
+    }
+
+    /// Logs a request. On HTTP/1 its bytes are known when the response has been written.
+    pub(super) fn log(&self, entry: AccessEntry, stream: Arc<LogStream>, marks: Marks, tunnel: bool) {
+        if self.multiplexed {
+            return self.shared.logs.write(&stream, self.key.0, &entry);
+        }
+        self.settle();
+        *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Unsettled { entry: Box::new(entry), stream, marks });
+        self.is_unsettled.store(true, Ordering::Relaxed);
+        if tunnel {
+            self.settle();
+        }
+    }
+
+    /// Writes an entry that waits for the bytes of its response, all of which have gone now.
+    fn settle(&self) {
+        if !self.is_unsettled.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let waiting = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Unsettled { mut entry, stream, marks }) = waiting else { return };
+        entry.received_bytes = self.received.load(Ordering::Relaxed).saturating_sub(marks.received);
+        entry.sent_bytes = self.sent.load(Ordering::Relaxed).saturating_sub(marks.sent);
+        self.shared.logs.write(&stream, self.key.0, &*entry);
     }
 
     pub(super) fn set_idle_timeout(&self, timeout: Duration) {
@@ -141,9 +246,15 @@ impl ClientConnection {
         look(&self.head.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn wrote(&self, bytes: usize) {
+        self.touch();
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     fn read(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.touch();
+            self.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if !self.multiplexed && self.in_phase(Phase::Head) {
                 let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = HEAD_LIMIT.saturating_sub(head.len()).min(bytes.len());
@@ -217,7 +328,15 @@ impl<S> ClientStream<S> {
         }
         let page = self.connection.with_head(refusal);
         tracing::info!(target: "portico_cloud::access", "{} sent a request that cannot be read: {}", self.connection.peer.ip(), page.status().0);
-        Some(page.bytes(&http_date(Timestamp::now())))
+        let bytes = page.bytes(&http_date(Timestamp::now()));
+        log_unreadable(&self.connection, page, self.connection.with_head(severity), bytes.len());
+        Some(bytes)
+    }
+}
+
+impl<S> Drop for ClientStream<S> {
+    fn drop(&mut self) {
+        self.connection.settle();
     }
 }
 
@@ -252,6 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         if this.connection.with_head(|head| !head.is_empty()) {
             // Part of a head came, and nothing since. One try: a client that does not even take the page gets none.
             let page = ErrorPage::RequestTimeout.bytes(&http_date(Timestamp::now()));
+            log_unreadable(&this.connection, ErrorPage::RequestTimeout, None, page.len());
             let _ = Pin::new(&mut this.stream).poll_write(cx, &page);
         }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -281,7 +401,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         };
         match result {
             Poll::Ready(result) => {
-                this.connection.touch();
+                this.connection.wrote(result.as_ref().copied().unwrap_or_default());
                 Poll::Ready(result)
             }
             Poll::Pending => {
@@ -292,7 +412,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        self.connection.settle();
+        Poll::Ready(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

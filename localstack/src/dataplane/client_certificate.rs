@@ -16,6 +16,8 @@ use rustls::{
 };
 
 use super::config::{ClientAuthentication, ClientCertificateHeaders};
+use super::log::ClientCertificateFacts;
+use super::tls::note_client;
 use crate::x509;
 
 /// AWS: greatest depth of a client's chain of certificates.
@@ -40,15 +42,20 @@ impl ClientCertificate {
             return Some(Self::Shown(shown.iter().map(|certificate| pem(certificate)).collect()));
         }
         let facts = x509::facts(leaf)?;
-        let moment = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        Some(Self::Verified {
-            issuer: facts.issuer.rfc2253(),
-            leaf: pem(leaf),
-            serial_number: serial_number(&facts.serial),
-            subject: facts.subject.rfc2253(),
-            validity: format!("NotBefore={};NotAfter={}", moment(facts.not_before), moment(facts.not_after)),
-        })
+        let ClientCertificateFacts { subject, validity, serial_number } = facts_for_logs(leaf)?;
+        Some(Self::Verified { issuer: facts.issuer.rfc2253(), leaf: pem(leaf), serial_number, subject, validity })
     }
+}
+
+/// What logs tell of a client's certificate.
+pub(super) fn facts_for_logs(leaf: &CertificateDer<'_>) -> Option<ClientCertificateFacts> {
+    let facts = x509::facts(leaf)?;
+    let moment = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    Some(ClientCertificateFacts {
+        subject: facts.subject.rfc2253(),
+        validity: format!("NotBefore={};NotAfter={}", moment(facts.not_before), moment(facts.not_after)),
+        serial_number: serial_number(&facts.serial),
+    })
 }
 
 /// A serial number in hex digits, without the byte that only says that the number is positive.
@@ -133,6 +140,7 @@ impl ClientCertVerifier for TrustedClient {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        note_client(leaf);
         if others.len() >= DEPTH_LIMIT {
             return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
         }
@@ -184,6 +192,7 @@ impl ClientCertVerifier for AnyClient {
     }
 
     fn verify_client_cert(&self, leaf: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: UnixTime) -> Result<ClientCertVerified, Error> {
+        note_client(leaf);
         match x509::facts(leaf) {
             Some(_) => Ok(ClientCertVerified::assertion()),
             None => Err(Error::InvalidCertificate(CertificateError::BadEncoding)),

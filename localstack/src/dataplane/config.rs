@@ -9,12 +9,14 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 mod authentication;
+mod log;
 mod network;
 mod options;
 mod target_group;
 mod tls;
 
 pub use authentication::{Authenticate, Claim, ClaimFormat, Demand, SignIn, Token, Unauthenticated};
+pub use log::{HealthCheckLog, LogKind, LogOptions, LogStream};
 pub use network::{
     FlowOptions, FlowReach, NetworkIngress, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, Reach, Transport,
 };
@@ -66,6 +68,13 @@ identifier!(
     /// Names a listener. Opaque to the data plane.
     ListenerId
 );
+impl ListenerId {
+    /// Its name in logs: what follows the last slash.
+    pub fn log_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 identifier!(
     /// Names a rule, also a listener's default rule. Opaque to the data plane; request counters carry it.
     RuleId
@@ -176,8 +185,12 @@ pub struct LoadBalancerAttributes {
     pub desync_mitigation: DesyncMitigation,
     /// `routing.http2.enabled`: offer HTTP/2 on HTTPS listeners. An HTTP listener never speaks HTTP/2.
     pub http2: bool,
+    /// It has a web ACL.
+    pub web_acl: bool,
     /// Its web ACL blocks every request.
     pub blocked: bool,
+    /// `access_logs.s3.*`, `connection_logs.s3.*`.
+    pub logs: LogOptions,
 }
 
 impl Default for LoadBalancerAttributes {
@@ -191,7 +204,9 @@ impl Default for LoadBalancerAttributes {
             drop_invalid_header_fields: false,
             desync_mitigation: DesyncMitigation::Defensive,
             http2: true,
+            web_acl: false,
             blocked: false,
+            logs: LogOptions::default(),
         }
     }
 }

@@ -38,13 +38,27 @@ fn is_version(text: &[u8]) -> bool {
     parts.next().is_some_and(digits) && parts.next().is_none_or(digits) && parts.next().is_none()
 }
 
-/// How differently two HTTP parsers could read a request.
+/// How differently two HTTP parsers could read a request that is not compliant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Ambiguity {
-    Compliant,
+pub(super) enum Class {
     Acceptable,
     Ambiguous,
+    Severe,
 }
+
+impl Class {
+    /// As access logs name it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Acceptable => "Acceptable",
+            Self::Ambiguous => "Ambiguous",
+            Self::Severe => "Severe",
+        }
+    }
+}
+
+/// The class of a request that is not compliant, and AWS's code for the reason (user guide, "Classification reasons").
+pub(super) type Classification = (Class, &'static str);
 
 /// What desync mitigation does with a request that the HTTP parser accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,44 +71,94 @@ pub(super) enum Verdict {
     Refuse,
 }
 
-/// Judges a head. The parser has refused the severe ones already.
-pub(super) fn desync_verdict(head: &[u8], mode: DesyncMitigation) -> Verdict {
-    if mode == DesyncMitigation::Monitor {
-        return Verdict::Allow;
-    }
-    match (ambiguity(head), mode) {
-        (Ambiguity::Compliant, _) | (Ambiguity::Acceptable, DesyncMitigation::Defensive) => Verdict::Allow,
-        (Ambiguity::Ambiguous, DesyncMitigation::Defensive) => Verdict::AllowThenClose,
-        (_, DesyncMitigation::Strictest) => Verdict::Refuse,
-        (_, DesyncMitigation::Monitor) => Verdict::Allow,
+/// Judges a head by its class. The parser has refused the severe ones already.
+pub(super) fn verdict(classification: Option<Classification>, mode: DesyncMitigation) -> Verdict {
+    match (classification.map(|(class, _)| class), mode) {
+        (None, _) | (_, DesyncMitigation::Monitor) | (Some(Class::Acceptable), DesyncMitigation::Defensive) => Verdict::Allow,
+        (Some(_), DesyncMitigation::Defensive) => Verdict::AllowThenClose,
+        (Some(_), DesyncMitigation::Strictest) => Verdict::Refuse,
     }
 }
 
-fn ambiguity(head: &[u8]) -> Ambiguity {
+/// Classifies a head that the HTTP parser accepted; None: it is compliant.
+pub(super) fn classify(head: &[u8]) -> Option<Classification> {
     let mut lines = head.split(|byte| *byte == b'\n').map(trim_end);
     let request_line = lines.next().unwrap_or_default();
     let without_body = request_line.starts_with(b"GET ") || request_line.starts_with(b"HEAD ");
     let (mut lengths, mut codings) = (0, 0);
-    let mut worst = Ambiguity::Compliant;
+    let mut worst: Option<Classification> = None;
+    let mut note = |found: Classification| {
+        if worst.is_none_or(|(class, _)| class < found.0) {
+            worst = Some(found);
+        }
+    };
     for (name, value) in fields(lines) {
         if name.eq_ignore_ascii_case(b"content-length") {
             lengths += 1;
             if without_body {
-                // GetHeadZeroContentLength, UndefinedContentLengthSemantics.
-                worst = worst.max(if value == b"0" { Ambiguity::Acceptable } else { Ambiguity::Ambiguous });
+                let zero = value == b"0";
+                note(if zero {
+                    (Class::Acceptable, "GetHeadZeroContentLength")
+                } else {
+                    (Class::Ambiguous, "UndefinedContentLengthSemantics")
+                });
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             codings += 1;
             if without_body {
-                worst = Ambiguity::Ambiguous;
+                note((Class::Ambiguous, "UndefinedTransferEncodingSemantics"));
             }
         } else if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
-            // NonCompliantHeader.
-            worst = worst.max(Ambiguity::Acceptable);
+            note((Class::Acceptable, "NonCompliantHeader"));
         }
     }
-    // DuplicateContentLength, BothTeClPresent.
-    if lengths > 1 || (lengths > 0 && codings > 0) { Ambiguity::Ambiguous } else { worst }
+    if lengths > 0 && codings > 0 {
+        return Some((Class::Ambiguous, "BothTeClPresent"));
+    }
+    if lengths > 1 { Some((Class::Ambiguous, "DuplicateContentLength")) } else { worst }
+}
+
+/// Why a head that the HTTP parser refused is severe; None: for a reason that has no code, such as its length.
+pub(super) fn severity(head: &[u8]) -> Option<Classification> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(trim_end);
+    let request_line = lines.next().unwrap_or_default();
+    let mut words = request_line.split(|byte| *byte == b' ');
+    let (method, uri, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let token = |text: &[u8]| !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    let severe = |reason| Some((Class::Severe, reason));
+    if !token(method) {
+        return severe("BadMethod");
+    }
+    if uri.iter().any(|byte| matches!(byte, 0 | b'\r')) {
+        return severe("BadUri");
+    }
+    if !is_version(version) {
+        return severe("BadVersion");
+    }
+    let mut lengths: Vec<&[u8]> = Vec::new();
+    let mut chunked = 0;
+    for (name, value) in fields(lines.clone()) {
+        if name.eq_ignore_ascii_case(b"content-length") {
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return severe("BadContentLength");
+            }
+            lengths.push(value);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            let codings = || value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            if !codings().all(|coding| coding.eq_ignore_ascii_case(b"chunked") || coding.eq_ignore_ascii_case(b"identity")) {
+                return severe("BadTransferEncoding");
+            }
+            chunked += codings().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
+        }
+    }
+    if lengths.windows(2).any(|pair| matches!(pair, [first, second] if first != second)) {
+        return severe("MultipleContentLength");
+    }
+    if chunked > 1 {
+        return severe("MultipleTransferEncodingChunked");
+    }
+    let bad = |line: &[u8]| line.iter().any(|byte| matches!(byte, 0 | b'\r')) || !line.contains(&b':');
+    if lines.take_while(|line| !line.is_empty()).any(bad) { severe("BadHeader") } else { None }
 }
 
 /// Names and values up to the empty line.
@@ -148,8 +212,38 @@ mod tests {
             ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", Allow, AllowThenClose, Refuse),
         ] {
             for (mode, expected) in [(Monitor, monitor), (Defensive, defensive), (Strictest, strictest)] {
-                assert_eq!(desync_verdict(head.as_bytes(), mode), expected, "{mode:?} on {head}");
+                assert_eq!(verdict(classify(head.as_bytes()), mode), expected, "{mode:?} on {head}");
             }
+        }
+    }
+
+    /// User guide of application load balancers, access logs, "Classification reasons".
+    #[test]
+    fn classes_and_reasons_are_those_of_the_user_guide() {
+        use Class::{Acceptable, Ambiguous, Severe};
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", Some((Acceptable, "GetHeadZeroContentLength"))),
+            ("GET / HTTP/1.1\r\nx_y: 0\r\n\r\n", Some((Acceptable, "NonCompliantHeader"))),
+            ("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", Some((Ambiguous, "UndefinedContentLengthSemantics"))),
+            ("HEAD / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Some((Ambiguous, "UndefinedTransferEncodingSemantics"))),
+            ("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", Some((Ambiguous, "DuplicateContentLength"))),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", Some((Ambiguous, "BothTeClPresent"))),
+        ] {
+            assert_eq!(classify(head.as_bytes()), expected, "{head}");
+        }
+        for (head, reason) in [
+            ("{} / HTTP/1.1\r\nHost: a\r\n\r\n", Some("BadMethod")),
+            ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", Some("BadUri")),
+            ("GET / HTPP/1.1\r\nHost: a\r\n\r\n", Some("BadVersion")),
+            ("POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", Some("BadContentLength")),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", Some("BadTransferEncoding")),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Some("MultipleContentLength")),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", Some("MultipleTransferEncodingChunked")),
+            ("POST / HTTP/1.1\r\nbad header\r\n\r\n", Some("BadHeader")),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", None),
+        ] {
+            assert_eq!(severity(head.as_bytes()), reason.map(|reason| (Severe, reason)), "{head}");
         }
     }
 }

@@ -123,32 +123,31 @@ fn client_text(peer: SocketAddr, with_port: bool) -> String {
     if with_port { SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string() } else { peer.ip().to_canonical().to_string() }
 }
 
-/// Sets X-Amzn-Trace-Id: a new Root if there is none, else a new Self in front; other fields stay.
+/// Sets X-Amzn-Trace-Id.
 pub(super) fn set_trace_id(headers: &mut HeaderMap, now: Timestamp, random: u128) {
-    // 8 hex digits of time, 24 of randomness.
-    let id = format!("1-{:08x}-{:024x}", now.as_second(), random & ((1 << 96) - 1));
-    let existing = headers.get(X_AMZN_TRACE_ID).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= TRACE_ID_LIMIT);
-    let value = match existing {
-        Some(existing) if trace_fields(existing).any(|(key, _)| key.eq_ignore_ascii_case("Root")) => {
-            let mut value = format!("Self={id}");
-            for (key, field) in trace_fields(existing).filter(|(key, _)| !key.eq_ignore_ascii_case("Self")) {
-                // Writing to a String cannot fail.
-                let _ = write!(value, ";{key}={field}");
-            }
-            value
-        }
-        Some(existing) if trace_fields(existing).next().is_some() => {
-            let mut value = format!("Root={id}");
-            for (key, field) in trace_fields(existing).filter(|(key, _)| !key.eq_ignore_ascii_case("Self")) {
-                let _ = write!(value, ";{key}={field}");
-            }
-            value
-        }
-        _ => format!("Root={id}"),
-    };
-    if let Ok(value) = HeaderValue::try_from(value) {
+    let sent = headers.get(X_AMZN_TRACE_ID).and_then(|value| value.to_str().ok());
+    if let Ok(value) = HeaderValue::try_from(next_trace_id(sent, now, random)) {
         headers.insert(X_AMZN_TRACE_ID, value);
     }
+}
+
+/// X-Amzn-Trace-Id behind the load balancer: a new Root if the client sent none, else a new Self in front; other fields stay.
+pub(super) fn next_trace_id(sent: Option<&str>, now: Timestamp, random: u128) -> String {
+    // 8 hex digits of time, 24 of randomness.
+    let id = format!("1-{:08x}-{:024x}", now.as_second(), random & ((1 << 96) - 1));
+    let sent = sent.filter(|value| value.len() <= TRACE_ID_LIMIT).unwrap_or_default();
+    let has_root = trace_fields(sent).any(|(key, _)| key.eq_ignore_ascii_case("Root"));
+    let mut value = format!("{}={id}", if has_root { "Self" } else { "Root" });
+    for (key, field) in trace_fields(sent).filter(|(key, _)| !key.eq_ignore_ascii_case("Self")) {
+        // Writing to a String cannot fail.
+        let _ = write!(value, ";{key}={field}");
+    }
+    value
+}
+
+/// X-Amzn-Trace-Id as it stands.
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
+    Some(String::from_utf8_lossy(headers.get(X_AMZN_TRACE_ID)?.as_bytes()).into_owned())
 }
 
 fn trace_fields(value: &str) -> impl Iterator<Item = (&str, &str)> {

@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
 use tokio::{
     io::AsyncWriteExt,
     sync::watch,
@@ -15,9 +16,10 @@ use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::{
     Shared,
-    config::{HealthCheck, Matcher, ProtocolVersion, Reachability, TargetProtocol, Timing},
+    config::{HealthCheck, HealthCheckLog, Matcher, ProtocolVersion, Reachability, TargetProtocol, Timing},
     dial::dial,
     health::{HealthTracker, ProbeOutcome},
+    log::{HealthCheckEntry, HealthCheckOutcome},
     network::proxy_protocol_of_checks,
     target::TargetState,
     tls,
@@ -58,6 +60,10 @@ pub(super) async fn watch_target(
             },
             outcome = probe(&target, &shared) => outcome,
         };
+        let (outcome, code) = outcome;
+        if let Some(log) = &target.check.log {
+            write_log(log, &target, &outcome, code, started.elapsed(), &shared);
+        }
         let draining = compressed(target.check.unhealthy_draining, &shared.timing);
         let health = tracker.record(&outcome, &target.check, draining);
         state.publish_probed(generation, health);
@@ -74,19 +80,48 @@ fn compressed(time: Duration, timing: &Timing) -> Duration {
     time.mul_f64(timing.health_check_scale).max(SHORTEST_INTERVAL.min(time))
 }
 
-async fn probe(target: &ProbeTarget, shared: &Shared) -> ProbeOutcome {
+/// Logs a health check.
+fn write_log(log: &HealthCheckLog, target: &ProbeTarget, outcome: &ProbeOutcome, code: Option<u32>, latency: Duration, shared: &Shared) {
+    let entry = HealthCheckEntry {
+        kind: match (target.version, target.check.protocol) {
+            (ProtocolVersion::Grpc, _) => "grpc",
+            (ProtocolVersion::Http2, _) => "h2",
+            (ProtocolVersion::Http1, TargetProtocol::Https) => "https",
+            (ProtocolVersion::Http1, _) => "http",
+        },
+        time: jiff::SignedDuration::try_from(latency).map_or(Timestamp::now(), |latency| Timestamp::now() - latency),
+        latency,
+        target: target.address,
+        target_group: &log.target_group,
+        code,
+        outcome: match outcome {
+            ProbeOutcome::Success => HealthCheckOutcome::Pass,
+            ProbeOutcome::Code(_) if target.version == ProtocolVersion::Grpc => HealthCheckOutcome::Fail("GRPCUnexpectedStatus"),
+            ProbeOutcome::Code(500..) => HealthCheckOutcome::Fail("TargetError"),
+            ProbeOutcome::Code(_) => HealthCheckOutcome::Fail("ResponseCodeMismatch"),
+            ProbeOutcome::Timeout => HealthCheckOutcome::Fail("TimedOut"),
+            ProbeOutcome::Failed => HealthCheckOutcome::Fail("ConnectionReset"),
+        },
+        load_balancer: &log.stream.load_balancer,
+        node: log.node,
+    };
+    shared.logs.write(&log.stream, log.node, &entry);
+}
+
+/// A probe, with the code of the target's answer.
+async fn probe(target: &ProbeTarget, shared: &Shared) -> (ProbeOutcome, Option<u32>) {
     let compressed = target.check.timeout.mul_f64(shared.timing.health_check_scale);
     if target.reachability == Reachability::Blocked {
         sleep(compressed.max(Duration::from_millis(10))).await;
-        return ProbeOutcome::Timeout;
+        return (ProbeOutcome::Timeout, None);
     }
     let limit = compressed.max(SHORTEST_TIMEOUT.min(target.check.timeout));
     match timeout(limit, exchange(target, shared.reach(target.address))).await {
-        Ok(Some(_)) if target.check.protocol == TargetProtocol::Tcp => ProbeOutcome::Success,
-        Ok(Some(code)) if accepts(&target.check.matcher, code) => ProbeOutcome::Success,
-        Ok(Some(code)) => ProbeOutcome::Code(code),
-        Ok(None) => ProbeOutcome::Failed,
-        Err(_) => ProbeOutcome::Timeout,
+        Ok(Some(_)) if target.check.protocol == TargetProtocol::Tcp => (ProbeOutcome::Success, None),
+        Ok(Some(code)) if accepts(&target.check.matcher, code) => (ProbeOutcome::Success, Some(code)),
+        Ok(Some(code)) => (ProbeOutcome::Code(code), Some(code)),
+        Ok(None) => (ProbeOutcome::Failed, None),
+        Err(_) => (ProbeOutcome::Timeout, None),
     }
 }
 

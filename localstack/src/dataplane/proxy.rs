@@ -67,6 +67,7 @@ pub(super) async fn forward(
     let connection = lease.connection(target.reachability).await.map_err(|error| connect_page(error, log))?;
     let action = request.action;
     let (outgoing, upgrade) = prepare(shared, log, &group.config, request, now);
+    log.sent_to_target(outgoing.headers());
     let mut idle = IdleTimer::new(client);
     let mut response = match send(connection, outgoing, &mut idle).await {
         Ok(response) => response,
@@ -77,6 +78,7 @@ pub(super) async fn forward(
         },
         Err(failure) => return Err(failure.page(log)),
     };
+    log.target_answered(response.status().as_u16());
     if field_sizes(response.headers()).sum::<usize>() > RESPONSE_HEADERS_LIMIT {
         log.note("response headers too large");
         return Err(ErrorPage::BadGateway);
@@ -125,7 +127,7 @@ fn absolute(protocol: TargetProtocol, host: &str, url: PathAndQuery) -> Option<U
 /// Makes the request that the target sees.
 fn prepare(
     shared: &Shared,
-    log: &Exchange,
+    log: &mut Exchange,
     group: &TargetGroup,
     request: Forwarded<'_>,
     now: Timestamp,
@@ -160,7 +162,7 @@ fn prepare(
     }
     set_forwarded(headers, attributes, log.client().peer(), listener.protocol.scheme(), listener.port);
     set_trace_id(headers, now, shared.random.bits());
-    let mut outgoing = Request::new(RequestBody::new(body, Arc::clone(log.client())));
+    let mut outgoing = Request::new(RequestBody::new(body, Arc::clone(log.client()), log.body_counter()));
     *outgoing.method_mut() = head.method;
     *outgoing.uri_mut() = absolute.unwrap_or_else(|| Uri::from(url));
     if multiplexed {
@@ -228,7 +230,7 @@ fn connect_page(error: ConnectError, log: &mut Exchange) -> ErrorPage {
 
 /// Passes bytes both ways until one side ends, nothing moves for the idle timeout, or the target is gone.
 fn tunnel(shared: &Arc<Shared>, client: OnUpgrade, target: OnUpgrade, lease: Lease, mut exchange: Box<Exchange>) {
-    exchange.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+    exchange.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16(), &HeaderMap::new());
     exchange.becomes_tunnel();
     let stop = shared.hard_stop.clone();
     shared.tracker.spawn(async move {

@@ -172,6 +172,11 @@ impl CompiledRule {
         &self.config.id
     }
 
+    /// Its priority as access logs show it: 0 for a default rule.
+    pub(super) fn log_priority(&self) -> u32 {
+        if self.config.priority == u32::MAX { 0 } else { self.config.priority }
+    }
+
     pub(super) fn action(&self) -> &Action {
         &self.config.action
     }

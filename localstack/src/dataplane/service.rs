@@ -13,12 +13,13 @@ use super::{
     condition::{RequestView, host_for_matching, resolve_dot_segments, split_port},
     config::Action,
     exchange::Exchange,
-    head::{HEADER_LINE_LIMIT, HEADERS_LIMIT, REQUEST_LINE_LIMIT, Verdict, desync_verdict},
+    head::{HEADER_LINE_LIMIT, HEADERS_LIMIT, REQUEST_LINE_LIMIT, Verdict, classify, verdict},
     headers::{asks_for_websocket, canonical, field_sizes, http_date, remove_invalid_fields, too_many_forwarded_addresses},
     page::{self, ErrorPage},
     proxy::{Forwarded, forward},
     redirect::{RedirectSource, location},
     routing::{ListenerTable, RoutingTable},
+    transform::Transforms,
 };
 
 /// Serves a request of a client. Never fails: what goes wrong becomes a page.
@@ -30,13 +31,14 @@ pub(super) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (head, body) = request.into_parts();
-    let verdict = client.with_head(|bytes| {
+    let classification = client.with_head(|bytes| {
         // What is left of an earlier body is no head, nor is a request that came together with the one before it.
         let known = bytes.starts_with(head.method.as_str().as_bytes());
-        if known { desync_verdict(bytes, listener.load_balancer.attributes.desync_mitigation) } else { Verdict::Allow }
+        if known { classify(bytes) } else { None }
     });
+    let verdict = verdict(classification, listener.load_balancer.attributes.desync_mitigation);
     let host = effective_host(&head);
-    let mut exchange = Some(Exchange::new(&client, &listener.load_balancer.id, &head, host.as_deref().unwrap_or_default()));
+    let mut exchange = Some(Exchange::new(&client, &listener, &head, host.as_deref().unwrap_or_default(), classification));
     client.set_idle_timeout(shared.compress(listener.load_balancer.attributes.idle_timeout));
     let outcome = match check(&head, host, verdict) {
         Ok(host) => respond(&shared, &table, &listener, &mut exchange, head, body, &host).await,
@@ -45,7 +47,7 @@ pub(super) async fn serve(
     let mut response = outcome.unwrap_or_else(ErrorPage::response);
     finish(&mut response, &listener, verdict);
     if let Some(mut exchange) = exchange {
-        exchange.answered(response.status().as_u16());
+        exchange.answered(response.status().as_u16(), response.headers());
         response = response.map(|body| body.ending(exchange));
     }
     Ok(response)
@@ -108,6 +110,9 @@ async fn respond(
     if listener.load_balancer.attributes.drop_invalid_header_fields {
         remove_invalid_fields(&mut head.headers);
     }
+    if listener.load_balancer.attributes.web_acl {
+        log.asks_web_acl();
+    }
     if listener.load_balancer.attributes.blocked {
         log.note("blocked by the web ACL");
         return Err(ErrorPage::Forbidden);
@@ -123,19 +128,24 @@ async fn respond(
         peer: canonical(log.client().peer().ip()),
     });
     rule.count();
-    log.decided_by(rule.id());
-    let applied = |_| {
-        // The result of a rewrite is not a valid host or URL.
-        ErrorPage::InternalServerError
-    };
-    let rewritten_host = rule.transforms.host(host).map_err(applied)?;
-    let url = rule.transforms.url(&url).map_err(applied)?.unwrap_or(url);
+    log.decided_by(rule);
+    let (rewritten_host, url) = transform(&rule.transforms, host, url, log)?;
     if let Action::Authenticate(authenticate) = rule.action() {
         let asked = authentication::answer(&authenticate.demand, &head, host, shared.random.bits());
-        if let Some(response) = asked.inspect_err(|page| log.note(format_args!("not authenticated: {}", page.status().1)))? {
-            return Ok(response);
+        match asked {
+            Ok(None) => {}
+            Ok(Some(response)) => {
+                log.acts(rule.action());
+                return Ok(response);
+            }
+            Err(page) => {
+                log.note(format_args!("not authenticated: {}", page.status().1));
+                log.failed(authentication::error_reason(&authenticate.demand, &head));
+                return Err(page);
+            }
         }
     }
+    log.acts(rule.action().served_by());
     match rule.action().served_by() {
         Action::Authenticate(_) => Err(ErrorPage::InternalServerError),
         Action::FixedResponse(action) => Ok(page::fixed(action)),
@@ -147,7 +157,9 @@ async fn respond(
                 path: url.path(),
                 query: url.query().unwrap_or_default(),
             };
-            Ok(page::redirect(action.status, location(action, &source)))
+            let location = location(action, &source);
+            log.redirects_to(&location);
+            Ok(page::redirect(action.status, location))
         }
         Action::Forward(action) => {
             let upgrade = asks_for_websocket(&head.headers).then(|| head.extensions.remove()).flatten();
@@ -155,6 +167,28 @@ async fn respond(
             forward(shared, table, exchange, request).await
         }
     }
+}
+
+/// Host and URL after a rule's transforms; the host if it was rewritten.
+fn transform(
+    transforms: &Transforms,
+    host: &str,
+    url: PathAndQuery,
+    log: &mut Exchange,
+) -> Result<(Option<String>, PathAndQuery), ErrorPage> {
+    if transforms.is_empty() {
+        return Ok((None, url));
+    }
+    let mut failed = |code| {
+        log.transformed(None, None, code);
+        // The result of a rewrite is not a valid host or URL.
+        ErrorPage::InternalServerError
+    };
+    let new_host = transforms.host(host).map_err(|_| failed("TransformInvalidHostHeader"))?;
+    let new_url = transforms.url(&url).map_err(|_| failed("TransformInvalidPath"))?;
+    let changed_host = new_host.as_deref().filter(|new| *new != host);
+    log.transformed(changed_host, new_url.as_ref().filter(|new| **new != url).map(PathAndQuery::as_str), "TransformSuccess");
+    Ok((new_host, new_url.unwrap_or(url)))
 }
 
 /// What every response of the listener gets.

@@ -16,6 +16,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
@@ -25,13 +26,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Shared,
-    client::{ClientConnection, ClientStream},
-    config::{ListenerProtocol, PortFallback},
+    client::{ClientConnection, ClientStream, Ends, new_trace_id},
+    config::{ListenerProtocol, LogOptions, PortFallback},
     connection::HEADER_LINES,
     headers::canonical,
+    log::ConnectionEntry,
     routing::{ListenerTable, SocketKey},
     service::serve,
-    tls,
+    tls::{self, Accepted, Refused},
 };
 
 /// Connections that wait to be accepted.
@@ -179,6 +181,7 @@ async fn connection(
     let greatest_age = shared.compress(attributes.client_keep_alive);
     let end = End { hard_stop: shared.hard_stop.clone(), stop, greatest_age };
     let tracker = shared.tracker.clone();
+    let logged = Logged { shared: Arc::clone(&shared), listener: Arc::clone(&listener) };
     let service = |client: &Arc<ClientConnection>| {
         let client = Arc::clone(client);
         service_fn(move |request| {
@@ -186,18 +189,24 @@ async fn connection(
             serve(Arc::clone(&shared), Arc::clone(&client), table, listener, request)
         })
     };
+    let ends = Ends { peer, local_port: local.port(), key };
     let Some(tls) = &listener.tls else {
-        let client = ClientConnection::new(peer, local.port(), idle_timeout, None, false);
+        let client = ClientConnection::new(&logged.shared, ends, idle_timeout, None, false);
+        logged.plain(&client);
         let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
         return end.follow(http1().serve_connection(stream, service(&client)).with_upgrades(), |served| served.graceful_shutdown()).await;
     };
     let accepted = tokio::select! {
-        accepted = tls.accept(stream) => accepted,
-        () = end.hard_stop.cancelled() => None,
+        accepted = tls.accept(stream, logged.wanted()) => accepted,
+        () = end.hard_stop.cancelled() => return,
     };
-    let Some(stream) = accepted else { return };
+    let Accepted { stream, session } = match accepted {
+        Ok(accepted) => accepted,
+        Err(refused) => return logged.refused(ends, &refused),
+    };
     let http2 = tls::is_http2(&stream);
-    let client = ClientConnection::new(peer, local.port(), idle_timeout, Some(tls::session(&stream, &tls.config)), http2);
+    let client = ClientConnection::new(&logged.shared, ends, idle_timeout, Some(session), http2);
+    logged.established(&client);
     let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&client)));
     if http2 {
         let served = http2::Builder::new(Tracked(tracker))
@@ -208,6 +217,74 @@ async fn connection(
         end.follow(served, |served| served.graceful_shutdown()).await;
     } else {
         end.follow(http1().serve_connection(stream, service(&client)).with_upgrades(), |served| served.graceful_shutdown()).await;
+    }
+}
+
+/// The connection log of a listener.
+struct Logged {
+    shared: Arc<Shared>,
+    listener: Arc<ListenerTable>,
+}
+
+impl Logged {
+    fn options(&self) -> &LogOptions {
+        &self.listener.load_balancer.attributes.logs
+    }
+
+    fn wanted(&self) -> bool {
+        self.options().connections.is_some()
+    }
+
+    fn write(&self, client: SocketAddr, trace_id: &str, more: impl FnOnce(ConnectionEntry) -> ConnectionEntry) {
+        let Some(stream) = &self.options().connections else { return };
+        let node = self.listener.load_balancer.address;
+        let entry = ConnectionEntry {
+            time: Timestamp::now(),
+            client,
+            listener_port: self.listener.port,
+            tls: None,
+            handshake_time: None,
+            client_certificate: None,
+            status: None,
+            connection: trace_id.to_owned(),
+            key_exchange: None,
+            load_balancer: self.options().load_balancer.clone(),
+            node,
+        };
+        self.shared.logs.write(stream, node, &more(entry));
+    }
+
+    /// A connection without TLS.
+    fn plain(&self, client: &ClientConnection) {
+        if self.wanted() {
+            self.write(client.peer(), client.trace_id(), |entry| entry);
+        }
+    }
+
+    /// A connection with TLS.
+    fn established(&self, client: &ClientConnection) {
+        let Some(session) = client.tls().filter(|_| self.wanted()) else { return };
+        self.write(client.peer(), client.trace_id(), |entry| ConnectionEntry {
+            tls: Some((session.version, session.cipher)),
+            handshake_time: Some(session.handshake),
+            client_certificate: session.client_facts.clone(),
+            status: Some("Success".into()),
+            key_exchange: session.key_exchange,
+            ..entry
+        });
+    }
+
+    /// A handshake that failed.
+    fn refused(&self, ends: Ends, refused: &Refused) {
+        if !self.wanted() {
+            return;
+        }
+        self.write(ends.peer, &new_trace_id(&self.shared), |entry| ConnectionEntry {
+            tls: refused.hello.as_ref().and_then(|hello| hello.tls),
+            client_certificate: refused.client.clone(),
+            status: Some(format!("Failed:{}", refused.code)),
+            ..entry
+        });
     }
 }
 

@@ -12,16 +12,20 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
-    server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{TlsConnector, client, server};
 
-use super::client_certificate::{self, ClientCertificate};
-use super::config::{ServerCertificate, Tls};
+use super::client_certificate;
+use super::config::{CertificateId, ServerCertificate, Tls};
 use crate::x509::KeyType;
+
+mod handshake;
+
+pub(super) use handshake::{Accepted, Refused, TlsSession, note_client};
 
 /// How long a handshake may take, with clients and with targets (AWS: 10 s for targets).
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +47,13 @@ pub(super) struct TlsTable {
     pub(super) config: Tls,
     negotiation: Negotiation,
     /// Or why there can be none.
-    server: Result<Arc<ServerConfig>, String>,
+    server: Result<Server, String>,
+}
+
+#[derive(Debug)]
+struct Server {
+    config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
 }
 
 /// What is negotiated by ALPN.
@@ -62,52 +72,13 @@ impl Negotiation {
     }
 }
 
-/// What a handshake led to, as targets are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TlsSession {
-    /// Such as `TLSv1.3`.
-    pub(super) version: &'static str,
-    /// Such as `ECDHE-RSA-AES128-GCM-SHA256`.
-    pub(super) cipher: &'static str,
-    /// The certificate that the client showed.
-    pub(super) client: Option<Arc<ClientCertificate>>,
-}
-
 impl TlsTable {
     /// Makes it ready, or takes over what is ready already.
     pub(super) fn new(config: &Tls, negotiation: Negotiation, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
             Some(previous) if previous.negotiation == negotiation && previous.config == *config => Arc::clone(previous),
-            _ => Arc::new(Self { server: server_config(config, &negotiation).map(Arc::new), config: config.clone(), negotiation }),
+            _ => Arc::new(Self { server: server(config, &negotiation), config: config.clone(), negotiation }),
         }
-    }
-
-    /// Shakes hands with a client. None: it did not work out, and the connection is closed.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Option<server::TlsStream<TcpStream>> {
-        let server = self.server.as_ref().inspect_err(|error| tracing::error!(%error, "a listener's TLS cannot be served")).ok()?;
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(server, stream)).await {
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(error)) => {
-                tracing::info!(target: "portico_cloud::access", "a TLS handshake failed: {error}");
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
-    async fn shake_hands(&self, server: &Arc<ServerConfig>, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
-        if self.negotiation.required {
-            return TlsAcceptor::from(Arc::clone(server)).accept(stream).await;
-        }
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let ours = |offered: &[u8]| self.negotiation.protocols.iter().any(|protocol| protocol.as_bytes() == offered);
-        let agrees = hello.client_hello().alpn().is_some_and(|mut offered| offered.any(ours));
-        if agrees {
-            return hello.into_stream(Arc::clone(server)).await;
-        }
-        let mut without = ServerConfig::clone(server);
-        without.alpn_protocols.clear();
-        hello.into_stream(Arc::new(without)).await
     }
 }
 
@@ -117,18 +88,18 @@ pub(super) fn negotiated(stream: &server::TlsStream<TcpStream>) -> Option<&'stat
     ALPN.into_iter().find(|name| name.as_bytes() == agreed)
 }
 
-/// What the handshake of a stream led to, with the TLS of its listener at that time.
-pub(super) fn session(stream: &server::TlsStream<TcpStream>, config: &Tls) -> TlsSession {
-    let (_, connection) = stream.get_ref();
-    let version = match connection.protocol_version() {
+/// What load balancer and target agreed on by ALPN.
+pub(super) fn agreed(stream: &client::TlsStream<TcpStream>) -> Option<&'static str> {
+    let agreed = stream.get_ref().1.alpn_protocol()?;
+    ALPN.into_iter().find(|name| name.as_bytes() == agreed)
+}
+
+/// A protocol's name in headers and logs.
+fn protocol(version: Option<rustls::ProtocolVersion>) -> &'static str {
+    match version {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
         _ => "TLSv1.2",
-    };
-    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
-    let cipher = CIPHERS.iter().find(|(_, known)| Some(*known) == suite).map_or("-", |(name, _)| *name);
-    let client = config.clients.as_ref().zip(connection.peer_certificates());
-    let client = client.and_then(|(clients, shown)| ClientCertificate::new(&clients.authentication, shown)).map(Arc::new);
-    TlsSession { version, cipher, client }
+    }
 }
 
 /// Whether client and load balancer agreed on HTTP/2.
@@ -136,7 +107,7 @@ pub(super) fn is_http2(stream: &server::TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
-fn server_config(config: &Tls, negotiation: &Negotiation) -> Result<ServerConfig, String> {
+fn server(config: &Tls, negotiation: &Negotiation) -> Result<Server, String> {
     let mut provider = aws_lc_rs::default_provider();
     let all = std::mem::take(&mut provider.cipher_suites);
     let wanted = config.ciphers.iter().filter_map(|name| CIPHERS.iter().find(|(known, _)| known == name));
@@ -144,10 +115,10 @@ fn server_config(config: &Tls, negotiation: &Negotiation) -> Result<ServerConfig
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
     versions.extend(config.tls13.then_some(&TLS13));
     versions.extend(config.tls12.then_some(&TLS12));
-    let certificates = Certificates {
+    let certificates = Arc::new(Certificates {
         default: Candidate::new(&config.default, &provider)?,
         others: config.others.iter().map(|certificate| Candidate::new(certificate, &provider)).collect::<Result<_, _>>()?,
-    };
+    });
     let provider = Arc::new(provider);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions);
     let builder = builder.map_err(|error| error.to_string())?;
@@ -155,7 +126,7 @@ fn server_config(config: &Tls, negotiation: &Negotiation) -> Result<ServerConfig
         None => builder.with_no_client_auth(),
         Some(clients) => builder.with_client_cert_verifier(client_certificate::verifier(&clients.authentication, &provider)?),
     };
-    let mut server = builder.with_cert_resolver(Arc::new(certificates));
+    let mut server = builder.with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
     if config.clients.is_some() {
         // AWS does not resume sessions in which clients show certificates.
         server.session_storage = Arc::new(NoServerSessionStorage {});
@@ -163,7 +134,7 @@ fn server_config(config: &Tls, negotiation: &Negotiation) -> Result<ServerConfig
     }
     server.ignore_client_order = true;
     server.alpn_protocols = negotiation.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    Ok(server)
+    Ok(Server { config: Arc::new(server), certificates })
 }
 
 /// The certificates of a listener.
@@ -175,6 +146,8 @@ struct Certificates {
 
 #[derive(Debug)]
 struct Candidate {
+    id: CertificateId,
+    kind: KeyType,
     names: Vec<String>,
     not_after: Timestamp,
     /// AWS prefers ECDSA to RSA, then the longer hash, the longer key, the longer validity.
@@ -207,6 +180,8 @@ impl Candidate {
         };
         let validity = facts.not_after.as_second().saturating_sub(facts.not_before.as_second());
         Ok(Self {
+            id: certificate.id.clone(),
+            kind: facts.key,
             names: facts.names().iter().map(|name| name.to_ascii_lowercase()).collect(),
             not_after: facts.not_after,
             rank: (ecdsa, hash, bits, validity),

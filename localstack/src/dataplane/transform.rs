@@ -42,6 +42,11 @@ impl Transforms {
         Ok(compiled)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.host.is_none() && self.url.is_none()
+    }
+
     /// The rewritten Host header value; None if it stays.
     ///
     /// # Errors

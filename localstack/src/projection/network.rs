@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Projector, forward, target_group_id, target_id};
+use super::{Projector, balancer_of, forward, target_group_id, target_id};
 use crate::dataplane::config::{
     self as plane, FlowOptions, FlowReach, IngressRule, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol,
     ProtocolVersion, Reach, Reachability, TargetProtocol, Transport,
@@ -41,6 +41,7 @@ impl Projector {
                 udp: network.ingress(balancer, Transport::Udp),
             }),
             listeners: balancer.listeners.values().filter_map(|listener| self.network_listener(state, balancer, listener)).collect(),
+            logs: balancer.log_options(),
         }
     }
 
@@ -61,7 +62,7 @@ impl Projector {
         let groups =
             self.fronts.iter().filter(|(_, front)| **front == balancer.arn).filter_map(|(group, _)| state.elb.target_groups.get(group));
         let senders: BTreeMap<IpAddr, IpAddr> =
-            groups.filter_map(|group| user(state, group)).flat_map(|front| network.sending_addresses(front)).collect();
+            groups.filter_map(|group| balancer_of(state, group)).flat_map(|front| network.sending_addresses(front)).collect();
         for (private, sends_from) in senders {
             let admits = |rule: &&IngressRule| rule.source.contains(&private);
             let more: Vec<IngressRule> =
@@ -111,16 +112,11 @@ fn alpn(policy: Option<&str>) -> Vec<&'static str> {
     }
 }
 
-/// The load balancer that uses a target group.
-fn user<'a>(state: &'a State, group: &TargetGroup) -> Option<&'a LoadBalancer> {
-    group.load_balancers.iter().find_map(|arn| state.elb.load_balancers.get(arn))
-}
-
 /// A target group behind a network load balancer.
 pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> plane::TargetGroup {
     let is = |key: &str| group.attribute(key);
     let on = |key: &str| is(key) == "true";
-    let balancer = user(state, group);
+    let balancer = balancer_of(state, group);
     let check = &group.health_check;
     let flows = FlowOptions {
         preserve_client_ip: on("preserve_client_ip.enabled"),
@@ -153,6 +149,8 @@ pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetG
             proxy_protocol: flows.proxy_protocol,
             coarse: true,
             unhealthy_draining: flows.unhealthy_draining,
+            // AWS keeps such logs for application load balancers only.
+            log: None,
         },
         flows,
         cross_zone: match is("load_balancing.cross_zone.enabled").as_str() {
@@ -176,7 +174,7 @@ fn host(balancer: &LoadBalancer, group: &TargetGroup) -> Option<String> {
 }
 
 fn targets(state: &State, network: &Network<'_>, group: &TargetGroup) -> Vec<plane::Target> {
-    let balancer = user(state, group);
+    let balancer = balancer_of(state, group);
     let check_port: Option<u16> = group.health_check.port.parse().ok();
     let preserved = group.attribute("preserve_client_ip.enabled") == "true";
     let mut made = Vec::new();

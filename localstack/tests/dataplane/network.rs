@@ -175,6 +175,7 @@ pub fn balancer(zones: &[&str], listener: NetworkListener) -> NetworkLoadBalance
         nodes,
         ingress: None,
         listeners: vec![listener],
+        logs: Default::default(),
     }
 }
 

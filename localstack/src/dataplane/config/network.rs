@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{Forward, IngressRule, ListenerId, LoadBalancerId, RuleId, Tls};
+use super::{Forward, IngressRule, ListenerId, LoadBalancerId, LogOptions, RuleId, Tls};
 
 /// A transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -40,6 +40,8 @@ pub struct NetworkLoadBalancer {
     pub ingress: Option<NetworkIngress>,
     /// Its listeners, one per port.
     pub listeners: Vec<NetworkListener>,
+    /// `access_logs.s3.*`: connections of its TLS listeners.
+    pub logs: LogOptions,
 }
 
 /// A node of a network load balancer.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 #[cfg(doc)]
 use super::Timing;
-use super::{FlowOptions, FlowReach, TargetGroupId, TargetId};
+use super::{FlowOptions, FlowReach, HealthCheckLog, TargetGroupId, TargetId};
 
 /// A target group.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +151,8 @@ pub struct HealthCheck {
     pub coarse: bool,
     /// For how long a target that becomes unhealthy is `unhealthy.draining` first.
     pub unhealthy_draining: Duration,
+    /// `health_check_logs.s3.*` of the load balancer. None: disabled.
+    pub log: Option<HealthCheckLog>,
 }
 
 impl Default for HealthCheck {
@@ -171,6 +173,7 @@ impl Default for HealthCheck {
             proxy_protocol: false,
             coarse: false,
             unhealthy_draining: Duration::ZERO,
+            log: None,
         }
     }
 }

@@ -4,9 +4,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncWriteExt, copy_bidirectional},
     net::TcpStream,
@@ -20,7 +21,8 @@ use super::super::{
     dial::dial,
     headers::canonical,
     health::HealthState,
-    tls,
+    log::FlowEntry,
+    tls::{self, Accepted, Refused, TlsSession},
 };
 use super::{
     ACCESS,
@@ -43,15 +45,20 @@ pub(super) async fn serve(
         // A security group drops packets, which a program above TCP cannot do: it resets the connection instead, without a byte.
         return stream.reset();
     }
-    let started = Instant::now();
+    let (started, created) = (Instant::now(), Timestamp::now());
     listener.count();
     let _ = stream.set_nodelay(true);
+    let mut seen = Seen::default();
     let outcome = tokio::select! {
-        outcome = forward(&shared, &listener, stream, client, &stop) => outcome,
+        outcome = forward(&shared, &listener, stream, client, &stop, &mut seen) => outcome,
         () = shared.hard_stop.cancelled() => return,
     };
+    if let Some(stream) = listener.tls.as_ref().and(listener.logs().access.as_ref()) {
+        let entry = seen.entry(&listener, client, created, started.elapsed());
+        shared.logs.write(stream, listener.node.address, &entry);
+    }
     if tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
-        let Outcome { target, note, bytes } = outcome;
+        let Outcome { target, note } = outcome;
         let via = target.map(|target| format!(" to {target}")).unwrap_or_default();
         tracing::info!(
             target: ACCESS,
@@ -61,24 +68,62 @@ pub(super) async fn serve(
             client.ip(),
             listener.protocol,
             listener.port,
-            bytes.0,
-            bytes.1,
+            seen.received,
+            seen.sent,
             started.elapsed().as_millis(),
         );
     }
 }
 
-/// What the access log says of a connection.
+/// How a connection ended.
 struct Outcome {
     target: Option<SocketAddr>,
     note: String,
-    /// To the target and to the client.
-    bytes: (u64, u64),
 }
 
 impl Outcome {
-    fn failed(target: Option<SocketAddr>, note: impl Into<String>) -> Self {
-        Self { target, note: note.into(), bytes: (0, 0) }
+    fn new(target: Option<SocketAddr>, note: impl Into<String>) -> Self {
+        Self { target, note: note.into() }
+    }
+}
+
+/// What was seen of a connection for the access log.
+#[derive(Default)]
+struct Seen {
+    session: Option<TlsSession>,
+    refused: Option<Box<Refused>>,
+    /// Negotiated with the client and with the target.
+    protocols: (Option<&'static str>, Option<&'static str>),
+    /// Bytes from the client and to it.
+    received: u64,
+    sent: u64,
+}
+
+impl Seen {
+    fn entry<'a>(&'a self, listener: &'a NetworkListenerTable, client: SocketAddr, created: Timestamp, time: Duration) -> FlowEntry<'a> {
+        let session = self.session.as_ref();
+        let hello = session.map(|session| &session.hello).or(self.refused.as_ref().and_then(|refused| refused.hello.as_ref()));
+        let negotiates = !listener.alpn.is_empty();
+        FlowEntry {
+            time: Timestamp::now(),
+            load_balancer: &listener.logs().load_balancer,
+            listener: listener.id.log_name(),
+            client,
+            destination: SocketAddr::new(listener.node.address, listener.port),
+            connection_time: time,
+            handshake_time: session.map(|session| session.handshake),
+            received_bytes: self.received,
+            sent_bytes: self.sent,
+            alert: self.refused.as_ref().and_then(|refused| refused.alert),
+            certificate: hello.map(|hello| hello.certificate.as_str()),
+            tls: session.map(|session| (session.cipher, session.version)),
+            key_exchange: session.and_then(|session| session.key_exchange),
+            domain: hello.and_then(|hello| hello.server_name.as_deref()),
+            client_protocol: self.protocols.0,
+            target_protocol: self.protocols.1,
+            offered: hello.and_then(|hello| hello.protocols.as_deref()).filter(|_| negotiates),
+            created,
+        }
     }
 }
 
@@ -88,24 +133,32 @@ async fn forward(
     stream: TcpStream,
     client: SocketAddr,
     stop: &CancellationToken,
+    seen: &mut Seen,
 ) -> Outcome {
-    let (mut alpn, stream) = match &listener.tls {
-        None => (None, Either::Left(stream)),
-        Some(table) => match table.accept(stream).await {
-            None => return Outcome::failed(None, "the TLS handshake failed"),
-            Some(stream) => (tls::negotiated(&stream), Either::Right(stream)),
+    let stream = match &listener.tls {
+        None => Either::Left(stream),
+        Some(table) => match table.accept(stream, false).await {
+            Err(refused) => {
+                seen.refused = Some(refused);
+                return Outcome::new(None, "the TLS handshake failed");
+            }
+            Ok(Accepted { stream, session }) => {
+                seen.protocols.0 = tls::negotiated(&stream);
+                seen.session = Some(session);
+                Either::Right(stream)
+            }
         },
     };
     let Some(choice) = choice::choose(shared, &listener.forward, &listener.node.zone, client.ip()) else {
         stream.reset();
-        return Outcome::failed(None, "there is no target");
+        return Outcome::new(None, "there is no target");
     };
     let address = choice.target.state.address;
     let mut upstream = match connect(shared, listener, &choice, client).await {
         Ok(upstream) => upstream,
         Err(error) => {
             stream.reset();
-            return Outcome::failed(Some(address), format!("connecting failed: {error}"));
+            return Outcome::new(Some(address), format!("connecting failed: {error}"));
         }
     };
     let _ = upstream.set_nodelay(true);
@@ -113,19 +166,22 @@ async fn forward(
         let asked = SocketAddr::new(listener.node.address, listener.port);
         if let Err(error) = upstream.write_all(&proxy_protocol::header(client, asked, Transport::Tcp)).await {
             stream.reset();
-            return Outcome::failed(Some(address), format!("sending the proxy protocol's header failed: {error}"));
+            return Outcome::new(Some(address), format!("sending the proxy protocol's header failed: {error}"));
         }
     }
     let upstream = if choice.group.config.protocol == TargetProtocol::Tls {
-        match timeout(tls::HANDSHAKE_TIMEOUT, tls::connect(upstream, alpn.take())).await {
-            Ok(Ok(upstream)) => Either::Right(upstream),
+        match timeout(tls::HANDSHAKE_TIMEOUT, tls::connect(upstream, seen.protocols.0)).await {
+            Ok(Ok(upstream)) => {
+                seen.protocols.1 = tls::agreed(&upstream);
+                Either::Right(upstream)
+            }
             Ok(Err(error)) => {
                 stream.reset();
-                return Outcome::failed(Some(address), format!("the TLS handshake with the target failed: {error}"));
+                return Outcome::new(Some(address), format!("the TLS handshake with the target failed: {error}"));
             }
             Err(_) => {
                 stream.reset();
-                return Outcome::failed(Some(address), "the TLS handshake with the target took too long");
+                return Outcome::new(Some(address), "the TLS handshake with the target took too long");
             }
         }
     } else {
@@ -133,18 +189,17 @@ async fn forward(
     };
     let activity = Activity::new();
     let (mut stream, mut upstream) = (Watched::new(stream, &activity), Watched::new(upstream, &activity));
-    let note = tokio::select! {
-        moved = copy_bidirectional(&mut stream, &mut upstream) => match moved {
-            Ok(bytes) => return Outcome { target: Some(address), note: "closed".into(), bytes },
-            Err(error) => format!("reset: {error}"),
-        },
-        () = activity.idle_for(shared.compress(listener.idle_timeout)) => "reset: nothing moved within the idle timeout".into(),
-        reason = trouble(shared, &choice) => format!("reset: {reason}"),
-        () = stop.cancelled() => "reset: the listener is gone".into(),
+    let trouble = tokio::select! {
+        moved = copy_bidirectional(&mut stream, &mut upstream) => moved.err().map(|error| error.to_string()),
+        () = activity.idle_for(shared.compress(listener.idle_timeout)) => Some("nothing moved within the idle timeout".into()),
+        reason = trouble(shared, &choice) => Some(reason.into()),
+        () = stop.cancelled() => Some("the listener is gone".into()),
     };
+    (seen.received, seen.sent) = (stream.read, upstream.read);
+    let Some(trouble) = trouble else { return Outcome::new(Some(address), "closed") };
     stream.stream.reset();
     upstream.stream.reset();
-    Outcome::failed(Some(address), note)
+    Outcome::new(Some(address), format!("reset: {trouble}"))
 }
 
 /// Connects to a target from the address that it is to see.

@@ -52,12 +52,14 @@ impl Activity {
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) stream: S,
+    /// Bytes that were read.
+    pub(super) read: u64,
     activity: Arc<Activity>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, activity: &Arc<Activity>) -> Self {
-        Self { stream, activity: Arc::clone(activity) }
+        Self { stream, read: 0, activity: Arc::clone(activity) }
     }
 }
 
@@ -65,7 +67,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
+        let read = buffer.filled().len() - before;
+        if read > 0 {
+            self.read += read as u64;
             self.activity.touch();
         }
         Poll::Ready(Ok(()))

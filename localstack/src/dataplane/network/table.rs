@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::super::{
-    config::{Forward, ListenerId, LoadBalancerId, NetworkLoadBalancer, NetworkNode, NetworkProtocol, RuleId, TargetGroupId, Transport},
+    config::{
+        Forward, ListenerId, LoadBalancerId, LogOptions, NetworkLoadBalancer, NetworkNode, NetworkProtocol, RuleId, TargetGroupId,
+        Transport,
+    },
     tls::{Negotiation, TlsTable},
 };
 
@@ -36,6 +39,8 @@ pub(in super::super) struct NetworkListenerTable {
     pub(in super::super) protocol: NetworkProtocol,
     pub(super) idle_timeout: Duration,
     pub(super) tls: Option<Arc<TlsTable>>,
+    /// What is negotiated by ALPN.
+    pub(super) alpn: Vec<&'static str>,
     pub(super) forward: Forward,
     balancer: Arc<NetworkLoadBalancer>,
     pub(in super::super) rule: RuleId,
@@ -60,6 +65,7 @@ impl NetworkTable {
                     protocol: listener.protocol,
                     idle_timeout: listener.idle_timeout,
                     tls: tls.clone(),
+                    alpn: listener.alpn.clone(),
                     forward: listener.forward.clone(),
                     balancer: Arc::clone(config),
                     rule: listener.rule.clone(),
@@ -101,6 +107,11 @@ impl NetworkListenerTable {
             Transport::Udp => &ingress.udp,
         };
         rules.iter().any(|rule| (rule.from_port..=rule.to_port).contains(&self.port) && rule.source.contains(&client))
+    }
+
+    /// The logs of its load balancer.
+    pub(super) fn logs(&self) -> &LogOptions {
+        &self.balancer.logs
     }
 
     /// Counts a flow.
