@@ -334,9 +334,10 @@ impl<S> ClientStream<S> {
     }
 }
 
-impl<S> Drop for ClientStream<S> {
+/// The stream may end before its last request does: nothing more will be written then.
+impl Drop for ClientConnection {
     fn drop(&mut self) {
-        self.connection.settle();
+        self.settle();
     }
 }
 
