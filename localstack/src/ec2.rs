@@ -32,9 +32,9 @@ pub mod vpc;
 pub mod zone;
 
 use address::Address;
-use instance::Instance;
+use instance::{Instance, lifecycle};
 use internet_gateway::InternetGateway;
-use network_interface::{Attachment, NetworkInterface};
+use network_interface::{Attachment, NetworkInterface, creation};
 use permission::Peer;
 use prefix_list::PrefixList;
 use route_table::RouteTable;
@@ -115,7 +115,21 @@ impl Ec2 {
             }
             any = true;
         }
-        any
+        let before = self.instances.len();
+        self.instances.retain(|_, instance| !instance.is_forgotten(now));
+        any || self.instances.len() < before
+    }
+
+    /// The security group of a VPC that what names none gets.
+    pub fn default_group(&self, vpc: &str) -> Vec<String> {
+        self.security_groups.values().filter(|group| group.vpc == vpc && group.name == "default").map(|group| group.id.clone()).collect()
+    }
+
+    /// Takes the elastic address of an interface away from it.
+    pub fn free_elastic_address(&mut self, interface: &str) {
+        for address in self.addresses.values_mut().filter(|address| address.interface.as_deref() == Some(interface)) {
+            (address.interface, address.association) = (None, None);
+        }
     }
 
     /// When the next network interface will go.
@@ -163,6 +177,10 @@ pub fn operation(name: &str) -> Option<Operation> {
         "RevokeSecurityGroupIngress" => Operation::new(Write, security_group_rule::revoke_ingress),
         "RevokeSecurityGroupEgress" => Operation::new(Write, security_group_rule::revoke_egress),
         "DescribeNetworkInterfaces" => Operation::new(Read, network_interface::describe),
+        "CreateNetworkInterface" => Operation::new(Write, creation::create),
+        "DeleteNetworkInterface" => Operation::new(Write, creation::delete),
+        "AssignPrivateIpAddresses" => Operation::new(Write, creation::assign),
+        "UnassignPrivateIpAddresses" => Operation::new(Write, creation::unassign),
         "ModifyNetworkInterfaceAttribute" => Operation::new(Write, network_interface::modify),
         "AllocateAddress" => Operation::new(Write, address::allocate),
         "DescribeAddresses" => Operation::new(Read, address::describe),
@@ -180,6 +198,8 @@ pub fn operation(name: &str) -> Option<Operation> {
         "DescribeIpamPools" => Operation::new(Read, absent::ipam_pools),
         "DescribeAccountAttributes" => Operation::new(Read, absent::account_attributes),
         "GetSecurityGroupsForVpc" => Operation::new(Read, absent::groups_for_vpc),
+        "RunInstances" => Operation::new(Write, lifecycle::run),
+        "TerminateInstances" => Operation::new(Write, lifecycle::terminate),
         "DescribeInstances" => Operation::new(Read, instance::describe),
         "CreateTags" => Operation::new(Write, tagging::create),
         "DeleteTags" => Operation::new(Write, tagging::delete),

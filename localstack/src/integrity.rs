@@ -201,8 +201,13 @@ fn network(state: &State, found: &mut Vec<String>) {
     let mut used: BTreeMap<&String, BTreeSet<_>> = BTreeMap::new();
     for interface in ec2.network_interfaces.values() {
         let mut fault = |what: String| found.push(format!("{}: {what}", interface.id));
-        if !used.entry(&interface.subnet).or_default().insert(interface.address) {
-            fault("its address is another's too".into());
+        if !interface.addresses().all(|address| used.entry(&interface.subnet).or_default().insert(address)) {
+            fault("one of its addresses is another's too".into());
+        }
+        if let Attachment::Instance { id, .. } = &interface.attachment
+            && !ec2.instances.get(id).is_some_and(|instance| instance.interfaces.contains(&interface.id))
+        {
+            fault(format!("is not an interface of its instance {id}"));
         }
         if let Some(id) = interface.groups.iter().find(|id| !ec2.security_groups.contains_key(*id)) {
             fault(format!("security group {id} does not exist"));

@@ -22,6 +22,7 @@ const GENERATED: &[&str] = &[
     "modified",
     "decreases",
     "lock_token",
+    "caller_reference",
     "id",
     "arn",
     "owner",
@@ -41,6 +42,15 @@ pub fn of(state: &State) -> Value {
     let acls = state.wafv2.web_acls.values().map(|acl| (acl.name.clone(), tidied(json!(acl), &names)));
     let associations = tidied(json!(state.wafv2.associations), &names);
     let lists = state.ec2.prefix_lists.values().map(|list| (list.name.clone(), tidied(json!(list), &names)));
+    let protections = state.shield.protections.values().map(|protection| (protection.name.clone(), tidied(json!(protection), &names)));
+    // Names of zones are not unique.
+    let mut zones: Map<String, Value> = Map::new();
+    for zone in state.route53.zones.values() {
+        let kind = if zone.vpc.is_some() { "private" } else { "public" };
+        let all = zones.entry(format!("{} {kind}", zone.name)).or_insert_with(|| json!([]));
+        all.as_array_mut().into_iter().for_each(|all| all.push(tidied(json!(zone), &names)));
+    }
+    zones.values_mut().filter_map(Value::as_array_mut).for_each(|all| all.sort_by_key(Value::to_string));
     let certificates = state.acm.certificates.values();
     let certificates = certificates.map(|one| (names.get(&one.arn).cloned().unwrap_or_default(), tidied(json!(one), &names)));
     let security = state.ec2.security_groups.values().map(|group| {
@@ -61,6 +71,9 @@ pub fn of(state: &State) -> Value {
         "buckets": buckets.collect::<Map<_, _>>(),
         "web_acls": acls.collect::<Map<_, _>>(),
         "web_acl_associations": associations,
+        "shield_subscription": state.shield.subscribed.is_some(),
+        "protections": protections.collect::<Map<_, _>>(),
+        "hosted_zones": zones,
         "prefix_lists": lists.collect::<Map<_, _>>(),
         "certificates": certificates.collect::<Map<_, _>>(),
         "security_groups": security.collect::<Map<_, _>>(),
@@ -78,6 +91,10 @@ fn names(state: &State) -> HashMap<String, String> {
             names.extend(listener.rules.values().map(|rule| (rule.arn.clone(), format!("{name}/{}", rule.priority))));
             names.insert(listener.default_rule.clone(), format!("{name}/default"));
             names.insert(listener.arn.clone(), name);
+        }
+        // As aliases of record sets spell it.
+        for prefix in ["", "dualstack."] {
+            names.insert(format!("{prefix}{}.", balancer.dns_name.to_ascii_lowercase()), format!("{prefix}{name}"));
         }
         names.insert(balancer.arn.clone(), name);
     }

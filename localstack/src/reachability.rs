@@ -36,7 +36,7 @@ impl Interfaces {
             if !interface.prefixes.is_empty() {
                 index.with_prefixes.push(interface.id.clone());
             }
-            index.by_address.insert(interface.address, interface.id.clone());
+            index.by_address.extend(interface.addresses().map(|address| (address, interface.id.clone())));
         }
         index
     }

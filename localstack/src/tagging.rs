@@ -1,6 +1,6 @@
 //! The Resource Groups Tagging API: finds resources of all services by their tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ec2::Ec2;
 use crate::elb;
@@ -17,6 +17,8 @@ pub const TARGET: &str = "ResourceGroupsTaggingAPI_20170126";
 /// The operation with this name.
 pub fn operation(name: &str) -> Option<Operation> {
     Some(match name {
+        "GetTagKeys" => Operation::new(Kind::Read, get_tag_keys),
+        "GetTagValues" => Operation::new(Kind::Read, get_tag_values),
         "GetResources" => Operation::new(Kind::Read, get_resources),
         "TagResources" => Operation::new(Kind::Write, tag_resources),
         "UntagResources" => Operation::new(Kind::Write, untag_resources),
@@ -106,6 +108,31 @@ fn get_resources(state: &mut State, input: &Input) -> Answer<Record> {
         .map_err(|_| ApiError::new("PaginationTokenExpiredException", "The pagination token is not valid"))?;
     let records = shown.into_iter().map(|(arn, _, tags)| Record::new().with("ResourceARN", arn).with("Tags", tag::upper(tags)));
     Ok(Record::new().with("PaginationToken", next.unwrap_or_default()).list("ResourceTagMappingList", records))
+}
+
+/// A page of texts, in order.
+fn texts(input: &Input, set: &'static str, found: BTreeSet<String>) -> Answer<Record> {
+    let token = input.text("PaginationToken").filter(|token| !token.is_empty()).map(str::to_string);
+    input.done()?;
+    // AWS does not say how many there are on a page.
+    let (shown, next) = page::page(found.into_iter().collect(), Clone::clone, token.as_deref(), 1000)
+        .map_err(|_| ApiError::new("PaginationTokenExpiredException", "The pagination token is not valid"))?;
+    Ok(Record::new().with("PaginationToken", next.unwrap_or_default()).list(set, shown))
+}
+
+/// GetTagKeys: the keys of all tags of the account in the region.
+fn get_tag_keys(state: &mut State, input: &Input) -> Answer<Record> {
+    texts(input, "TagKeys", resources(state).into_iter().flat_map(|(_, _, tags)| tags.keys().cloned()).collect())
+}
+
+/// GetTagValues: the values that a key has on any resource.
+fn get_tag_values(state: &mut State, input: &Input) -> Answer<Record> {
+    let key = input.text("Key").filter(|key| !key.is_empty()).ok_or_else(|| invalid("Key must not be empty"))?;
+    // AWS: keys have at most 128 characters.
+    if key.chars().count() > 128 {
+        return Err(invalid("Key must have at most 128 characters"));
+    }
+    texts(input, "TagValues", resources(state).into_iter().filter_map(|(_, _, tags)| tags.get(key).cloned()).collect())
 }
 
 /// Applies a change to each resource; failures are reported per resource.

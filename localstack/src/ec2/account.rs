@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 
 use super::Ec2;
-use super::instance::Instance;
+use super::instance::{self, Instance};
 use super::internet_gateway::InternetGateway;
 use super::network_interface::Attachment;
 use super::permission::{Peer, Permission};
@@ -186,7 +186,19 @@ impl Builder<'_> {
             }
             let tags = self.tags(&node, &[(&format!("kubernetes.io/cluster/{cluster}"), "owned")]);
             let reservation = self.ids.ec2("r");
-            let made = Instance { id: instance.clone(), owner: owner.clone(), reservation, interfaces, zone, launched: now, tags };
+            let made = Instance {
+                id: instance.clone(),
+                owner: owner.clone(),
+                reservation,
+                interfaces,
+                zone,
+                launched: now,
+                image: instance::image(),
+                instance_type: instance::instance_type(),
+                token: None,
+                terminated: None,
+                tags,
+            };
             self.ec2.instances.insert(instance, made);
         }
         Ok(())

@@ -15,6 +15,8 @@ use crate::state::State;
 use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
+pub mod creation;
+
 /// Who uses an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attachment {
@@ -27,6 +29,8 @@ pub enum Attachment {
     },
     /// A load balancer, by its ARN.
     LoadBalancer(String),
+    /// Nobody.
+    Detached,
 }
 
 /// A network interface.
@@ -44,6 +48,9 @@ pub struct NetworkInterface {
     pub zone: String,
     /// Its primary address.
     pub address: IpAddr,
+    /// Its other addresses, in the order in which they were assigned.
+    #[serde(default)]
+    pub secondary: Vec<IpAddr>,
     /// Prefixes delegated to it, whose addresses its pods have. On AWS these are /28 each; here one may be a whole pod network.
     pub prefixes: Vec<IpNet>,
     /// Its security groups.
@@ -54,6 +61,9 @@ pub struct NetworkInterface {
     pub attachment: Attachment,
     /// When it will vanish: the interfaces of a deleted load balancer live on for a while.
     pub gone_at: Option<Timestamp>,
+    /// The client token of the call that created it.
+    #[serde(default)]
+    pub token: Option<String>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -61,7 +71,7 @@ pub struct NetworkInterface {
 impl NetworkInterface {
     /// Whether packets for this address arrive here.
     pub fn holds(&self, address: IpAddr) -> bool {
-        self.address == address || self.prefixes.iter().any(|prefix| prefix.contains(&address))
+        self.address == address || self.secondary.contains(&address) || self.prefixes.iter().any(|prefix| prefix.contains(&address))
     }
 
     /// Its private DNS name.
@@ -77,6 +87,15 @@ impl NetworkInterface {
 
     fn is_managed(&self) -> bool {
         matches!(self.attachment, Attachment::LoadBalancer(_))
+    }
+
+    fn status(&self) -> &'static str {
+        if self.attachment == Attachment::Detached { "available" } else { "in-use" }
+    }
+
+    /// All addresses but those of prefixes, the primary one first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        [self.address].into_iter().chain(self.secondary.iter().copied())
     }
 }
 
@@ -120,18 +139,21 @@ impl Resource for NetworkInterface {
             "description" => one(&self.description),
             "group-id" => self.groups.clone(),
             "group-name" => self.groups.iter().filter_map(|id| ec2.security_groups.get(id)).map(|group| group.name.clone()).collect(),
-            "private-ip-address" | "addresses.private-ip-address" => one(&self.address.to_string()),
-            "addresses.primary" => one("true"),
+            "private-ip-address" => one(&self.address.to_string()),
+            "addresses.private-ip-address" => self.addresses().map(|address| address.to_string()).collect(),
+            "addresses.primary" => (0..=self.secondary.len().min(1)).map(|place| (place == 0).to_string()).collect(),
             "ipv4-prefix.ipv4-prefix" => self.prefixes.iter().map(ToString::to_string).collect(),
             "attachment.instance-id" => match &self.attachment {
                 Attachment::Instance { id, .. } => one(id),
-                Attachment::LoadBalancer(_) => vec![],
+                Attachment::LoadBalancer(_) | Attachment::Detached => vec![],
             },
+            name if name.starts_with("attachment.") && self.attachment == Attachment::Detached => vec![],
             "attachment.instance-owner-id" => one(if self.is_managed() { "amazon-elb" } else { &self.owner }),
             "attachment.status" => one("attached"),
             "attachment.device-index" => match self.attachment {
                 Attachment::Instance { device, .. } => one(&device.to_string()),
                 Attachment::LoadBalancer(_) => one("1"),
+                Attachment::Detached => vec![],
             },
             "interface-type" => one("interface"),
             "requester-id" => self.is_managed().then(|| "amazon-elb".to_string()).into_iter().collect(),
@@ -139,7 +161,7 @@ impl Resource for NetworkInterface {
             "owner-id" => one(&self.owner),
             "mac-address" => one(&mac(&self.id)),
             "private-dns-name" => one(&self.dns_name()),
-            _ => one("in-use"),
+            _ => one(self.status()),
         }
     }
 
@@ -148,22 +170,27 @@ impl Resource for NetworkInterface {
         let secondary = filters
             .values("addresses.private-ip-address")
             .filter_map(|text| text.parse::<IpAddr>().ok())
-            .filter(|asked| *asked != self.address && self.holds(*asked))
-            .map(|asked| address(asked, false));
+            .filter(|asked| self.holds(*asked) && self.addresses().all(|own| own != *asked));
+        let secondary = self.secondary.iter().copied().chain(secondary).map(|own| address(own, false));
         let attachment = match &self.attachment {
-            Attachment::Instance { id, device } => Record::new()
-                .with("attachmentId", self.id.replacen("eni-", "eni-attach-", 1))
-                .with("deviceIndex", *device)
-                .with("instanceId", id)
-                .with("instanceOwnerId", &self.owner)
-                .with("status", "attached")
-                .with("deleteOnTermination", true),
-            Attachment::LoadBalancer(_) => Record::new()
-                .with("attachmentId", self.id.replacen("eni-", "ela-attach-", 1))
-                .with("deviceIndex", 1_u16)
-                .with("instanceOwnerId", "amazon-elb")
-                .with("status", "attached")
-                .with("deleteOnTermination", false),
+            Attachment::Detached => None,
+            Attachment::Instance { id, device } => Some(
+                Record::new()
+                    .with("attachmentId", self.id.replacen("eni-", "eni-attach-", 1))
+                    .with("deviceIndex", *device)
+                    .with("instanceId", id)
+                    .with("instanceOwnerId", &self.owner)
+                    .with("status", "attached")
+                    .with("deleteOnTermination", true),
+            ),
+            Attachment::LoadBalancer(_) => Some(
+                Record::new()
+                    .with("attachmentId", self.id.replacen("eni-", "ela-attach-", 1))
+                    .with("deviceIndex", 1_u16)
+                    .with("instanceOwnerId", "amazon-elb")
+                    .with("status", "attached")
+                    .with("deleteOnTermination", false),
+            ),
         };
         let managed = self.is_managed();
         Record::new()
@@ -175,14 +202,14 @@ impl Resource for NetworkInterface {
             .with("ownerId", &self.owner)
             .maybe("requesterId", managed.then_some("amazon-elb"))
             .with("requesterManaged", managed)
-            .with("status", "in-use")
+            .with("status", self.status())
             .with("macAddress", mac(&self.id))
             .with("privateIpAddress", self.address.to_string())
             .with("privateDnsName", self.dns_name())
             .with("sourceDestCheck", !managed)
             .with("interfaceType", "interface")
             .list("groupSet", self.group_records(ec2))
-            .with("attachment", attachment)
+            .maybe("attachment", attachment)
             .list("privateIpAddressesSet", [address(self.address, true)].into_iter().chain(secondary))
             .list("ipv4PrefixSet", self.prefixes.iter().map(|prefix| Record::new().with("ipv4Prefix", prefix.to_string())))
             .list("ipv6AddressesSet", Vec::<Record>::new())
@@ -312,11 +339,13 @@ impl Ec2 {
             subnet: subnet_id.into(),
             zone: subnet.zone.clone(),
             address,
+            secondary: Vec::new(),
             prefixes: Vec::new(),
             groups,
             description,
             attachment,
             gone_at: None,
+            token: None,
             tags: Tags::new(),
         };
         let id = interface.id.clone();
@@ -331,7 +360,7 @@ impl Ec2 {
         if let Some(interface) = self.network_interfaces.remove(id)
             && let Some(subnet) = self.subnets.get_mut(&interface.subnet)
         {
-            subnet.used.remove(&interface.address);
+            subnet.used.retain(|address| interface.addresses().all(|own| own != *address));
         }
     }
 

@@ -54,6 +54,20 @@ impl Subnet {
         (u32::from(network).saturating_add(4)..u32::from(last)).contains(&u32::from(address))
     }
 
+    /// The address that a caller chose, if an interface can have it.
+    pub fn free_address(&self, text: &str) -> Answer<IpAddr> {
+        let address: IpAddr = text.parse().map_err(|_| {
+            ApiError::parameter_value(format!("Value ({text}) for parameter privateIpAddress is invalid. Invalid IPv4 address."))
+        })?;
+        if !self.can_hold(address) {
+            return Err(ApiError::parameter_value(format!("Address {address} does not fall within the subnet's address range")));
+        }
+        if self.used.contains(&address) {
+            return Err(ApiError::new("InvalidIPAddress.InUse", format!("The specified address is already in use: {address}")));
+        }
+        Ok(address)
+    }
+
     /// Takes a free address.
     pub fn take(&mut self) -> Option<IpAddr> {
         let IpAddr::V4(network) = self.cidr.network() else { return None };

@@ -1,5 +1,7 @@
 //! Tags of EC2's resources.
 
+use std::collections::BTreeMap;
+
 use super::filter::Filters;
 use super::{finish, success};
 use crate::error::{Answer, ApiError};
@@ -10,20 +12,26 @@ use crate::wire::{Input, Record};
 
 /// Reads `TagSpecification` of a creating call; the resource type must be the created one's.
 pub fn specification(input: &Input, resource_type: &str) -> Answer<Tags> {
-    let mut tags = Tags::new();
+    Ok(specifications(input, &[resource_type])?.remove(resource_type).unwrap_or_default())
+}
+
+/// The same for a call that creates resources of several types: the tags by type.
+pub fn specifications(input: &Input, resource_types: &[&str]) -> Answer<BTreeMap<String, Tags>> {
+    let mut all: BTreeMap<String, Tags> = BTreeMap::new();
     for item in input.items("TagSpecification") {
         let given = item.text("ResourceType").unwrap_or_default();
-        if given != resource_type {
+        if !resource_types.contains(&given) {
             return Err(ApiError::parameter_value(format!("'{given}' is not a valid taggable resource type for this operation.")));
         }
+        let tags = all.entry(given.to_string()).or_default();
         for (key, value) in read(item)? {
             if tags.insert(key.clone(), value.unwrap_or_default()).is_some() {
                 return Err(ApiError::parameter_value(format!("Duplicate tag key '{key}' specified.")));
             }
         }
     }
-    within_limit(&tags)?;
-    Ok(tags)
+    all.values().try_for_each(within_limit)?;
+    Ok(all)
 }
 
 fn read(input: &Input) -> Answer<Vec<(String, Option<String>)>> {

@@ -30,7 +30,7 @@ pub struct TargetKey {
 /// A registered target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// Where it is; `None` for a load balancer, which is where its nodes are.
+    /// Where it is; `None` for a load balancer, which is where its nodes are, and for an instance that has ended.
     pub address: Option<IpAddr>,
     /// Its zone's name, or `all` outside of the VPC and for load balancers.
     pub zone: String,
@@ -150,6 +150,12 @@ fn locate(state: &State, group: &TargetGroup, description: &TargetDescription) -
     if group.target_type == "instance" {
         let instance = state.ec2.instances.get(id);
         let interface = instance.and_then(|instance| state.ec2.network_interfaces.get(instance.interfaces.first()?));
+        if instance.is_some_and(|instance| instance.terminated.is_some()) {
+            return Err(ApiError::new(
+                "InvalidTarget",
+                format!("The following targets are not in a running state and cannot be registered: '{id}'"),
+            ));
+        }
         let interface = interface.ok_or_else(|| ApiError::new("InvalidTarget", format!("The following targets do not exist: '{id}'")))?;
         if interface.vpc != vpc {
             return Err(ApiError::new("InvalidTarget", format!("The following targets are not in the target group VPC '{vpc}': '{id}'")));
@@ -218,6 +224,18 @@ fn is_private(address: IpAddr) -> bool {
         .iter()
         .filter_map(|text| text.parse::<IpNet>().ok())
         .any(|range| range.contains(&address))
+}
+
+/// Notes that an instance has ended: it stays registered, without an address.
+pub fn instance_ended(state: &mut State, id: &str) {
+    let on_it = |group: &&TargetGroup| group.target_type == "instance" && group.targets.keys().any(|key| key.id == id);
+    let groups: Vec<String> = state.elb.target_groups.values().filter(on_it).map(|group| group.arn.clone()).collect();
+    for arn in groups {
+        let Ok(group) = state.elb.target_group_mut(&arn) else { continue };
+        for (_, target) in group.targets.iter_mut().filter(|(key, _)| key.id == id) {
+            target.address = None;
+        }
+    }
 }
 
 /// DeregisterTargets: targets drain for the group's deregistration delay; those of an unused group go at once. Targets that are not

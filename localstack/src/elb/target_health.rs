@@ -54,6 +54,9 @@ fn unused(state: &State, group: &TargetGroup, target: &Target) -> Option<Health>
         Some(balancer) if !is_zone_enabled(&state.ec2, balancer, &target.zone) => {
             Some(Health::new("unused", "Target.NotInUse", "Target is in an Availability Zone that is not enabled for the load balancer"))
         }
+        Some(_) if group.target_type == "instance" && target.address.is_none() => {
+            Some(Health::new("unused", "Target.InvalidState", "Target is in the terminated state"))
+        }
         Some(_) => None,
     }
 }

@@ -240,6 +240,20 @@ class World:
         tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "run", "Value": self.prefix}]}]
         return self.ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
 
+    def run_tags(self, kind):
+        """Tags by which this run's resources of a type are found at its end."""
+        return [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": self.prefix}]}]
+
+    def instance(self, **more):
+        """A new instance."""
+        arguments = {"ImageId": "ami-0123456789abcdef0", "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1, "SubnetId": self.two[0]} | more
+        return self.ec2.run_instances(**arguments, TagSpecifications=self.run_tags("instance"))["Instances"][0]
+
+    def interface(self, **more):
+        """A network interface that nothing uses."""
+        arguments = {"SubnetId": self.two[0]} | more
+        return self.ec2.create_network_interface(**arguments, TagSpecifications=self.run_tags("network-interface"))["NetworkInterface"]
+
     def protected(self):
         """The ARN of a load balancer that Shield protects; the account subscribes if it has not."""
         if self.shield.get_subscription_state()["SubscriptionState"] != "ACTIVE":
@@ -295,6 +309,14 @@ class World:
         for found in certificates.listed(self.acm):
             if found["DomainName"].startswith(self.prefix):
                 self.acm.delete_certificate(CertificateArn=found["CertificateArn"])
+        mine_by_tag = [{"Name": "tag:run", "Values": [self.prefix]}]
+        alive = [*mine_by_tag, {"Name": "instance-state-name", "Values": ["running"]}]
+        started = [i["InstanceId"] for r in self.ec2.describe_instances(Filters=alive)["Reservations"] for i in r["Instances"]]
+        if started:
+            self.ec2.terminate_instances(InstanceIds=started)
+        for found in self.ec2.describe_network_interfaces(Filters=mine_by_tag)["NetworkInterfaces"]:
+            if found["Status"] == "available":
+                self.ec2.delete_network_interface(NetworkInterfaceId=found["NetworkInterfaceId"])
         groups = self.ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [self.prefix + "-*"]}])["SecurityGroups"]
         for found in groups:
             for direction, revoke in (

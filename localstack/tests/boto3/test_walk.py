@@ -128,7 +128,7 @@ COMPANIONS = {
     "RevocationContent": lambda w, *_: (lambda b: {"S3Bucket": b, "S3Key": "bundle"})(w.bucket(bundle=b"x")),
     "Tag": lambda *_: {"Key": "a"},
     "TagSpecification": lambda w, name, root: {"ResourceType": {
-        "AllocateAddressRequest": "elastic-ip", "CreateManagedPrefixListRequest": "prefix-list", "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
+        "AllocateAddressRequest": "elastic-ip", "RunInstancesRequest": "instance", "CreateNetworkInterfaceRequest": "network-interface", "CreateManagedPrefixListRequest": "prefix-list", "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
     }.get(root, "security-group-rule")},
     "TagFilter": lambda *_: {"Key": "a"},
     "HttpHeaderConditionConfig": lambda *_: {"HttpHeaderName": "X-Walk"},
@@ -255,6 +255,12 @@ class Bases:
             "ModifyManagedPrefixList": lambda: {"PrefixListId": w.prefix_list("10.0.0.0/8")["PrefixListId"], "CurrentVersion": 1},
             "DeleteManagedPrefixList": lambda: {"PrefixListId": w.prefix_list()["PrefixListId"]},
             "DeleteTags": lambda: {"Resources": [w.sg], "Tags": [{"Key": "a"}]},
+            "RunInstances": lambda: {"ImageId": "ami-0123456789abcdef0", "MinCount": 1, "MaxCount": 1, "SubnetId": w.two[0], "TagSpecifications": w.run_tags("instance")},
+            "TerminateInstances": lambda: {"InstanceIds": [w.instance()["InstanceId"]]},
+            "CreateNetworkInterface": lambda: {"SubnetId": w.two[0], "TagSpecifications": w.run_tags("network-interface")},
+            "DeleteNetworkInterface": lambda: {"NetworkInterfaceId": w.interface()["NetworkInterfaceId"]},
+            "AssignPrivateIpAddresses": lambda: {"NetworkInterfaceId": w.interface()["NetworkInterfaceId"]},
+            "UnassignPrivateIpAddresses": lambda: (lambda i: {"NetworkInterfaceId": i["NetworkInterfaceId"]})(w.interface(SecondaryPrivateIpAddressCount=1)),
         }
         return made.get(operation)
 
