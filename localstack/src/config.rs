@@ -124,6 +124,8 @@ pub struct Times {
     pub target_group_delete_lag: Duration,
     /// For how long a deleted load balancer's network interfaces remain (AWS: half a minute to minutes).
     pub network_interface_lag: Duration,
+    /// For how long a terminated instance is still shown (AWS: about an hour).
+    pub instance_lag: Duration,
     /// For how long DeleteCertificate answers ResourceInUseException after its last use has gone (AWS: minutes).
     pub certificate_delete_lag: Duration,
     /// For how long listeners do not find a certificate that was just imported (AWS: seconds).
@@ -148,6 +150,7 @@ impl Default for Times {
             propagation: Duration::ZERO,
             target_group_delete_lag: Duration::ZERO,
             network_interface_lag: Duration::ZERO,
+            instance_lag: Duration::from_secs(36),
             certificate_delete_lag: Duration::ZERO,
             certificate_lag: Duration::ZERO,
             listener_lag: Duration::ZERO,
@@ -168,6 +171,7 @@ impl Times {
             propagation: Duration::from_secs(5),
             target_group_delete_lag: Duration::from_secs(4),
             network_interface_lag: Duration::from_secs(40),
+            instance_lag: Duration::from_secs(3600),
             certificate_delete_lag: Duration::from_secs(60),
             certificate_lag: Duration::from_secs(2),
             listener_lag: Duration::from_secs(1),
@@ -188,6 +192,7 @@ impl Times {
             propagation: scaled(self.propagation),
             target_group_delete_lag: scaled(self.target_group_delete_lag),
             network_interface_lag: scaled(self.network_interface_lag),
+            instance_lag: scaled(self.instance_lag),
             certificate_delete_lag: scaled(self.certificate_delete_lag),
             certificate_lag: scaled(self.certificate_lag),
             listener_lag: scaled(self.listener_lag),

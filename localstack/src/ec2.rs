@@ -106,7 +106,7 @@ impl Ec2 {
         account::build(config, ids, now)
     }
 
-    /// Removes network interfaces whose time has come.
+    /// Removes network interfaces and instances whose time has come.
     pub fn expire(&mut self, now: Timestamp) -> bool {
         let mut any = false;
         while self.leaving.first().is_some_and(|(at, _)| *at <= now) {
@@ -116,7 +116,7 @@ impl Ec2 {
             any = true;
         }
         let before = self.instances.len();
-        self.instances.retain(|_, instance| !instance.is_forgotten(now));
+        self.instances.retain(|_, instance| instance.terminated.is_none_or(|until| now < until));
         any || self.instances.len() < before
     }
 
@@ -132,9 +132,10 @@ impl Ec2 {
         }
     }
 
-    /// When the next network interface will go.
+    /// When the next network interface or instance will go.
     pub fn next_event(&self) -> Option<Timestamp> {
-        self.leaving.first().map(|(at, _)| *at)
+        let instances = self.instances.values().filter_map(|instance| instance.terminated);
+        self.leaving.first().map(|(at, _)| *at).into_iter().chain(instances).min()
     }
 
     /// The tags of any resource, with its type as DescribeTags names it.

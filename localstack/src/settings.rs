@@ -55,6 +55,7 @@ const TIMES: &[Time] = &[
     ("propagation", |times| &mut times.propagation),
     ("target_group_delete_lag", |times| &mut times.target_group_delete_lag),
     ("network_interface_lag", |times| &mut times.network_interface_lag),
+    ("instance_lag", |times| &mut times.instance_lag),
     ("certificate_delete_lag", |times| &mut times.certificate_delete_lag),
     ("certificate_lag", |times| &mut times.certificate_lag),
     ("listener_lag", |times| &mut times.listener_lag),

@@ -1,14 +1,11 @@
 //! Instances: the cluster's nodes, and those that calls start.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
 use super::{Ec2, describe as described};
-use crate::clock;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::tag::{self, Tags};
@@ -40,7 +37,7 @@ pub struct Instance {
     /// The client token of the call that started it.
     #[serde(default)]
     pub token: Option<String>,
-    /// When it was terminated.
+    /// Terminated: until when it is still shown.
     #[serde(default)]
     pub terminated: Option<Timestamp>,
     /// Its tags.
@@ -57,18 +54,10 @@ pub fn instance_type() -> String {
     "m5.large".into()
 }
 
-/// AWS: for how long terminated instances are shown.
-const SHOWN: Duration = Duration::from_secs(3600);
-
 impl Instance {
     /// Code and name of its state.
     pub fn state(&self) -> (u16, &'static str) {
         if self.terminated.is_some() { (48, "terminated") } else { (16, "running") }
-    }
-
-    /// Whether it is not shown any more.
-    pub fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.terminated.is_some_and(|at| clock::after(at, SHOWN) <= now)
     }
 
     /// The instance in this state.

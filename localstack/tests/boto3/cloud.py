@@ -212,7 +212,7 @@ class World:
 
     def nodes(self):
         """Network interfaces of instances, on which pods have their addresses."""
-        found = self.ec2.describe_network_interfaces()["NetworkInterfaces"]
+        found = self.ec2.describe_network_interfaces(Filters=[{"Name": "group-name", "Values": ["nodes"]}])["NetworkInterfaces"]
         return [interface for interface in found if "InstanceId" in interface.get("Attachment", {})]
 
     def bucket(self, **objects):

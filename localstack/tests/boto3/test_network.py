@@ -167,7 +167,7 @@ NETWORK = [
     ("a VPC without a gateway", made_vpc, Fails("InvalidSubnet", "has no internet gateway")),
     ("a subnet outside of its VPC", lambda w: w.ec2.create_subnet(VpcId=w.vpc, CidrBlock="172.16.0.0/24"), Fails("InvalidSubnet.Range")),
     ("a subnet over another", lambda w: w.ec2.create_subnet(VpcId=w.vpc, CidrBlock=w.public[0]["CidrBlock"]), Fails("InvalidSubnet.Conflict")),
-    ("the nodes", lambda w: w.ec2.describe_instances(Filters=[{"Name": "vpc-id", "Values": [w.vpc]}])["Reservations"], lambda r: r[0]["Instances"][0]["State"]["Name"] == "running" and len(r[0]["Instances"][0]["NetworkInterfaces"]) >= 2),
+    ("the nodes", lambda w: w.ec2.describe_instances(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/cluster/*"]}])["Reservations"], lambda r: r[0]["Instances"][0]["State"]["Name"] == "running" and len(r[0]["Instances"][0]["NetworkInterfaces"]) >= 2),
     ("an unknown instance", lambda w: w.ec2.describe_instances(InstanceIds=["i-0000"]), Fails("InvalidInstanceID.NotFound")),
     ("a pod's interface", lambda w: of_pod(w, "198.19.1.2"), lambda r: len(r) == 1 and r[0]["Groups"][0]["GroupName"] == "nodes" and "198.19.1.2" in [a["PrivateIpAddress"] for a in r[0]["PrivateIpAddresses"]]),
     ("nobody's address", lambda w: of_pod(w, "10.0.200.200"), lambda r: r == []),

@@ -129,6 +129,28 @@ def elastic(w):
     return allocated(w, use)
 
 
+def zone_with_elastic(w):
+    """SetSubnets adds a zone with an elastic address; the address of a zone that stays cannot be changed, and a zone that goes lets go of its own."""
+
+    def use(allocation):
+        made = create(w, Subnets=[w.two[0]])
+        arn = made["LoadBalancerArn"]
+        mappings = lambda *all: w.elb.set_subnets(LoadBalancerArn=arn, SubnetMappings=list(all))["AvailabilityZones"]
+        zones = mappings({"SubnetId": w.two[0]}, {"SubnetId": w.two[1], "AllocationId": allocation})
+        address = lambda: w.ec2.describe_addresses(AllocationIds=[allocation])["Addresses"][0]
+        told = {zone["SubnetId"]: zone["LoadBalancerAddresses"] for zone in zones}
+        assert told == {w.two[0]: [], w.two[1]: [{"IpAddress": address()["PublicIp"], "AllocationId": allocation}]}, told
+        held = w.ec2.describe_network_interfaces(NetworkInterfaceIds=[address()["NetworkInterfaceId"]])["NetworkInterfaces"][0]
+        assert held["SubnetId"] == w.two[1]
+        with pytest.raises(w.elb.exceptions.ClientError) as caught:
+            mappings({"SubnetId": w.two[0], "AllocationId": allocation}, {"SubnetId": w.two[1]})
+        refused = caught.value.response["Error"]["Code"]
+        mappings({"SubnetId": w.two[0]})
+        return refused, "NetworkInterfaceId" in address()
+
+    return allocated(w, use)
+
+
 def taken(w):
     return allocated(w, lambda allocation: [MAPPED(w, AllocationId=allocation), MAPPED(w, AllocationId=allocation)])
 
@@ -317,6 +339,8 @@ BALANCERS = [
     ("AWS's own address of a subnet", lambda w: internal(w, last(w.private[0], 3)), Fails("InvalidConfigurationRequest", "not in the range")),
     ("a private address that is taken", lambda w: (lambda a: [internal(w, a), internal(w, a)])(private(w)), Fails("ResourceInUse", "already in use")),
     ("no address at all", lambda w: internal(w, "ten"), Fails("ValidationError", "not a valid IPv4 address")),
+    ("an elastic address of a zone that is added", zone_with_elastic, lambda r: r[0] in ("InvalidConfigurationRequest", "ResourceInUse") and not r[1]),
+    ("an unknown elastic address of a zone that is added", lambda w: w.elb.set_subnets(LoadBalancerArn=create(w, Subnets=[w.two[0]])["LoadBalancerArn"], SubnetMappings=[{"SubnetId": w.two[0]}, {"SubnetId": w.two[1], "AllocationId": "eipalloc-0000"}]), Fails("AllocationIdNotFound")),
     ("an unknown elastic address", lambda w: MAPPED(w, AllocationId="eipalloc-0000"), Fails("AllocationIdNotFound")),
     ("an elastic address is told", elastic, lambda r: r),
     ("an elastic address that is taken", lambda w: taken(w), Fails("ResourceInUse", "not available for use")),

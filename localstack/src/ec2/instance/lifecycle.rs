@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::super::network_interface::{Attachment, check_groups};
 use super::super::{describe::Resource, filter::Filters, finish, required, subnet, tagging};
 use super::Instance;
+use crate::clock;
 use crate::elb::target;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
@@ -137,7 +138,7 @@ fn reservation(state: &State, ids: &[String], shown: Option<(u16, &str)>) -> Rec
         .list("instancesSet", records.collect::<Vec<_>>())
 }
 
-/// TerminateInstances: their interfaces go with them, and targets on them get no more requests. AWS shows them for about an hour more.
+/// TerminateInstances: their interfaces go with them, and targets on them get no more requests. They are shown for a while.
 pub fn terminate(state: &mut State, input: &Input) -> Answer<Record> {
     let ids = input.strings("InstanceId");
     let force = ["Force", "SkipOsShutdown"].map(|name| input.flag(name));
@@ -151,6 +152,7 @@ pub fn terminate(state: &mut State, input: &Input) -> Answer<Record> {
     if let Some(missing) = ids.iter().find(|id| !state.ec2.instances.contains_key(*id)) {
         return Err(Instance::not_found(missing));
     }
+    let gone = clock::after(state.now, state.config.times.instance_lag);
     let mut changes = Vec::new();
     for id in &ids {
         let Some(instance) = state.ec2.instances.get_mut(id) else { continue };
@@ -158,7 +160,7 @@ pub fn terminate(state: &mut State, input: &Input) -> Answer<Record> {
         let interfaces = std::mem::take(&mut instance.interfaces);
         let ends = instance.terminated.is_none();
         if ends {
-            instance.terminated = Some(state.now);
+            instance.terminated = Some(gone);
         }
         for interface in &interfaces {
             state.ec2.free_elastic_address(interface);

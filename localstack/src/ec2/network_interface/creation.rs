@@ -146,10 +146,7 @@ pub fn assign(state: &mut State, input: &Input) -> Answer<Record> {
     let chosen = chosen(state, &subnet_id, None, &new, count)?;
     let given = give(state, &id, &chosen, count);
     let records = given.iter().map(|address| Record::new().with("privateIpAddress", address.to_string()));
-    Ok(Record::new()
-        .with("networkInterfaceId", &id)
-        .list("assignedPrivateIpAddressesSet", records.collect::<Vec<_>>())
-        .with("return", true))
+    Ok(Record::new().with("networkInterfaceId", &id).list("assignedPrivateIpAddressesSet", records.collect::<Vec<_>>()))
 }
 
 /// UnassignPrivateIpAddresses: secondary ones only.

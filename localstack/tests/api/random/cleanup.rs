@@ -40,17 +40,19 @@ pub async fn clear(api: &mut Api, start: &Value) {
     for one in list(&state, "certificates") {
         surely(api, Service::Acm, "DeleteCertificate", &json!({ "CertificateArn": one["arn"] }).to_string()).await;
     }
+    // Nothing is delivered into them any more.
+    api.admin("POST", "logs", "").await;
     for bucket in list(&state, "buckets") {
         empty(api, text(bucket, "name")).await;
     }
     for zone in list(&state, "hosted_zones") {
         hosted_zone(api, zone).await;
     }
-    // Network interfaces of load balancers remain a while.
+    instances(api, start).await;
+    // Network interfaces of load balancers and instances remain a while.
+    let count = |state: &Value| ["network_interfaces", "instances"].map(|kind| state[kind].as_array().map(Vec::len));
     let gone = async {
-        while api.admin("GET", "state", "").await["network_interfaces"].as_array().map(Vec::len)
-            != start["network_interfaces"].as_array().map(Vec::len)
-        {
+        while count(&api.admin("GET", "state", "").await) != count(start) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -143,6 +145,25 @@ async fn hosted_zone(api: &mut Api, zone: &Value) {
 /// Whether a resource with this id was there at the start.
 fn was_there(start: &Value, kind: &str, id: &str) -> bool {
     list(start, kind).any(|one| text(one, "id") == id)
+}
+
+/// Ends instances that were not there, deletes interfaces that nothing uses, and takes away addresses that others were given.
+async fn instances(api: &mut Api, start: &Value) {
+    let state = api.admin("GET", "state", "").await;
+    for instance in list(&state, "instances").filter(|one| one["terminated"].is_null() && !was_there(start, "instances", text(one, "id"))) {
+        surely(api, Service::Ec2, "TerminateInstances", &format!("InstanceId.1={}", text(instance, "id"))).await;
+    }
+    for interface in list(&state, "network_interfaces") {
+        let id = text(interface, "id");
+        if interface["attachment"] == json!("Detached") {
+            surely(api, Service::Ec2, "DeleteNetworkInterface", &format!("NetworkInterfaceId={id}")).await;
+        } else if was_there(start, "network_interfaces", id) {
+            for address in interface["secondary"].as_array().into_iter().flatten() {
+                let call = format!("NetworkInterfaceId={id}&PrivateIpAddress.1={}", address.as_str().unwrap());
+                surely(api, Service::Ec2, "UnassignPrivateIpAddresses", &call).await;
+            }
+        }
+    }
 }
 
 async fn network(api: &mut Api, start: &Value) {

@@ -86,7 +86,7 @@ impl Known {
             subnets.map(|subnet| text(subnet, "id")).collect()
         };
         let own = vec![text(&state["vpcs"][0], "id")];
-        let kinds = ["vpcs", "subnets", "security_groups"];
+        let kinds = ["vpcs", "subnets", "security_groups", "instances"];
         let original = kinds.iter().flat_map(|kind| state[kind].as_array().unwrap()).map(|one| text(one, "id")).collect();
         let names = BTreeMap::from([
             ("public", of_role("kubernetes.io/role/elb")),
@@ -189,7 +189,7 @@ impl Known {
 
     /// Whether a call would take away what nothing brings back: the account's own network, to which the end is compared.
     pub fn is_irreparable(&self, operation: &str, call: &str) -> bool {
-        ["DeleteSubnet", "DeleteVpc", "DeleteSecurityGroup"].contains(&operation)
+        ["DeleteSubnet", "DeleteVpc", "DeleteSecurityGroup", "TerminateInstances"].contains(&operation)
             && self.original.iter().any(|id| call.contains(id.as_str()))
     }
 }
