@@ -41,6 +41,8 @@ pub enum Kind {
     Secret,
     /// `ConfigMap`.
     ConfigMap,
+    /// `ClusterTrustBundle`, cluster-scoped; in beta, which most clusters do not serve.
+    ClusterTrustBundle,
     /// `Node`, cluster-scoped.
     Node,
     /// `Lease`.
@@ -51,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -68,6 +70,7 @@ impl Kind {
         Self::EndpointSlice,
         Self::Secret,
         Self::ConfigMap,
+        Self::ClusterTrustBundle,
         Self::Node,
         Self::Lease,
         Self::CustomResourceDefinition,
@@ -102,6 +105,7 @@ impl Kind {
             Self::LoadBalancerProfile => PORTICO_GROUP,
             Self::Namespace | Self::Service | Self::Secret | Self::ConfigMap | Self::Node => "",
             Self::EndpointSlice => "discovery.k8s.io",
+            Self::ClusterTrustBundle => "certificates.k8s.io",
             Self::Lease => "coordination.k8s.io",
             Self::CustomResourceDefinition => "apiextensions.k8s.io",
         }
@@ -111,6 +115,8 @@ impl Kind {
     pub const fn version(self) -> &'static str {
         match self {
             Self::LoadBalancerProfile => "v1alpha1",
+            // Since Kubernetes v1.33; there is no v1 yet (v1.37).
+            Self::ClusterTrustBundle => "v1beta1",
             _ => "v1",
         }
     }
@@ -139,6 +145,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
+            Self::ClusterTrustBundle => "ClusterTrustBundle",
             Self::Node => "Node",
             Self::Lease => "Lease",
             Self::CustomResourceDefinition => "CustomResourceDefinition",
@@ -164,6 +171,7 @@ impl Kind {
             Self::EndpointSlice => "endpointslices",
             Self::Secret => "secrets",
             Self::ConfigMap => "configmaps",
+            Self::ClusterTrustBundle => "clustertrustbundles",
             Self::Node => "nodes",
             Self::Lease => "leases",
             Self::CustomResourceDefinition => "customresourcedefinitions",
@@ -172,7 +180,7 @@ impl Kind {
 
     /// Whether objects of the kind live in a namespace.
     pub const fn namespaced(self) -> bool {
-        !matches!(self, Self::GatewayClass | Self::Namespace | Self::Node | Self::CustomResourceDefinition)
+        !matches!(self, Self::GatewayClass | Self::Namespace | Self::Node | Self::ClusterTrustBundle | Self::CustomResourceDefinition)
     }
 
     /// Whether the kind is one of [`Kind::ROUTES`].
@@ -224,6 +232,7 @@ mod tests {
         same::<kubernetes::EndpointSlice>(Kind::EndpointSlice);
         same::<kubernetes::Secret>(Kind::Secret);
         same::<kubernetes::ConfigMap>(Kind::ConfigMap);
+        same::<kubernetes::ClusterTrustBundle>(Kind::ClusterTrustBundle);
         same::<kubernetes::Node>(Kind::Node);
         same::<kubernetes::Lease>(Kind::Lease);
         same::<kubernetes::CustomResourceDefinition>(Kind::CustomResourceDefinition);

@@ -3,6 +3,7 @@
 pub use k8s_openapi::{
     ByteString,
     api::{
+        certificates::v1beta1::ClusterTrustBundle,
         coordination::v1::{Lease, LeaseSpec},
         core::v1::{
             ConfigMap, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, ObjectReference, Secret, Service, ServicePort, ServiceSpec,

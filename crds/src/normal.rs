@@ -14,6 +14,7 @@ mod matches;
 mod reference;
 mod route;
 mod selector;
+mod session;
 
 pub use backend::BackendRef;
 pub use duration::parse_duration;
@@ -27,8 +28,11 @@ pub use listener::{
 };
 pub use matches::{GrpcMethodMatch, GrpcRouteMatch, HeaderMatch, HttpRouteMatch, PathMatch, QueryParamMatch, StringMatch};
 pub use reference::{ParentRef, SecretRef};
-pub use route::{CookieLifetime, Retry, RouteMatches, RouteRule, RouteSpec, SessionPersistence, SessionPersistenceType, Timeouts};
+pub use route::{Retry, RouteMatches, RouteRule, RouteSpec, Timeouts};
 pub use selector::{Requirement, Selector};
+pub use session::{CookieLifetime, SessionPersistence, SessionPersistenceType};
+
+use serde_json::Value;
 
 use crate::{CutIndexes, Defect};
 
@@ -48,6 +52,9 @@ pub trait NormalSpec {
 
     /// Takes up what was cut while decoding (`defects`, with the author's indexes) and rewrites its own indexes to the author's.
     fn adopt(&mut self, defects: &[Defect], indexes: &CutIndexes);
+
+    /// Takes from the raw object what the generated types do not have: fields of Gateway API v1.7.0 that are newer than they are. To be called after [`Self::adopt`].
+    fn complete(&mut self, raw: &Value);
 }
 
 /// A port in an `i32` of the generated types; `None` where it is no port.

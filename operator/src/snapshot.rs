@@ -18,7 +18,7 @@ const PAGE: u32 = 500;
 const RESTARTS: usize = 3;
 
 /// Kinds without which a plan still says something: whoever lacks the right to read them sees which references cannot be judged.
-const DISPENSABLE: [Kind; 3] = [Kind::Secret, Kind::ConfigMap, Kind::CustomResourceDefinition];
+const DISPENSABLE: [Kind; 4] = [Kind::Secret, Kind::ConfigMap, Kind::ClusterTrustBundle, Kind::CustomResourceDefinition];
 
 /// A cluster's objects.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@ pub use discovery::{Discovery, Installed};
 use crate::metrics::{KindLabel, Metrics};
 
 /// The kinds that are watched where they are installed, in the order in which they are started.
-pub const WATCHED: [Kind; 17] = [
+pub const WATCHED: [Kind; 18] = [
     Kind::CustomResourceDefinition,
     Kind::GatewayClass,
     Kind::LoadBalancerProfile,
@@ -41,6 +41,7 @@ pub const WATCHED: [Kind; 17] = [
     Kind::EndpointSlice,
     Kind::Secret,
     Kind::ConfigMap,
+    Kind::ClusterTrustBundle,
 ];
 
 /// The kinds without which there is nothing to do.

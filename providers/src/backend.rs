@@ -30,7 +30,7 @@ pub enum Backend {
         /// Name of the tier.
         name: String,
     },
-    /// A reference that leads nowhere: it keeps its weight, and its share is answered 500.
+    /// A reference that leads nowhere: it keeps its weight, and its share is answered 500. Connections of its share are closed, datagrams dropped.
     Invalid {
         /// Why.
         reason: InvalidReason,
@@ -55,7 +55,8 @@ pub struct ServiceBackend {
     pub protocol: AppProtocol,
     /// Address families of the Service, in its order of preference.
     pub families: Vec<AddressFamily>,
-    /// The BackendTLSPolicy that asks for TLS and says how the backend's certificate is checked: no request may go there without that.
+    /// The BackendTLSPolicy that asks for TLS and says how the backend's certificate is checked, one of [`crate::Plan::backend_tls_policies`]: no request may go there
+    /// without that. It wraps whatever `protocol` says in TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_policy: Option<NamespacedName>,
 }
@@ -64,20 +65,22 @@ pub struct ServiceBackend {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AppProtocol {
-    /// HTTP/1.1, or whatever the route's kind implies.
+    /// HTTP/1.1.
     #[default]
     Http,
-    /// `kubernetes.io/h2c`: HTTP/2 with prior knowledge, in clear text.
+    /// `kubernetes.io/h2c`: HTTP/2 with prior knowledge, in clear text unless a BackendTLSPolicy asks for TLS. GRPCRoutes imply it.
     H2c,
+    /// HTTP/2 over TLS: a GRPCRoute's backend with appProtocol `https`.
+    H2,
     /// `kubernetes.io/ws`: WebSocket over HTTP/1.1.
     WebSocket,
     /// `https`: HTTP over TLS.
     Https,
     /// `kubernetes.io/wss`: WebSocket over TLS.
     WebSocketSecure,
-    /// Bytes.
+    /// Bytes, whatever the Service's appProtocol: TCPRoutes and TLSRoutes.
     Tcp,
-    /// Datagrams.
+    /// Datagrams: UDPRoutes.
     Udp,
 }
 
@@ -87,7 +90,7 @@ impl AppProtocol {
     }
 }
 
-/// Why a backend reference leads nowhere; becomes the reason of the route's ResolvedRefs condition.
+/// Why a backend reference leads nowhere; becomes the reason of the route's ResolvedRefs condition, unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum InvalidReason {
     /// The referenced object does not exist, or has no such port.
@@ -100,4 +103,6 @@ pub enum InvalidReason {
     UnsupportedProtocol,
     /// It cannot be used as written (no port given, for example).
     UnsupportedValue,
+    /// The BackendTLSPolicy of the Service cannot hold, and without it no request may go there. The policy's status says why; the route's reference resolves.
+    InvalidBackendTlsPolicy,
 }

@@ -5,6 +5,7 @@
 
 mod backend;
 mod binding;
+mod capability;
 mod change;
 mod duration;
 mod filter;
@@ -16,12 +17,14 @@ mod provider;
 mod refusal;
 mod rule;
 mod secret;
+mod trust;
 mod unit;
 
 pub use backend::{AppProtocol, Backend, InvalidReason, ServiceBackend, WeightedBackend};
 pub use binding::{
     AddressFamily, Binding, Endpoint, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport,
 };
+pub use capability::Capabilities;
 pub use change::{Action, Change, ChangeId, Gate, Source};
 pub use filter::{
     Cors, ExtensionRef, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, HeaderValue, PathModifier, RequestMirror,
@@ -41,4 +44,5 @@ pub use rule::{
     SessionPersistence, SessionPersistenceKind, StringMatch, Timeouts,
 };
 pub use secret::{KeyMaterial, Secrets};
+pub use trust::{Authorities, BackendTlsPolicy, CaBundle, CaBundleSource, SubjectAltName};
 pub use unit::UnitId;

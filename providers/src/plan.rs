@@ -1,6 +1,6 @@
 //! What to serve, in no cloud's words.
 
-use crate::{Hostname, PlanRule, UnitId};
+use crate::{BackendTlsPolicy, CaBundle, Hostname, PlanRule, UnitId};
 use portico_crds::NamespacedName;
 use portico_crds::v1alpha1::EffectiveProfile;
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,14 @@ pub struct Plan {
     pub gateways: Vec<PlanGateway>,
     /// Cloud settings: the class's LoadBalancerProfile with what the Gateway may override.
     pub profile: EffectiveProfile,
-    /// What to listen on, ordered by port and protocol. Clouds merge listeners by port, so the plan does too.
+    /// What to listen on, ordered by port and protocol. Clouds merge listeners by port, so the plan does too. One number stands here more than once where
+    /// datagrams have it besides (UDP), and where HTTPS and TLS share it: these two are told apart by the server name, as the listeners of each are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PlanPort>,
-    /// BackendTLSPolicies for Services that routes of these Gateways refer to, ordered.
+    /// The BackendTLSPolicies that hold for Services to which routes or listeners of these Gateways refer, ordered by namespace and name. Every one that a
+    /// [`crate::ServiceBackend`] names is here; a backend whose policy cannot hold is [`crate::Backend::Invalid`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub backend_tls_policies: Vec<NamespacedName>,
+    pub backend_tls_policies: Vec<BackendTlsPolicy>,
 }
 
 impl Plan {
@@ -114,7 +116,7 @@ pub struct PlanPort {
     /// The certificate for clients whose server name matches none; chosen by the rule documented in ARCHITECTURE.md.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_certificate: Option<Certificate>,
-    /// `spec.tls.frontend`: validation of client certificates, per port.
+    /// `spec.tls.frontend`: validation of client certificates, of HTTPS ports only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_validation: Option<ClientValidation>,
     /// The listeners on this port, the most specific hostname first; no two have the same hostname. A request belongs to the first
@@ -168,7 +170,8 @@ pub struct PlanListener {
     /// `filters.requests` (experimental channel): applied before any route is chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<crate::Filter>,
-    /// What to do with requests, ordered by [`PlanRule::rank`]; the first that matches decides. No match is answered 404.
+    /// What to do with requests, ordered by [`PlanRule::rank`]; the first that matches decides. No match is answered 404 (gRPC: UNIMPLEMENTED); a connection that
+    /// none matches is closed, a datagram dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<PlanRule>,
 }
@@ -285,8 +288,8 @@ pub enum CertificateReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientValidation {
-    /// CA bundles (ConfigMaps with `ca.crt`), with the SHA-256 of their content.
-    pub ca_bundles: Vec<(NamespacedName, String)>,
+    /// Who may have signed them: any of these.
+    pub ca_bundles: Vec<CaBundle>,
     /// `AllowInsecureFallback`: connections without a valid certificate are let through.
     pub allow_insecure_fallback: bool,
 }

@@ -102,6 +102,17 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
+    /// The kind's name with its article, for sentences.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Http => "an HTTPRoute",
+            Self::Grpc => "a GRPCRoute",
+            Self::Tls => "a TLSRoute",
+            Self::Tcp => "a TCPRoute",
+            Self::Udp => "a UDPRoute",
+        }
+    }
+
     /// The kind's name in Kubernetes.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -120,7 +131,7 @@ impl RouteKind {
 pub enum RuleMatch {
     /// An HTTP request.
     Http(HttpMatch),
-    /// A gRPC call.
+    /// A gRPC call: POST over HTTP/2 with a content type of `application/grpc` (`application/grpc+proto` and the like). What is none goes on to the next rule.
     Grpc(GrpcMatch),
     /// A connection or datagram; nothing but the hostname (SNI, for TLS) tells rules apart.
     Connection,
@@ -242,6 +253,9 @@ pub struct SessionPersistence {
     pub session_name: Option<String>,
     /// Where the session is kept.
     pub kind: SessionPersistenceKind,
+    /// Path attribute of the cookie; absent means `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie_path: Option<String>,
     /// Longest life of a session.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::duration")]
     pub absolute_timeout: Option<Duration>,

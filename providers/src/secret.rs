@@ -1,12 +1,12 @@
-//! Where the private keys of certificates come from, at the moment when one is uploaded.
+//! Where the private keys of certificates, and the certificates of authorities, come from at the moment when one is uploaded.
 
-use crate::ProviderError;
+use crate::{CaBundleSource, ProviderError};
 use async_trait::async_trait;
 use portico_crds::NamespacedName;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Reads Secrets. Plans hold no keys: a provider asks for one when it uploads it, and keeps nothing of it.
+/// Reads Secrets and certificates of authorities. Plans hold no keys: a provider asks for one when it uploads it, and keeps nothing of it.
 #[async_trait]
 pub trait Secrets: Send + Sync {
     /// The certificate and the private key of a `kubernetes.io/tls` Secret as it is now, which may be newer than what the plan says.
@@ -15,11 +15,11 @@ pub trait Secrets: Send + Sync {
     /// [`ProviderError::NotReady`] if there is no such Secret, or nothing usable in it; [`ProviderError::Transient`] if it cannot be read now.
     async fn tls(&self, secret: &NamespacedName) -> Result<KeyMaterial, ProviderError>;
 
-    /// The certificate authorities in a ConfigMap's `ca.crt` as they are now, in PEM.
+    /// The certificates of authorities, in PEM, as they are now, which may be newer than what the plan says.
     ///
     /// # Errors
-    /// [`ProviderError::NotReady`] if there is no such ConfigMap, or nothing usable in it; [`ProviderError::Transient`] if it cannot be read now.
-    async fn ca_bundle(&self, config_map: &NamespacedName) -> Result<String, ProviderError>;
+    /// [`ProviderError::NotReady`] if there is no such object, or nothing usable in it; [`ProviderError::Transient`] if it cannot be read now.
+    async fn ca_bundle(&self, source: &CaBundleSource) -> Result<String, ProviderError>;
 }
 
 /// A certificate with its private key. Neither is shown by `Debug`, and the key's memory is overwritten when this is dropped.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gateway_api::experimental::{grpcroutes as grpc, httproutes as http};
+use serde_json::{Value, json};
 
 use super::{BackendRef, backend::parts, given, port};
 use crate::{CutScope, Defect, ObjectRef};
@@ -169,6 +170,45 @@ pub(super) trait ToFilter {
 pub(super) fn to_filters<F: ToFilter>(filters: Option<&[F]>, path: &str, defects: &mut Vec<Defect>) -> Vec<RouteFilter> {
     let filters = filters.unwrap_or_default().iter().enumerate();
     filters.filter_map(|(index, filter)| filter.to_filter(&format!("{path}.filters[{index}]"), defects)).collect()
+}
+
+/// Converts the `filters` of a listener at `path`: ExternalAuth and ExtensionRef are what it may have (Gateway API v1.7.0, experimental channel).
+pub(super) fn listener_filters(filters: Option<&Value>, path: &str) -> Result<Vec<RouteFilter>, Defect> {
+    let fault = |path: String, value: &Value, message: String| Defect {
+        path,
+        value: crate::decode::short(&value.to_string()),
+        message,
+        cut: CutScope::Filter,
+        weight: None,
+    };
+    let Some(filters) = filters.filter(|it| !it.is_null() && **it != json!({})) else { return Ok(Vec::new()) };
+    let Some(list) = filters.get("requests").and_then(Value::as_array) else {
+        return Err(fault(path.to_owned(), filters, "it is not a list of filters under requests".to_owned()));
+    };
+    let convert = |(index, value): (usize, &Value)| {
+        let path = format!("{path}.requests[{index}]");
+        let r#type = value.get("type").and_then(Value::as_str).unwrap_or_default();
+        if !["ExternalAuth", "ExtensionRef"].contains(&r#type) {
+            return Err(fault(
+                format!("{path}.type"),
+                value,
+                format!("{type:?} is no filter of listeners; use ExternalAuth or ExtensionRef"),
+            ));
+        }
+        let filter: http::HttpRouteRulesFilters = serde_path_to_error::deserialize(value)
+            .map_err(|error| fault(format!("{path}.{}", error.path()), value, error.inner().to_string()))?;
+        let mut defects = Vec::new();
+        let filter = filter.to_filter(&path, &mut defects);
+        match (filter, defects.into_iter().next()) {
+            (Some(RouteFilter::Unknown { r#type }), _) => {
+                Err(fault(path, value, format!("the settings of filter type {type} are missing")))
+            }
+            (Some(filter), None) => Ok(filter),
+            (_, Some(defect)) => Err(defect),
+            (None, None) => Err(fault(path, value, "it cannot be read".to_owned())),
+        }
+    };
+    list.iter().enumerate().map(convert).collect()
 }
 
 /// The defect of a number out of range in a filter.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use gateway_api::{gateways as gw, listenersets as set};
 
-use super::{Normal, NormalSpec, ParentRef, SecretRef, Selector, given, port};
+use serde_json::Value;
+
+use super::{Normal, NormalSpec, ParentRef, RouteFilter, SecretRef, Selector, filter::listener_filters, given, port};
 use crate::{CutIndexes, CutScope, Defect, GATEWAY_GROUP, Kind, ObjectRef, gateway};
 
 /// The spec of a Gateway.
@@ -69,6 +71,9 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Which routes may attach.
     pub allowed_routes: AllowedRoutes,
+    /// `filters.requests` (experimental), applied before a route is chosen: ExternalAuth and ExtensionRef. Where one of them cannot be read, what is wrong with it: a
+    /// listener must not serve without it.
+    pub filters: Result<Vec<RouteFilter>, Defect>,
 }
 
 /// TLS settings of a listener.
@@ -226,6 +231,7 @@ macro_rules! listeners {
                     options: tls.options.clone().unwrap_or_default(),
                 }),
                 allowed_routes: allowed_routes!(it.allowed_routes, $from),
+                filters: Ok(Vec::new()),
             });
         }
         found
@@ -345,6 +351,13 @@ macro_rules! adopt {
                 self.defects.extend_from_slice(defects);
                 for listener in &mut self.listeners {
                     listener.index = indexes.author_index("spec.listeners", listener.index);
+                }
+            }
+
+            fn complete(&mut self, raw: &Value) {
+                for listener in &mut self.listeners {
+                    let filters = raw.pointer(&format!("/spec/listeners/{}/filters", listener.index));
+                    listener.filters = listener_filters(filters, &format!("spec.listeners[{}].filters", listener.index));
                 }
             }
         }

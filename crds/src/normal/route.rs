@@ -1,15 +1,18 @@
 //! Routes of every kind.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use gateway_api::{experimental as api, tlsroutes as tls};
 
+use serde_json::Value;
+
 use super::{
-    BackendRef, GrpcRouteMatch, HttpRouteMatch, Normal, NormalSpec, ParentRef, RouteFilter,
+    BackendRef, GrpcRouteMatch, HttpRouteMatch, Normal, NormalSpec, ParentRef, RouteFilter, SessionPersistence,
     backend::ToBackend,
     filter::{ToFilter, to_filters},
     matches::{grpc_matches, http_matches},
     parse_duration,
+    session::{self, session_persistence},
 };
 use crate::{CutIndexes, CutScope, Defect, gateway};
 
@@ -83,41 +86,6 @@ pub struct Retry {
     pub backoff: Option<Duration>,
 }
 
-/// Stickiness of a rule (experimental).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionPersistence {
-    /// Name of the cookie or header; absent leaves it to the implementation.
-    pub session_name: Option<String>,
-    /// How the session is carried; a cookie by default.
-    pub r#type: SessionPersistenceType,
-    /// How long a session lasts at most.
-    pub absolute_timeout: Option<Duration>,
-    /// How long a session lasts without requests.
-    pub idle_timeout: Option<Duration>,
-    /// How long a cookie lives; a session by default.
-    pub cookie_lifetime: CookieLifetime,
-}
-
-/// How a session is carried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SessionPersistenceType {
-    /// In a cookie.
-    #[default]
-    Cookie,
-    /// In a header.
-    Header,
-}
-
-/// How long a session cookie lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CookieLifetime {
-    /// Until the client's session ends.
-    #[default]
-    Session,
-    /// Until the absolute timeout.
-    Permanent,
-}
-
 impl RouteSpec {
     /// The defects at or below a path with the author's indexes, such as `spec.rules[2]`.
     pub fn defects_under<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Defect> {
@@ -157,6 +125,16 @@ impl NormalSpec for RouteSpec {
             rule.lost_weight = in_backends.iter().filter_map(|it| it.weight).fold(0, u32::saturating_add);
         }
     }
+
+    fn complete(&mut self, raw: &Value) {
+        for rule in &mut self.rules {
+            let Some(session) = &mut rule.session_persistence else { continue };
+            let Some(raw) = raw.pointer(&format!("/spec/rules/{}/sessionPersistence", rule.index)) else { continue };
+            let before = self.defects.len();
+            session::complete(session, raw, &format!("spec.rules[{}].sessionPersistence", rule.index), &mut self.defects);
+            rule.incomplete |= self.defects.len() > before;
+        }
+    }
 }
 
 /// Converts parent references; a port out of range cuts its reference out.
@@ -186,7 +164,7 @@ fn backends<B: ToBackend>(refs: Option<&[B]>, rule: &str, defects: &mut Vec<Defe
 }
 
 /// Reads a field with a duration; one that cannot be read is cut out, which makes its rule incomplete.
-fn duration(text: Option<&String>, path: String, defects: &mut Vec<Defect>) -> Option<Duration> {
+pub(super) fn duration(text: Option<&String>, path: String, defects: &mut Vec<Defect>) -> Option<Duration> {
     text.and_then(|text| match parse_duration(text) {
         Ok(duration) => Some(duration),
         Err(message) => {
@@ -198,8 +176,8 @@ fn duration(text: Option<&String>, path: String, defects: &mut Vec<Defect>) -> O
 
 fn retry(from: Option<&api::httproutes::HttpRouteRulesRetry>, path: &str, defects: &mut Vec<Defect>) -> Option<Retry> {
     let from = from?;
-    let mut number = |value: i64, field: &str, what: &str, max: u16| {
-        let valid = u16::try_from(value).ok().filter(|it| *it <= max);
+    let mut number = |value: i64, field: &str, what: &str, range: RangeInclusive<u16>| {
+        let valid = u16::try_from(value).ok().filter(|it| range.contains(it));
         if valid.is_none() {
             let message = format!("{value} is not {what}");
             defects.push(Defect { path: format!("{path}.{field}"), value: value.to_string(), message, cut: CutScope::Field, weight: None });
@@ -207,27 +185,11 @@ fn retry(from: Option<&api::httproutes::HttpRouteRulesRetry>, path: &str, defect
         valid
     };
     let codes = from.codes.iter().flatten().enumerate();
-    let codes = codes.filter_map(|(index, code)| number(*code, &format!("codes[{index}]"), "a status code", 599)).collect();
-    let attempts = from.attempts.map_or(Some(1), |attempts| number(attempts, "attempts", "a number of attempts", u16::MAX))?;
+    let codes = codes
+        .filter_map(|(index, code)| number(*code, &format!("codes[{index}]"), "a status code that can be retried (400 to 599)", 400..=599))
+        .collect();
+    let attempts = from.attempts.map_or(Some(1), |attempts| number(attempts, "attempts", "a number of attempts", 0..=u16::MAX))?;
     Some(Retry { codes, attempts: attempts.into(), backoff: duration(from.backoff.as_ref(), format!("{path}.backoff"), defects) })
-}
-
-macro_rules! session_persistence {
-    ($from:expr, $path:expr, $defects:expr, $module:ident, $type:ident, $lifetime:ident) => {
-        $from.as_ref().map(|it| SessionPersistence {
-            session_name: it.session_name.clone(),
-            r#type: match it.r#type {
-                None | Some(api::$module::$type::Cookie) => SessionPersistenceType::Cookie,
-                Some(api::$module::$type::Header) => SessionPersistenceType::Header,
-            },
-            absolute_timeout: duration(it.absolute_timeout.as_ref(), format!("{}.sessionPersistence.absoluteTimeout", $path), $defects),
-            idle_timeout: duration(it.idle_timeout.as_ref(), format!("{}.sessionPersistence.idleTimeout", $path), $defects),
-            cookie_lifetime: match it.cookie_config.as_ref().and_then(|cookie| cookie.lifetime_type.as_ref()) {
-                None | Some(api::$module::$lifetime::Session) => CookieLifetime::Session,
-                Some(api::$module::$lifetime::Permanent) => CookieLifetime::Permanent,
-            },
-        })
-    };
 }
 
 /// A generated route, taken apart.

@@ -142,6 +142,7 @@ fn an_http_route_with_everything() {
             absolute_timeout: Some(Duration::from_secs(3600)),
             idle_timeout: None,
             cookie_lifetime: CookieLifetime::Permanent,
+            cookie_path: None,
         }),
         incomplete: false,
         lost_weight: 0,
@@ -227,4 +228,76 @@ fn a_gateway_with_everything() {
     );
     assert_eq!(tls.tls.as_ref().map(|it| it.mode), Some(TlsMode::Passthrough));
     assert_eq!(tls.allowed_routes.from, FromNamespaces::None, "a selector that is not there selects nothing");
+}
+
+/// What the generated types do not have is read from the raw object.
+#[test]
+fn fields_that_are_newer_than_the_types() {
+    let completed = |session: Value| {
+        let raw = json!({ "metadata": { "name": "x" }, "spec": { "rules": [{}, { "sessionPersistence": session }] } });
+        let mut spec = decode::<gateway::HttpRoute>(&raw).normal().unwrap();
+        spec.complete(&raw);
+        spec
+    };
+    let spec = completed(
+        json!({ "type": "Cookie", "absoluteTimeout": "1h", "cookie": { "name": "c", "path": "/p", "lifetimeType": "Permanent" } }),
+    );
+    let expected = SessionPersistence {
+        session_name: Some("c".into()),
+        r#type: SessionPersistenceType::Cookie,
+        absolute_timeout: Some(Duration::from_secs(3600)),
+        idle_timeout: None,
+        cookie_lifetime: CookieLifetime::Permanent,
+        cookie_path: Some("/p".into()),
+    };
+    assert_eq!((spec.rules[1].session_persistence.as_ref(), spec.defects.as_slice()), (Some(&expected), [].as_slice()));
+    let header = completed(json!({ "type": "Header", "header": { "name": "h" }, "cookie": { "name": "c" } }));
+    assert_eq!(header.rules[1].session_persistence.as_ref().unwrap().session_name.as_deref(), Some("h"));
+    let older = completed(json!({ "sessionName": "s" }));
+    assert_eq!(older.rules[1].session_persistence.as_ref().unwrap().session_name.as_deref(), Some("s"));
+    for (session, path) in [
+        (json!({ "cookie": { "lifetimeType": "Eternal" } }), "spec.rules[1].sessionPersistence.cookie.lifetimeType"),
+        (json!({ "cookie": { "name": 3 } }), "spec.rules[1].sessionPersistence.cookie.name"),
+    ] {
+        let spec = completed(session);
+        assert_eq!((spec.defects[0].path.as_str(), spec.rules[0].incomplete, spec.rules[1].incomplete), (path, false, true));
+    }
+}
+
+#[test]
+fn filters_of_listeners() {
+    let completed = |filters: Value| {
+        let listeners = json!([{ "name": "a", "port": "none", "protocol": "HTTP" }, { "name": "b", "port": 80, "protocol": "HTTP", "filters": filters }]);
+        let raw = json!({ "metadata": { "name": "x", "namespace": "n" }, "spec": { "gatewayClassName": "c", "listeners": listeners } });
+        let decoded = decode::<gateway::Gateway>(&raw);
+        let mut spec = decoded.normal().unwrap();
+        spec.complete(&raw);
+        spec.listeners.remove(0).filters
+    };
+    let auth = json!({ "type": "ExternalAuth", "externalAuth": { "protocol": "GRPC", "backendRef": { "name": "auth", "port": 90 } } });
+    let expected = ExternalAuth {
+        backend: backend(0, "auth", Some(90), 1),
+        protocol: ExternalAuthProtocol::Grpc,
+        allowed_headers: vec![],
+        forward_body: None,
+    };
+    assert_eq!(completed(json!({ "requests": [auth] })), Ok(vec![RouteFilter::ExternalAuth(expected)]));
+    for nothing in [Value::Null, json!({}), json!({ "requests": [] })] {
+        assert_eq!(completed(nothing), Ok(vec![]));
+    }
+    for (filters, path) in [
+        (json!({ "requests": "all" }), "spec.listeners[1].filters"),
+        (json!({ "requests": [auth, { "type": "CORS", "cors": {} }] }), "spec.listeners[1].filters.requests[1].type"),
+        (json!({ "requests": [{ "type": "ExternalAuth" }] }), "spec.listeners[1].filters.requests[0]"),
+        (
+            json!({ "requests": [{ "type": "ExternalAuth", "externalAuth": { "protocol": "GRPC", "backendRef": { "name": "auth", "port": 0 } } }] }),
+            "spec.listeners[1].filters.requests[0].externalAuth.backendRef.port",
+        ),
+        (
+            json!({ "requests": [{ "type": "ExternalAuth", "externalAuth": { "protocol": "SMTP", "backendRef": { "name": "auth" } } }] }),
+            "spec.listeners[1].filters.requests[0].externalAuth.protocol",
+        ),
+    ] {
+        assert_eq!(completed(filters.clone()).map_err(|defect| defect.path), Err(path.to_owned()), "{filters}");
+    }
 }

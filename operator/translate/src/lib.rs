@@ -24,7 +24,7 @@ pub use report::{
     policy_cleanup, renew, route_cleanup,
 };
 pub use translate::{Translation, choose_addresses, known_settings, settings, translate, translate_class};
-pub use world::{Event, Impact, UnitState, World, authorities, key_material, strip_private_key};
+pub use world::{Event, Impact, UnitState, World, ca_certificates, key_material, strip_private_key};
 
 /// The finalizer of Gateways that have, or may have, a load balancer.
 pub const FINALIZER: &str = "portico.dev/load-balancer";

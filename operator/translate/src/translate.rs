@@ -2,6 +2,7 @@
 
 mod address;
 mod attach;
+mod authority;
 mod backend;
 mod certificate;
 mod class;
@@ -10,14 +11,16 @@ mod defect;
 mod filter;
 mod gateway;
 mod grant;
-mod http;
 mod listener;
 mod listener_set;
+mod matches;
 mod policy;
 mod precedence;
 mod profile;
 mod route;
+mod rule;
 mod shadow;
+mod tls;
 
 use crate::World;
 use crate::report::Report;

@@ -3,16 +3,18 @@
 mod apply;
 mod event;
 pub(crate) mod object;
+pub(crate) mod policy;
 pub(crate) mod reference;
 mod relation;
 pub(crate) mod secret;
 
 use crate::FINALIZER;
-use object::{Bundle, ClassSpec, PolicySpec, Service, Slice, Stored, StoredGateway, StoredRoute};
+use object::{Bundle, ClassSpec, Service, Slice, Stored, StoredGateway, StoredRoute};
+use policy::PolicySpec;
 use portico_crds::normal::{Grant, GrantFrom, Listener, ListenerSetSpec, ParentRef};
 use portico_crds::v1alpha1::LoadBalancerProfileSpec;
 use portico_crds::{CONTROLLER_NAME, Kind, NamespacedName};
-use portico_providers::{ListenerParent, RouteId, RouteKind, UnitId};
+use portico_providers::{CaBundleSource, ListenerParent, RouteId, RouteKind, UnitId};
 use reference::Holder;
 use relation::Relation;
 use secret::{CaBundle, Secret};
@@ -22,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use event::{Event, Impact, UnitState};
-pub use secret::{authorities, key_material, strip_private_key};
+pub use secret::{ca_certificates, key_material, strip_private_key};
 
 /// Stores of every kind that matters, and who refers to whom.
 ///
@@ -38,7 +40,7 @@ pub struct World {
     pub(crate) policies: BTreeMap<NamespacedName, Stored<PolicySpec>>,
     pub(crate) slices: BTreeMap<NamespacedName, Slice>,
     pub(crate) secrets: BTreeMap<NamespacedName, Secret>,
-    pub(crate) ca_bundles: BTreeMap<NamespacedName, CaBundle>,
+    pub(crate) ca_bundles: BTreeMap<CaBundleSource, CaBundle>,
     /// When certificates begin and end to be valid.
     turns: BTreeSet<(String, NamespacedName)>,
     /// The time, as far as anybody told: RFC 3339, UTC, whole seconds, so that the order of texts is that of time.
@@ -56,11 +58,13 @@ pub struct World {
     gateways_of: Relation<RouteId, NamespacedName>,
     sets_of: Relation<RouteId, NamespacedName>,
     services_of: Relation<RouteId, NamespacedName>,
+    services_of_holder: Relation<Holder, NamespacedName>,
     namespace_of: Relation<RouteId, String>,
     route_crossings: Relation<RouteId, String>,
     holder_crossings: Relation<Holder, String>,
     secrets_of: Relation<Holder, NamespacedName>,
-    ca_bundles_of: Relation<NamespacedName, NamespacedName>,
+    ca_bundles_of: Relation<NamespacedName, CaBundleSource>,
+    ca_bundles_of_policy: Relation<NamespacedName, CaBundleSource>,
     profile_of_class: Relation<String, NamespacedName>,
     profile_of_gateway: Relation<NamespacedName, NamespacedName>,
     service_of_slice: Relation<NamespacedName, NamespacedName>,
@@ -198,29 +202,59 @@ impl World {
         self.services_of.sources(service)
     }
 
-    /// The BackendTLSPolicies for Services that a route refers to, in order.
+    /// The BackendTLSPolicies for Services that a route refers to, in order. Datagrams know no TLS.
     pub(crate) fn policies_of_route<'a>(&'a self, route: &RouteId) -> impl Iterator<Item = &'a NamespacedName> + use<'a> {
-        self.services_of.targets(route).flat_map(|service| self.services_of_policy.sources(service))
+        let services = self.services_of.targets(route).filter(|_| route.kind != RouteKind::Udp).collect::<Vec<_>>();
+        services.into_iter().flat_map(|service| self.services_of_policy.sources(service))
     }
 
-    /// The BackendTLSPolicy for a port of a Service: one for the port before one for the whole Service, then the older, then by `namespace/name` (Gateway API).
+    /// The BackendTLSPolicies for Services that filters of listeners refer to, in order.
+    pub(crate) fn policies_of_holder<'a>(&'a self, holder: &Holder) -> impl Iterator<Item = &'a NamespacedName> + use<'a> {
+        self.services_of_holder.targets(holder).flat_map(|service| self.services_of_policy.sources(service))
+    }
+
+    /// The objects that hold listeners of a Gateway: itself and its ListenerSets.
+    pub(crate) fn holders_of<'a>(&'a self, gateway: &NamespacedName) -> impl Iterator<Item = Holder> + use<'a> {
+        let sets = self.gateway_of_set.sources(gateway).map(|set| (ListenerParent::ListenerSet, set.clone()));
+        std::iter::once((ListenerParent::Gateway, gateway.clone())).chain(sets)
+    }
+
+    /// The BackendTLSPolicy for a port of a Service: that for the port before that for the whole Service.
     pub(crate) fn policy_of(&self, service: &NamespacedName, port: &str) -> Option<&NamespacedName> {
-        let policies = self.services_of_policy.sources(service).filter_map(|key| self.policies.get(key));
-        let rank = |policy: &Stored<PolicySpec>| {
-            let targets = || policy.targets().filter(|target| target.service == *service);
-            let general = targets().any(|target| target.port.is_none());
-            let specific = targets().any(|target| target.port.as_deref() == Some(port));
-            let created = &policy.meta.created;
-            (specific || general).then(|| (!specific, created.is_none(), created.clone(), policy.meta.key.to_string()))
-        };
-        policies.filter_map(|policy| Some((rank(policy)?, &policy.meta.key))).min().map(|(_, key)| key)
+        self.policy_of_target(service, Some(port)).or_else(|| self.policy_of_target(service, None))
     }
 
-    /// The Gateways of ours whose routes refer to a Service that a BackendTLSPolicy is for. Its status entries for them are ours to write.
+    /// Of the BackendTLSPolicies for just this port of a Service, or for the whole of it, the one that takes precedence: the older, then by `namespace/name` (Gateway API).
+    pub(crate) fn policy_of_target(&self, service: &NamespacedName, port: Option<&str>) -> Option<&NamespacedName> {
+        let policies = self.services_of_policy.sources(service).filter_map(|key| self.policies.get(key));
+        let meant = policies.filter(|policy| policy.targets().any(|target| target.service == *service && target.port.as_deref() == port));
+        let rank = |policy: &Stored<PolicySpec>| {
+            let created = &policy.meta.created;
+            (created.is_none(), created.clone(), policy.meta.key.to_string())
+        };
+        meant.min_by_key(|policy| rank(policy)).map(|policy| &policy.meta.key)
+    }
+
+    /// The Gateways of ours whose routes or listeners refer to a Service that a BackendTLSPolicy is for. Its status entries for them are ours to write.
     pub(crate) fn served_ancestors(&self, policy: &NamespacedName) -> BTreeSet<ParentRef> {
-        let routes = self.services_of_policy.targets(policy).flat_map(|service| self.services_of.sources(service));
-        let gateways: BTreeSet<&NamespacedName> = routes.flat_map(|route| self.gateways_of_route(route)).collect();
+        let gateways: BTreeSet<&NamespacedName> =
+            self.services_of_policy.targets(policy).flat_map(|service| self.gateways_of_service(service)).collect();
         gateways.into_iter().filter(|gateway| self.reports_on((*gateway).clone())).map(ancestor).collect()
+    }
+
+    /// The Gateways that have routes which refer to a Service by connections, or listeners whose filters do.
+    fn gateways_of_service<'a>(&'a self, service: &'a NamespacedName) -> impl Iterator<Item = &'a NamespacedName> {
+        let routes = self.services_of.sources(service).filter(|route| route.kind != RouteKind::Udp);
+        let holders = self.services_of_holder.sources(service);
+        routes.flat_map(|route| self.gateways_of_route(route)).chain(holders.filter_map(|holder| self.gateway_of_holder(holder)))
+    }
+
+    /// The Gateway whose listeners an object holds.
+    fn gateway_of_holder<'a>(&'a self, (parent, key): &'a Holder) -> Option<&'a NamespacedName> {
+        match parent {
+            ListenerParent::Gateway => Some(key),
+            ListenerParent::ListenerSet => self.gateway_of_set.targets(key).next(),
+        }
     }
 
     /// Whether the status of an object with one controller is ours to write.

@@ -1,7 +1,7 @@
 //! The report on a BackendTLSPolicy, for one Gateway.
 
 use super::condition::ConditionType;
-use super::{Condition, Fault};
+use super::{Condition, Fault, join};
 use crate::status::{Desired, EntriesStatus, ParentStatus};
 use crate::world::{World, ancestor};
 use portico_crds::NamespacedName;
@@ -16,15 +16,27 @@ pub struct PolicyReport {
     pub gateway: NamespacedName,
     /// Why it does not take effect.
     pub(crate) rejected: Option<Fault<Reason>>,
+    /// References that do not resolve.
+    pub(crate) unresolved: Option<Fault<Reason>>,
+    /// What of it has no effect, though the rest has.
+    pub(crate) notes: Vec<String>,
 }
 
 impl PolicyReport {
     /// Its conditions.
     pub fn conditions(&self) -> Vec<Condition> {
-        vec![match &self.rejected {
+        let accepted = match &self.rejected {
             Some(fault) => Condition::no(Type::Accepted, fault.reason, fault.message.clone()),
-            None => Condition::yes(Type::Accepted, Reason::Accepted, "The certificates of backends are checked as the policy says"),
-        }]
+            None if self.notes.is_empty() => {
+                Condition::yes(Type::Accepted, Reason::Accepted, "The certificates of backends are checked as the policy says")
+            }
+            None => Condition::yes(Type::Accepted, Reason::Accepted, join(self.notes.iter().cloned())),
+        };
+        let resolved = match &self.unresolved {
+            Some(fault) => Condition::no(Type::ResolvedRefs, fault.reason, fault.message.clone()),
+            None => Condition::yes(Type::ResolvedRefs, Reason::ResolvedRefs, "All references resolve"),
+        };
+        vec![accepted, resolved]
     }
 
     pub(super) fn desired(&self, world: &World, key: &NamespacedName) -> Desired {

@@ -1,12 +1,11 @@
-//! Certificates and certificate authorities by reference.
+//! Certificates by reference.
 
 use super::grant;
 use crate::World;
 use crate::report::Fault;
-use portico_crds::condition::ListenerReason;
+use portico_crds::Kind;
 use portico_crds::normal::SecretRef;
 use portico_crds::tls_option::{self, CERTIFICATE_ARN, CERTIFICATE_DISCOVERY};
-use portico_crds::{Kind, NamespacedName, ObjectRef};
 use portico_providers::{Certificate, CertificateReference, Hostname};
 use std::collections::BTreeMap;
 
@@ -107,39 +106,4 @@ pub(super) fn for_another_name(certificates: &[Certificate], hostname: &Hostname
     let names: Vec<_> = certificates.iter().flat_map(|it| &it.names).map(String::as_str).collect();
     let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
     Some(format!("no certificate is for hostname {hostname}, but for {names}: clients will refuse it; store one for the hostname"))
-}
-
-/// Resolves `caCertificateRefs` of a Gateway in `namespace`: the bundles that can be used, and what is wrong with the others.
-pub(super) fn ca_bundles(
-    world: &World,
-    namespace: &str,
-    path: &str,
-    references: &[ObjectRef],
-) -> (Vec<(NamespacedName, String)>, Vec<Fault<ListenerReason>>) {
-    let (mut bundles, mut faults) = (Vec::new(), Vec::new());
-    for (index, reference) in references.iter().enumerate() {
-        let mut fault = |reason, message: String| faults.push(Fault::new(reason, format!("{path}.caCertificateRefs[{index}]: {message}")));
-        if reference.known_kind() != Some(Kind::ConfigMap) {
-            let message = format!(
-                "kind {} of group {:?} is not known here; refer to a ConfigMap with the key ca.crt",
-                reference.kind, reference.group
-            );
-            fault(ListenerReason::InvalidCACertificateKind, message);
-            continue;
-        }
-        let key = reference.resolve(namespace);
-        if let Err(message) = grant::check(world, Kind::Gateway, namespace, Kind::ConfigMap, &key) {
-            fault(ListenerReason::RefNotPermitted, message);
-            continue;
-        }
-        match world.ca_bundles.get(&key) {
-            None => fault(
-                ListenerReason::InvalidCACertificateRef,
-                format!("ConfigMap {key} does not exist; create it, or correct the reference"),
-            ),
-            Some(Err(problem)) => fault(ListenerReason::InvalidCACertificateRef, format!("ConfigMap {key} {problem}")),
-            Some(Ok(sha256)) => bundles.push((key, sha256.clone())),
-        }
-    }
-    (bundles, faults)
 }

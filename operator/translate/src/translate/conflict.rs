@@ -6,7 +6,7 @@
 use super::listener::Listener;
 use crate::report::{Fault, join};
 use portico_crds::condition::ListenerReason as Reason;
-use portico_providers::{Hostname, ListenerParent, PortProtocol};
+use portico_providers::{Capabilities, Hostname, ListenerParent, PortProtocol};
 
 /// Protocols that share a port by hostname or server name.
 #[derive(PartialEq, Eq)]
@@ -27,7 +27,7 @@ fn family(protocol: PortProtocol) -> Option<Family> {
 }
 
 /// How a listener stands in another's way.
-fn conflict(a: &Listener<'_>, b: &Listener<'_>) -> Option<Reason> {
+fn conflict(a: &Listener<'_>, b: &Listener<'_>, capabilities: &Capabilities) -> Option<Reason> {
     let (protocol_a, protocol_b) = (a.protocol?, b.protocol?);
     if a.spec?.port != b.spec?.port {
         return None;
@@ -37,19 +37,21 @@ fn conflict(a: &Listener<'_>, b: &Listener<'_>) -> Option<Reason> {
         (None, _) | (_, None) => None,
         (Some(a), Some(b)) if a != b => Some(Reason::ProtocolConflict),
         (Some(Family::Tcp), _) => Some(Reason::HostnameConflict),
+        _ if a.passes_through() != b.passes_through() && !capabilities.mixed_tls_modes => Some(Reason::ProtocolConflict),
         _ => (a.hostname == b.hostname).then_some(Reason::HostnameConflict),
     }
 }
 
 /// Marks conflicts, and overlapping hostnames and certificates of TLS. Listeners come in the order of their objects' precedence.
-pub(super) fn mark(listeners: &mut [Listener<'_>]) {
+pub(super) fn mark(listeners: &mut [Listener<'_>], capabilities: &Capabilities) {
     let mut conflicts: Vec<Option<Fault<Reason>>> = vec![None; listeners.len()];
     let mut at = 0;
     for holder in listeners.chunk_by(|a, b| same_holder(a, b)) {
         let (earlier, end) = (at, at + holder.len());
         let lost = |listener: &Listener<'_>| {
             let standing = listeners.iter().zip(&conflicts).take(earlier).filter(|(_, conflict)| conflict.is_none());
-            let (winner, reason) = standing.map(|(other, _)| other).find_map(|other| Some((other, conflict(listener, other)?)))?;
+            let (winner, reason) =
+                standing.map(|(other, _)| other).find_map(|other| Some((other, conflict(listener, other, capabilities)?)))?;
             Some(fault(listener, reason, &named(listener, winner), "it comes first"))
         };
         let to_earlier: Vec<_> = holder.iter().map(lost).collect();
@@ -60,7 +62,7 @@ pub(super) fn mark(listeners: &mut [Listener<'_>]) {
                     .iter()
                     .zip(&to_earlier)
                     .filter(|(other, lost)| lost.is_none() && other.report.owner.section != listener.report.owner.section);
-                let found: Vec<_> = others.filter_map(|(other, _)| Some((conflict(listener, other)?, other))).collect();
+                let found: Vec<_> = others.filter_map(|(other, _)| Some((conflict(listener, other, capabilities)?, other))).collect();
                 let reason = found.iter().map(|(reason, _)| *reason).max_by_key(|reason| *reason == Reason::ProtocolConflict)?;
                 let names: Vec<_> =
                     found.iter().filter(|(it, _)| *it == reason).map(|(_, other)| other.report.owner.section.as_str()).collect();
@@ -101,10 +103,10 @@ fn named(listener: &Listener<'_>, other: &Listener<'_>) -> String {
 }
 
 fn fault(listener: &Listener<'_>, reason: Reason, others: &str, outcome: &str) -> Fault<Reason> {
-    let (what, remedy) = if reason == Reason::ProtocolConflict {
-        ("the port, with a protocol that cannot share it", "give it another port")
-    } else {
-        ("the port and hostname", "give it another port or hostname")
+    let (what, remedy) = match (reason, listener.protocol) {
+        (Reason::ProtocolConflict, _) => ("the port, with a protocol that cannot share it", "give it another port"),
+        (_, Some(PortProtocol::Tcp | PortProtocol::Udp)) => ("the port", "give it another port"),
+        _ => ("the port and hostname", "give it another port or hostname"),
     };
     let path = path(listener);
     Fault::new(reason, format!("{path}: {others} also has {what}; {outcome}; {remedy}"))

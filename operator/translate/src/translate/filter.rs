@@ -1,11 +1,11 @@
 //! Filters of rules and of backends.
 
-use super::backend;
+use super::backend::{self, Referrer, Traffic};
 use crate::World;
 use portico_crds::normal::{self, RouteFilter};
 use portico_providers::{
     Backend, Cors, ExtensionRef, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, HeaderValue, InvalidReason, PathModifier,
-    RequestMirror, RequestRedirect, RouteId, UrlRewrite,
+    RequestMirror, RequestRedirect, UrlRewrite,
 };
 
 /// Filters in the plan's words, with the references that they hold.
@@ -18,20 +18,20 @@ pub(super) struct Filters {
     pub unreadable: Vec<String>,
 }
 
-/// Converts the filters of the rule or backend at `path`.
-pub(super) fn convert(world: &World, route: &RouteId, path: &str, filters: &[RouteFilter]) -> Filters {
+/// Converts a list of filters, that at `path`.
+pub(super) fn convert(world: &World, referrer: &Referrer<'_>, path: &str, filters: &[RouteFilter]) -> Filters {
     let mut found = Filters::default();
     for (index, filter) in filters.iter().enumerate() {
-        let path = format!("{path}.filters[{index}]");
-        let filter = one(world, route, &path, filter, &mut found);
+        let path = format!("{path}[{index}]");
+        let filter = one(world, referrer, &path, filter, &mut found);
         found.filters.push(filter);
     }
     found
 }
 
-fn one(world: &World, route: &RouteId, path: &str, filter: &RouteFilter, found: &mut Filters) -> Filter {
-    let mut resolve = |path: String, reference: &normal::BackendRef| {
-        let backend = backend::resolve(world, route, &path, reference);
+fn one(world: &World, referrer: &Referrer<'_>, path: &str, filter: &RouteFilter, found: &mut Filters) -> Filter {
+    let mut resolve = |path: String, traffic: Traffic, reference: &normal::BackendRef| {
+        let backend = backend::resolve(world, &Referrer { traffic, ..*referrer }, &path, reference);
         if let Backend::Invalid { reason, message } = &backend {
             found.unresolved.push((*reason, message.clone()));
         }
@@ -41,7 +41,7 @@ fn one(world: &World, route: &RouteId, path: &str, filter: &RouteFilter, found: 
         RouteFilter::RequestHeaderModifier(it) => Filter::RequestHeaderModifier(headers(it)),
         RouteFilter::ResponseHeaderModifier(it) => Filter::ResponseHeaderModifier(headers(it)),
         RouteFilter::RequestMirror(it) => Filter::RequestMirror(RequestMirror {
-            backend: resolve(format!("{path}.requestMirror.backendRef"), &it.backend),
+            backend: resolve(format!("{path}.requestMirror.backendRef"), referrer.traffic, &it.backend),
             fraction: (it.numerator, it.denominator),
         }),
         RouteFilter::RequestRedirect(it) => Filter::RequestRedirect(RequestRedirect {
@@ -63,7 +63,7 @@ fn one(world: &World, route: &RouteId, path: &str, filter: &RouteFilter, found: 
             max_age_seconds: u32::try_from(it.max_age.as_secs()).unwrap_or(u32::MAX),
         }),
         RouteFilter::ExternalAuth(it) => Filter::ExternalAuth(ExternalAuth {
-            backend: resolve(format!("{path}.externalAuth.backendRef"), &it.backend),
+            backend: resolve(format!("{path}.externalAuth.backendRef"), asked_by(&it.protocol), &it.backend),
             protocol: match &it.protocol {
                 normal::ExternalAuthProtocol::Grpc => ExternalAuthProtocol::Grpc { allowed_headers: it.allowed_headers.clone() },
                 normal::ExternalAuthProtocol::Http { path, allowed_response_headers } => ExternalAuthProtocol::Http {
@@ -84,6 +84,14 @@ fn one(world: &World, route: &RouteId, path: &str, filter: &RouteFilter, found: 
             found.unreadable.push(message.clone());
             Filter::Unknown { kind: r#type.clone(), message }
         }
+    }
+}
+
+/// How an authorisation service is talked to.
+fn asked_by(protocol: &normal::ExternalAuthProtocol) -> Traffic {
+    match protocol {
+        normal::ExternalAuthProtocol::Grpc => Traffic::Grpc,
+        normal::ExternalAuthProtocol::Http { .. } => Traffic::Http,
     }
 }
 

@@ -9,9 +9,10 @@ use crate::{UnitState, World};
 use portico_crds::Kind;
 use portico_crds::condition::GatewayReason;
 use portico_crds::normal::{AllowedListeners, GatewaySpec};
+use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
-    AddressKind, AddressRequest, Hostname, Infrastructure, Ingress, ListenerOwner, ListenerParent, Plan, PlanGateway, PlanListener,
-    PlanPort, PortProtocol, RouteId, UnitId,
+    AddressKind, AddressRequest, Capabilities, ClientValidation, Hostname, Infrastructure, Ingress, ListenerOwner, ListenerParent, Plan,
+    PlanGateway, PlanListener, PlanPort, PortProtocol, RouteId, UnitId,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         report.notes.push(note.to_owned());
     }
     let settings = profile::of_gateway(world, gateway, &class_profile);
+    let capabilities = Capabilities::of(settings.as_ref().unwrap_or(&EffectiveProfile::default()));
     let requested = addresses(gateway, spec);
     let unvalued = spec.addresses.iter().enumerate().filter(|(_, address)| address.value.is_none());
     report.any_address = unvalued.map(|(index, _)| format!("spec.addresses[{index}]")).collect();
@@ -61,16 +63,17 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         listeners: &spec.listeners,
         gateway: spec,
         gateway_namespace: &key.namespace,
+        capabilities,
     };
     let mut listeners = listener::evaluate(world, holder);
     let sets = world.sets_of_gateway(key);
     for set in &sets {
-        let (set_report, more) = listener_set::evaluate(world, key, spec, set);
+        let (set_report, more) = listener_set::evaluate(world, key, spec, set, capabilities);
         report.listener_sets.insert(set.meta.key.clone(), set_report);
         listeners.extend(more);
     }
     report.counts_listener_sets = !sets.is_empty() || spec.allowed_listeners != AllowedListeners::default();
-    conflict::mark(&mut listeners);
+    conflict::mark(&mut listeners, capabilities);
     let client_certificate = client_certificate(world, gateway, spec, &mut report);
     let (mut rules, mut routes) = route::all(world, key, &listeners);
     for (listener, candidates) in listeners.iter().zip(&mut rules) {
@@ -83,7 +86,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         );
         routes.values_mut().flat_map(|route| &mut route.parents).for_each(|parent| parent.notes.push(note.clone()));
     }
-    let mut policies = policy::all(world, key);
+    let (backend_tls_policies, mut policies) = policy::all(world, key);
     let plan = match (settings, requested) {
         (Ok(profile), Ok(addresses)) => Some(Plan {
             unit: unit.clone(),
@@ -96,7 +99,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
             }],
             profile,
             ports: ports(&listeners, rules),
-            backend_tls_policies: policies.iter().filter(|(_, policy)| policy.rejected.is_none()).map(|(key, _)| key.clone()).collect(),
+            backend_tls_policies,
         }),
         _ => None,
     };
@@ -167,7 +170,8 @@ fn note_shadowed(owner: &ListenerOwner, candidates: &[Candidate], routes: &mut B
 
 /// What to listen on, by ordered rules: the listeners that can be served, by port and protocol, the most specific hostname first.
 fn ports(listeners: &[Listener<'_>], rules: Vec<Vec<Candidate>>) -> Vec<PlanPort> {
-    let mut ports: BTreeMap<(u16, PortProtocol), Vec<PlanListener>> = BTreeMap::new();
+    type Port = (Option<ClientValidation>, Vec<PlanListener>);
+    let mut ports: BTreeMap<(u16, PortProtocol), Port> = BTreeMap::new();
     for (listener, candidates) in listeners.iter().zip(rules) {
         let (Some(spec), Some(protocol), true) = (listener.spec, listener.protocol, listener.report.is_served()) else { continue };
         let ranked = (0..).zip(candidates).map(|(rank, candidate)| portico_providers::PlanRule {
@@ -175,23 +179,26 @@ fn ports(listeners: &[Listener<'_>], rules: Vec<Vec<Candidate>>) -> Vec<PlanPort
             created: candidate.created,
             ..candidate.rule
         });
-        ports.entry((spec.port, protocol)).or_default().push(PlanListener {
+        let (client_validation, on_port) = ports.entry((spec.port, protocol)).or_default();
+        // It is the Gateway's, and so the same for all listeners of the port.
+        client_validation.clone_from(&listener.client_validation);
+        on_port.push(PlanListener {
             owner: listener.report.owner.clone(),
             hostname: listener.hostname.clone(),
             tls: listener.tls(),
             ingress: Ingress::Direct,
-            filters: Vec::new(),
+            filters: listener.filters.clone(),
             rules: ranked.collect(),
         });
     }
-    let port = |((port, protocol), mut listeners): ((u16, PortProtocol), Vec<PlanListener>)| {
+    let port = |((port, protocol), (client_validation, mut listeners)): ((u16, PortProtocol), Port)| {
         listeners.sort_by(|a, b| Hostname::by_specificity(&a.hostname, &b.hostname));
         PlanPort {
             port,
             protocol,
             // For clients whose server name matches none: that of the listener with the widest hostname.
             default_certificate: listeners.iter().rev().find_map(|it| it.tls.as_ref()?.certificates.first().cloned()),
-            client_validation: None,
+            client_validation,
             listeners,
         }
     };

@@ -1,15 +1,16 @@
 //! Listeners of a Gateway or ListenerSet, each by itself: protocol, hostname, kinds, TLS. What they do to one another is in [`super::conflict`].
 
-use super::certificate::{self, Problem};
-use super::defect;
+use super::backend::{Referrer, Traffic};
+use super::{defect, filter, tls};
 use crate::World;
 use crate::report::{Fault, ListenerReport, join};
 use crate::world::{kind_of_holder, kind_of_route};
 use portico_crds::condition::ListenerReason as Reason;
 use portico_crds::normal::{self, FromNamespaces, GatewaySpec, TlsMode as Mode};
-use portico_crds::{CutScope, Defect, Kind, NamespacedName};
+use portico_crds::{CutScope, Defect, NamespacedName};
 use portico_providers::{
-    Certificate, CertificateReference, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind, TlsMode,
+    Capabilities, Certificate, ClientValidation, Filter, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind,
+    TlsMode,
 };
 use serde_json::Value;
 
@@ -22,21 +23,33 @@ pub(super) struct Listener<'a> {
     pub protocol: Option<PortProtocol>,
     pub hostname: Option<Hostname>,
     pub certificates: Vec<Certificate>,
+    /// What clients on its port must show.
+    pub client_validation: Option<ClientValidation>,
+    pub filters: Vec<Filter>,
 }
 
 impl Listener<'_> {
     /// The listener's TLS in the plan.
     pub fn tls(&self) -> Option<ListenerTls> {
         let tls = self.spec.and_then(|spec| spec.tls.as_ref())?;
-        let mode = match tls.mode {
-            Mode::Terminate => TlsMode::Terminate,
-            Mode::Passthrough => TlsMode::Passthrough,
-        };
-        Some(ListenerTls { mode, certificates: self.certificates.clone(), options: tls.options.clone() })
+        Some(ListenerTls { mode: mode(tls.mode), certificates: self.certificates.clone(), options: tls.options.clone() })
     }
 
-    fn reject(&mut self, reason: Reason, message: impl Into<String>) {
+    /// Whether TLS goes on to the backends.
+    pub fn passes_through(&self) -> bool {
+        let tls = self.spec.and_then(|spec| spec.tls.as_ref());
+        self.protocol == Some(PortProtocol::Tls) && tls.is_some_and(|tls| tls.mode == Mode::Passthrough)
+    }
+
+    pub fn reject(&mut self, reason: Reason, message: impl Into<String>) {
         self.report.rejected.get_or_insert(Fault::new(reason, message));
+    }
+}
+
+fn mode(mode: Mode) -> TlsMode {
+    match mode {
+        Mode::Terminate => TlsMode::Terminate,
+        Mode::Passthrough => TlsMode::Passthrough,
     }
 }
 
@@ -51,6 +64,8 @@ pub(super) struct Holder<'a> {
     /// The spec of the Gateway, which has a say about every listener's TLS.
     pub gateway: &'a GatewaySpec,
     pub gateway_namespace: &'a str,
+    /// What the Gateway's class takes.
+    pub capabilities: &'static Capabilities,
 }
 
 /// Looks at every listener of an object, in the order of the spec, those that cannot be read included.
@@ -114,6 +129,8 @@ fn empty<'a>(holder: Holder<'a>, name: &str) -> Listener<'a> {
         protocol: None,
         hostname: None,
         certificates: Vec::new(),
+        client_validation: None,
+        filters: Vec::new(),
     }
 }
 
@@ -128,9 +145,19 @@ fn readable<'a>(world: &World, holder: Holder<'a>, listener: &'a normal::Listene
         "UDP" => Some(PortProtocol::Udp),
         _ => None,
     };
-    if !matches!(found.protocol, Some(PortProtocol::Http | PortProtocol::Https)) {
-        let message = format!("{path}.protocol: {} is not served; use HTTP or HTTPS", listener.protocol);
-        found.reject(Reason::UnsupportedProtocol, message);
+    let capabilities = holder.capabilities;
+    let tls_mode = mode(listener.tls.as_ref().map(|tls| tls.mode).unwrap_or_default());
+    let routes = found.protocol.and_then(|protocol| capabilities.routes(protocol, tls_mode));
+    if routes.is_none() {
+        let known = found.protocol.is_some_and(|protocol| capabilities.protocols().any(|it| it == protocol));
+        if known {
+            let message = format!("{path}.tls.mode: {tls_mode:?} is not served; use the other mode");
+            found.reject(Reason::UnsupportedValue, message);
+        } else {
+            let protocols: Vec<_> = capabilities.protocols().map(|it| it.to_string()).collect();
+            let message = format!("{path}.protocol: {} is not served; use {}", listener.protocol, alternatives(&protocols));
+            found.reject(Reason::UnsupportedProtocol, message);
+        }
     }
     if let Some(text) = &listener.hostname {
         match Hostname::new(text) {
@@ -138,40 +165,53 @@ fn readable<'a>(world: &World, holder: Holder<'a>, listener: &'a normal::Listene
             Err(error) => found.reject(Reason::UnsupportedValue, format!("{path}.hostname: {error}")),
         }
     }
-    kinds(&mut found, listener, &path);
+    kinds(&mut found, listener, routes.unwrap_or_default(), &path);
     if let FromNamespaces::Selector(selector) = &listener.allowed_routes.from
         && let Some(problem) = selector.problem()
     {
         found.reject(Reason::UnsupportedValue, format!("{path}.allowedRoutes.namespaces.selector: {problem}"));
     }
-    // Experimental channel; the generated types do not have it, and to serve without it would let in whom it is to keep out.
-    let filters = holder.raw.pointer(&format!("/spec/listeners/{}/filters", listener.index));
-    if filters.is_some_and(|filters| !filters.is_null()) {
-        found.reject(Reason::UnsupportedValue, format!("{path}.filters: filters of listeners are not served; put them into the routes"));
-    }
+    filters(&mut found, world, holder, listener, &path);
     match found.protocol {
-        Some(PortProtocol::Https) => https(&mut found, world, holder, listener, &path),
+        Some(PortProtocol::Https) => tls::https(&mut found, world, holder, listener, &path),
+        Some(PortProtocol::Tls) => tls::tls(&mut found, world, holder, listener, &path),
         Some(PortProtocol::Http) if listener.tls.is_some() => {
-            found.reject(
-                Reason::UnsupportedValue,
-                format!("{path}.tls: an HTTP listener has no TLS; remove it, or make the protocol HTTPS"),
-            );
+            let message = format!("{path}.tls: an HTTP listener has no TLS; remove it, or make the protocol HTTPS");
+            found.reject(Reason::UnsupportedValue, message);
+        }
+        Some(PortProtocol::Tcp) if listener.tls.is_some() => {
+            let message = format!("{path}.tls: a TCP listener has no TLS; remove it, or make the protocol TLS");
+            found.reject(Reason::UnsupportedValue, message);
+        }
+        Some(PortProtocol::Udp) if listener.tls.is_some() => {
+            found.reject(Reason::UnsupportedValue, format!("{path}.tls: a UDP listener has no TLS; remove it"));
         }
         _ => {}
+    }
+    if let (Some(protocol @ (PortProtocol::Tcp | PortProtocol::Udp)), true) = (found.protocol, found.hostname.is_some()) {
+        let message = format!("{path}.hostname: {protocol} knows no hostnames; remove it");
+        found.reject(Reason::UnsupportedValue, message);
+        found.hostname = None;
     }
     found
 }
 
+/// `a, b or c`.
+fn alternatives(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
+}
+
 /// Which kinds of routes may attach: those that its protocol has here, narrowed by `allowedRoutes.kinds`.
-fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
-    let served: &[RouteKind] = match found.protocol {
-        Some(PortProtocol::Http | PortProtocol::Https) => &[RouteKind::Http],
-        _ => &[],
-    };
+fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, served: &[RouteKind], path: &str) {
     if listener.allowed_routes.kinds.is_empty() {
         found.report.supported_kinds = served.to_vec();
         return;
     }
+    let names: Vec<_> = served.iter().map(|kind| kind.as_str().to_owned()).collect();
     let mut unknown = Vec::new();
     for (index, kind) in listener.allowed_routes.kinds.iter().enumerate() {
         match served.iter().find(|it| kind.known().is_some_and(|known| known == kind_of_route(**it))) {
@@ -182,7 +222,7 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
                 kind.kind,
                 kind.group,
                 listener.protocol,
-                Kind::HttpRoute
+                names.join(", ")
             )),
         }
     }
@@ -191,89 +231,30 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, path: &str) {
     }
 }
 
-fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: &normal::Listener, path: &str) {
-    client_validation(found, world, holder, listener.port);
-    let Some(tls) = &listener.tls else {
-        let message =
-            format!("{path}.tls is missing: an HTTPS listener needs a certificate; refer to a Secret under certificateRefs there");
-        found.report.unprogrammable = Some(Fault::new(Reason::InvalidTLSConfig, message));
-        return;
+/// What is done before a route is chosen (experimental channel). To serve without it would let in whom it is to keep out.
+fn filters(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener: &normal::Listener, path: &str) {
+    let filters = match &listener.filters {
+        Ok(filters) => filters,
+        Err(defect) => {
+            found.reject(Reason::UnsupportedValue, format!("{}; correct or remove the filter", defect::message(defect)));
+            return;
+        }
     };
-    if tls.mode == Mode::Passthrough {
-        found.reject(
-            Reason::UnsupportedValue,
-            format!("{path}.tls.mode: TLS of an HTTPS listener ends at the load balancer; use Terminate"),
-        );
+    if filters.is_empty() {
         return;
     }
-    let mut faults = Vec::new();
-    for (index, reference) in tls.certificate_refs.iter().enumerate() {
-        let path = format!("{path}.tls.certificateRefs[{index}]");
-        match certificate::resolve(world, kind_of_holder(holder.parent), &holder.key.namespace, &path, reference) {
-            Ok(certificate) => found.certificates.push(certificate),
-            Err(fault) => faults.push(fault),
-        }
+    if !matches!(found.protocol, None | Some(PortProtocol::Http | PortProtocol::Https)) {
+        let message = format!("{path}.filters: a listener of protocol {} sees no requests; remove them", listener.protocol);
+        found.reject(Reason::UnsupportedValue, message);
+        return;
     }
-    let mut faults: Vec<_> = faults
-        .into_iter()
-        .map(|fault| {
-            let reason = match fault.reason {
-                Problem::Invalid => Reason::InvalidCertificateRef,
-                Problem::NotPermitted => Reason::RefNotPermitted,
-            };
-            Fault::new(reason, fault.message)
-        })
-        .collect();
-    let outdated = found.certificates.iter().filter_map(|certificate| {
-        let index = tls.certificate_refs.iter().position(|it| certificate.reference == reference_to(&holder.key.namespace, it));
-        certificate::out_of_date(world, &format!("{path}.tls.certificateRefs[{}]", index.unwrap_or_default()), certificate)
-    });
-    faults.extend(outdated.map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
-    let (held, problems) = certificate::of_options(&format!("{path}.tls.options"), &tls.options, found.hostname.as_ref());
-    found.certificates.extend(held);
-    faults.extend(problems.into_iter().map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
-    let asked = !faults.is_empty();
-    // One condition has room for one reason: certificates come first, since without them nothing listens.
-    faults.extend(found.report.unresolved.take());
-    if let Some(first) = faults.first() {
-        found.report.unresolved = Some(Fault::new(first.reason, join(faults.iter().map(|fault| fault.message.clone()))));
+    let referrer =
+        Referrer { kind: kind_of_holder(holder.parent), namespace: &holder.key.namespace, who: "a filter", traffic: Traffic::Http };
+    let converted = filter::convert(world, &referrer, &format!("{path}.filters.requests"), filters);
+    let faults = converted.unresolved.into_iter().map(|(_, message)| message).chain(converted.unreadable);
+    let faults: Vec<_> = faults.collect();
+    if !faults.is_empty() {
+        found.reject(Reason::UnsupportedValue, join(faults));
     }
-    if let Some(warning) = found.hostname.as_ref().and_then(|hostname| certificate::for_another_name(&found.certificates, hostname)) {
-        found.report.warnings.push(format!("{path}.tls.certificateRefs: {warning}"));
-    }
-    if found.certificates.is_empty() {
-        let (reason, message) = match &found.report.unresolved {
-            Some(fault) if asked => (Reason::Invalid, fault.message.clone()),
-            _ => (Reason::InvalidTLSConfig, certificate::none_given(&format!("{path}.tls"), &tls.options)),
-        };
-        found.report.unprogrammable = Some(Fault::new(reason, message));
-    }
-}
-
-fn reference_to(namespace: &str, reference: &normal::SecretRef) -> CertificateReference {
-    CertificateReference::Secret(reference.resolve(namespace))
-}
-
-/// What is to be said of the certificates that clients must show on a port.
-fn client_validation(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, port: u16) {
-    let Some(validation) = holder.gateway.client_validation_on(port) else { return };
-    let path = if holder.gateway.client_validation_by_port.contains_key(&port) {
-        format!("spec.tls.frontend.perPort[port {port}].tls.validation")
-    } else {
-        "spec.tls.frontend.default.validation".to_owned()
-    };
-    // Serving without the check would let in whom the author wants out.
-    let unserved = format!(
-        "{path}: to check clients' certificates the load balancer needs a trust store, which Portico does not make yet, and port {port} is not served without the \
-         check; remove it for this port, and let backends tell clients apart"
-    );
-    let (bundles, faults) = certificate::ca_bundles(world, holder.gateway_namespace, &path, &validation.ca_certificates);
-    if let Some(first) = faults.first() {
-        let message = join(faults.iter().map(|fault| fault.message.clone()));
-        if bundles.is_empty() {
-            found.reject(Reason::NoValidCACertificate, join([message.clone(), unserved.clone()]));
-        }
-        found.report.unresolved = Some(Fault::new(first.reason, message));
-    }
-    found.reject(Reason::UnsupportedValue, unserved);
+    found.filters = converted.filters;
 }

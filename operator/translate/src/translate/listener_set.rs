@@ -7,7 +7,7 @@ use crate::world::object::Stored;
 use portico_crds::NamespacedName;
 use portico_crds::condition::ListenerSetReason as Reason;
 use portico_crds::normal::{GatewaySpec, ListenerSetSpec};
-use portico_providers::ListenerParent;
+use portico_providers::{Capabilities, ListenerParent};
 
 /// Looks at a ListenerSet of a Gateway. Where it may not attach it has no listeners.
 pub(super) fn evaluate<'a>(
@@ -15,6 +15,7 @@ pub(super) fn evaluate<'a>(
     gateway: &'a NamespacedName,
     gateway_spec: &'a GatewaySpec,
     set: &'a Stored<ListenerSetSpec>,
+    capabilities: &'static Capabilities,
 ) -> (ListenerSetReport, Vec<Listener<'a>>) {
     let key = &set.meta.key;
     let mut report = ListenerSetReport { generation: set.meta.generation, ..ListenerSetReport::default() };
@@ -41,6 +42,7 @@ pub(super) fn evaluate<'a>(
         listeners: &spec.listeners,
         gateway: gateway_spec,
         gateway_namespace: &gateway.namespace,
+        capabilities,
     };
     (report, listener::evaluate(world, holder))
 }

@@ -1,17 +1,18 @@
 //! The routes of a unit: which of its listeners they attach to, and the rules that they bring there.
 
 use super::attach::{self, Name, RouteNames};
+use super::backend::Traffic;
 use super::defect;
-use super::http::{self, Rules};
 use super::listener::Listener;
 use super::precedence::Candidate;
+use super::rule::{self, Rules};
 use crate::World;
 use crate::report::{Drop, ParentReport, RouteReport, Verdict};
 use crate::world::object::StoredRoute;
 use portico_crds::NamespacedName;
 use portico_crds::condition::RouteReason;
 use portico_crds::normal::ParentRef;
-use portico_providers::{PlanRule, RouteId};
+use portico_providers::{PlanRule, RouteId, RouteKind};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,14 +48,20 @@ fn one(
         return report;
     };
     let names = RouteNames::of(&spec.hostnames);
-    let mut resolved = http::resolve(world, id, spec);
-    let faults = names.faults.iter().map(|message| Drop {
-        reason: RouteReason::UnsupportedValue,
-        rule: None,
-        field: None,
-        message: message.clone(),
-    });
-    resolved.dropped.extend(faults);
+    let resolve = |traffic| {
+        let mut resolved = rule::resolve(world, id, traffic, spec);
+        let faults = names.faults.iter().map(|message| Drop {
+            reason: RouteReason::UnsupportedValue,
+            rule: None,
+            field: None,
+            message: message.clone(),
+        });
+        resolved.dropped.extend(faults);
+        resolved
+    };
+    let resolved = resolve(Traffic::of(id.kind));
+    let passed_through = (id.kind == RouteKind::Tls).then(|| resolve(Traffic::PassedThrough));
+    let on = |listener: &Listener<'_>| passed_through.as_ref().filter(|_| listener.passes_through()).unwrap_or(&resolved);
     // Experimental channel; the generated types do not have it.
     let scope = route.stored.raw.pointer("/spec/useDefaultGateways").and_then(Value::as_str).is_some_and(|scope| scope != "None");
     let scope = scope.then(|| {
@@ -66,17 +73,18 @@ fn one(
     for (index, parent) in parents {
         let outcome = attach::attach(world, listeners, id, &format!("spec.parentRefs[{index}]"), parent, &names);
         let mut notes: Vec<String> = scope.iter().cloned().collect();
+        // Where some listeners end TLS, what is said of backends holds for these.
+        let mut meant = &resolved;
         let verdict = match outcome {
             Err(fault) => Verdict::Rejected(fault),
             Ok(attachments) => {
-                let owners: BTreeSet<_> =
-                    attachments.iter().filter_map(|(at, _)| listeners.get(*at)).map(|it| it.report.owner.clone()).collect();
-                let idle: Vec<_> = attachments
-                    .iter()
-                    .filter_map(|(at, _)| listeners.get(*at))
-                    .filter(|listener| !listener.report.is_served())
-                    .map(|listener| listener.report.owner.section.clone())
-                    .collect();
+                let to: Vec<_> = attachments.iter().filter_map(|(at, _)| listeners.get(*at)).collect();
+                let owners: BTreeSet<_> = to.iter().map(|it| it.report.owner.clone()).collect();
+                let idle = to.iter().filter(|listener| !listener.report.is_served());
+                let idle: Vec<_> = idle.map(|listener| listener.report.owner.section.clone()).collect();
+                if let Some(through) = passed_through.as_ref().filter(|_| to.iter().all(|listener| listener.passes_through())) {
+                    meant = through;
+                }
                 if !idle.is_empty() {
                     notes.push(format!(
                         "The route is attached, and these listeners are not served themselves, as their own conditions say: {}",
@@ -87,10 +95,12 @@ fn one(
                 Verdict::Attached(owners)
             }
         };
-        report.parents.push(ParentReport { notes, ..entry(parent.clone(), verdict, &resolved) });
+        notes.extend(meant.notes.iter().cloned());
+        report.parents.push(ParentReport { notes, ..entry(parent.clone(), verdict, meant) });
     }
     for (at, names) in attached {
-        let Some(candidates) = rules.get_mut(at) else { continue };
+        let (Some(candidates), Some(listener)) = (rules.get_mut(at), listeners.get(at)) else { continue };
+        let resolved = on(listener);
         for Name { written, common } in names {
             candidates.extend(resolved.rules.iter().map(|rule| Candidate {
                 written: written.clone(),

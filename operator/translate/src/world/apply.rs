@@ -5,10 +5,10 @@
 
 use super::object::{self, Stored};
 use super::reference::Holder;
-use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, reference, route_kind, secret};
+use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, policy, reference, route_kind, secret};
 use portico_crds::normal::{FromNamespaces, Grant};
 use portico_crds::{GATEWAY_GROUP, Kind, NamespacedName};
-use portico_providers::{ListenerParent, RouteId, UnitId};
+use portico_providers::{CaBundleSource, ListenerParent, RouteId, UnitId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,15 +37,19 @@ impl World {
                 if !replace(&mut self.services, &key, new) {
                     return Impact::default();
                 }
-                let routes: Vec<_> = self.services_of.sources(&key).cloned().collect();
-                self.units_of_routes(routes.iter())
+                let mut impact = self.units_of_routes(self.services_of.sources(&key));
+                impact.units.extend(self.units_of_holders(self.services_of_holder.sources(&key)));
+                impact
             }
             Kind::BackendTlsPolicy => self.apply_policy(key, object),
             Kind::EndpointSlice => self.apply_slice(&key, object.as_deref().and_then(object::slice)),
             Kind::Secret => self.apply_secret(&key, object.as_deref().map(secret::secret)),
-            Kind::ConfigMap => {
-                let changed = replace(&mut self.ca_bundles, &key, object.as_deref().map(secret::ca_bundle));
-                Impact { units: if changed { self.live(self.ca_bundles_of.sources(&key)) } else { BTreeSet::new() }, ..Impact::default() }
+            Kind::ConfigMap | Kind::ClusterTrustBundle => {
+                let source = match kind {
+                    Kind::ConfigMap => CaBundleSource::ConfigMap(key),
+                    _ => CaBundleSource::ClusterTrustBundle(key.name),
+                };
+                self.apply_ca_bundle(&source, object.as_deref().map(|raw| secret::ca_bundle(kind, raw)))
             }
             Kind::CustomResourceDefinition => self.apply_crd(&key.name, object.as_deref()),
             _ => Impact::default(),
@@ -90,18 +94,21 @@ impl World {
         }
         let unit = UnitId::Gateway(key.clone());
         let before = (self.unit_state(&unit), self.our_class(&key));
+        let holder = (ListenerParent::Gateway, key.clone());
+        let policies = self.policies_of_holder(&holder).cloned().collect();
         let gateway = new.map(object::gateway);
         self.class_of.set(&key, one(gateway.as_ref().map(|it| it.class().to_owned())));
         let secrets = gateway.as_ref().map(reference::secrets_of_gateway).unwrap_or_default();
         let bundles = gateway.as_ref().map(reference::ca_bundles).unwrap_or_default();
-        self.set_references((ListenerParent::Gateway, key.clone()), secrets, &bundles);
+        let services = gateway.as_ref().map(reference::services_of_gateway).unwrap_or_default();
+        self.set_references(holder, secrets, services, &bundles);
         self.ca_bundles_of.set(&key, bundles);
         let parameters = gateway.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.parameters_ref.as_ref());
         self.profile_of_gateway.set(&key, one(parameters.and_then(|it| reference::profile_of(it, &key.namespace))));
         replace_raw(&mut self.gateways, &key, gateway);
         let after = (self.unit_state(&unit), self.our_class(&key));
 
-        let mut impact = Impact { units: self.live(addressed.iter()), ..Impact::default() };
+        let mut impact = Impact { units: self.live(addressed.iter()), policies, ..Impact::default() };
         if before.0 != UnitState::Absent || after.0 != UnitState::Absent {
             impact.units.insert(unit);
         }
@@ -133,24 +140,46 @@ impl World {
             News::Meaning => {}
         }
         let mut units = self.live(self.gateway_of_set.targets(&key));
+        let holder = (ListenerParent::ListenerSet, key.clone());
+        let mut policies: BTreeSet<_> = self.policies_of_holder(&holder).cloned().collect();
         let was_served = self.reports_on_object(Kind::ListenerSet, &key);
         let set = new.map(object::listener_set);
         let secrets = set.as_ref().map(reference::secrets_of_set).unwrap_or_default();
-        self.set_references((ListenerParent::ListenerSet, key.clone()), secrets, &BTreeSet::new());
+        let services = set.as_ref().map(reference::services_of_set).unwrap_or_default();
+        self.set_references(holder, secrets, services, &BTreeSet::new());
         self.gateway_of_set.set(&key, one(set.as_ref().and_then(object::parent_of_set)));
         self.namespace_of_set.set(&key, one(set.as_ref().map(|_| key.namespace.clone())));
         replace_raw(&mut self.listener_sets, &key, set);
         units.extend(self.live(self.gateway_of_set.targets(&key)));
         let orphaned = was_served && !self.reports_on_object(Kind::ListenerSet, &key);
         let routes = if orphaned { self.sets_of.sources(&key).cloned().collect() } else { BTreeSet::new() };
-        let policies = self.sets_of.sources(&key).flat_map(|route| self.policies_of_route(route)).cloned().collect();
+        policies.extend(self.sets_of.sources(&key).flat_map(|route| self.policies_of_route(route)).cloned());
         Impact { units, routes, policies, ..Impact::default() }
     }
 
     /// What an object that holds listeners refers to.
-    fn set_references(&mut self, holder: Holder, secrets: BTreeSet<NamespacedName>, bundles: &BTreeSet<NamespacedName>) {
-        self.holder_crossings.set(&holder, reference::crossings(&holder.1.namespace, secrets.iter().chain(bundles)));
+    fn set_references(
+        &mut self,
+        holder: Holder,
+        secrets: BTreeSet<NamespacedName>,
+        services: BTreeSet<NamespacedName>,
+        bundles: &BTreeSet<CaBundleSource>,
+    ) {
+        let bundles = bundles.iter().filter_map(|it| if let CaBundleSource::ConfigMap(key) = it { Some(key) } else { None });
+        let targets = secrets.iter().chain(&services).chain(bundles);
+        self.holder_crossings.set(&holder, reference::crossings(&holder.1.namespace, targets));
         self.secrets_of.set(&holder, secrets);
+        self.services_of_holder.set(&holder, services);
+    }
+
+    fn apply_ca_bundle(&mut self, source: &CaBundleSource, new: Option<secret::CaBundle>) -> Impact {
+        if !replace(&mut self.ca_bundles, source, new) {
+            return Impact::default();
+        }
+        let policies = self.ca_bundles_of_policy.sources(source);
+        let services: BTreeSet<_> = policies.flat_map(|policy| self.services_of_policy.targets(policy)).collect();
+        let by_policies = services.into_iter().flat_map(|service| self.gateways_of_service(service));
+        Impact { units: self.live(self.ca_bundles_of.sources(source).chain(by_policies)), ..Impact::default() }
     }
 
     fn apply_policy(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
@@ -161,11 +190,12 @@ impl World {
             News::Meaning => {}
         }
         let units = |world: &Self| {
-            let routes: Vec<_> = world.services_of_policy.targets(&key).flat_map(|service| world.services_of.sources(service)).collect();
-            world.units_of_routes(routes.into_iter())
+            let gateways = world.services_of_policy.targets(&key).flat_map(|service| world.gateways_of_service(service));
+            Impact { units: world.live(gateways), ..Impact::default() }
         };
         let mut impact = units(self);
-        let policy = new.map(object::policy);
+        let policy = new.map(policy::policy);
+        self.ca_bundles_of_policy.set(&key, policy.as_ref().map(reference::ca_bundles_of_policy).unwrap_or_default());
         let services = policy.iter().flat_map(Stored::targets).map(|target| target.service.clone()).collect();
         self.services_of_policy.set(&key, services);
         replace_raw(&mut self.policies, &key, policy);
@@ -325,12 +355,7 @@ impl World {
 
     /// The units of objects that hold listeners.
     fn units_of_holders<'a>(&self, holders: impl Iterator<Item = &'a Holder>) -> BTreeSet<UnitId> {
-        let gateways: BTreeSet<_> = holders
-            .filter_map(|(parent, key)| match parent {
-                ListenerParent::Gateway => Some(key),
-                ListenerParent::ListenerSet => self.gateway_of_set.targets(key).next(),
-            })
-            .collect();
+        let gateways: BTreeSet<_> = holders.filter_map(|holder| self.gateway_of_holder(holder)).collect();
         self.live(gateways.into_iter())
     }
 
@@ -353,6 +378,9 @@ impl World {
             for route in self.routes_of(gateway).into_keys() {
                 impact.routes.insert(route.clone());
                 impact.policies.extend(self.policies_of_route(route).cloned());
+            }
+            for holder in self.holders_of(gateway) {
+                impact.policies.extend(self.policies_of_holder(&holder).cloned());
             }
         }
     }

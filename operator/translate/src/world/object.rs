@@ -69,7 +69,10 @@ where
     K: DeserializeOwned + Normal,
 {
     let decoded = decode::<K>(&raw);
-    let spec = decoded.normal();
+    let mut spec = decoded.normal();
+    if let Some(spec) = &mut spec {
+        spec.complete(&raw);
+    }
     let mut defects = spec.as_ref().map_or_else(|| decoded.defects.clone(), |spec| spec.defects().to_vec());
     defects.retain(|defect| !defect.is_under("status"));
     Stored { meta: Meta::of(&raw), raw, spec, defects }
@@ -183,43 +186,6 @@ pub(crate) fn bundle(crd: &Value) -> Bundle {
         value.and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     Bundle { version: annotation("bundle-version"), channel: annotation("channel") }
-}
-
-/// What the world keeps of a BackendTLSPolicy: what it is for. How certificates are to be checked is read by nobody yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PolicySpec {
-    pub targets: Vec<PolicyTarget>,
-}
-
-/// A Service, or one of its ports, in the policy's namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PolicyTarget {
-    /// The author's index in `spec.targetRefs`.
-    pub index: usize,
-    pub service: NamespacedName,
-    /// Name of the port; absent for all.
-    pub port: Option<String>,
-}
-
-/// Whatever else of it cannot be read, its targets must not be served as if there were no policy: they are read from the raw form.
-pub(crate) fn policy(raw: Arc<Value>) -> Stored<PolicySpec> {
-    let meta = Meta::of(&raw);
-    let targets = raw.pointer("/spec/targetRefs").and_then(Value::as_array).into_iter().flatten().enumerate();
-    let target = |(index, target): (usize, &Value)| {
-        let text = |field: &str| target.get(field).and_then(Value::as_str);
-        let is_service = Kind::of(text("group")?, text("kind")?) == Some(Kind::Service);
-        let service = NamespacedName::new(meta.key.namespace.as_str(), text("name")?);
-        is_service.then(|| PolicyTarget { index, service, port: text("sectionName").map(str::to_owned) })
-    };
-    let spec = PolicySpec { targets: targets.filter_map(target).collect() };
-    Stored { meta, raw, spec: Some(spec), defects: Vec::new() }
-}
-
-impl Stored<PolicySpec> {
-    /// What it is for.
-    pub fn targets(&self) -> impl Iterator<Item = &PolicyTarget> {
-        self.spec.iter().flat_map(|spec| &spec.targets)
-    }
 }
 
 pub(crate) fn grant(raw: &Value) -> Option<Grant> {

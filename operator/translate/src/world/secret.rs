@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portico_crds::Kind;
 use portico_providers::KeyMaterial;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -305,21 +306,25 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the world keeps of a ConfigMap: the SHA-256 of `ca.crt`, or what is wrong with it.
+/// What the world keeps of a ConfigMap or ClusterTrustBundle: the SHA-256 of its certificates in PEM, or what is wrong with them.
 pub(crate) type CaBundle = Result<String, String>;
 
-pub(crate) fn ca_bundle(raw: &Value) -> CaBundle {
-    authorities(raw).map(|text| hex(&Sha256::digest(text.as_bytes())))
+pub(crate) fn ca_bundle(kind: Kind, raw: &Value) -> CaBundle {
+    ca_certificates(kind, raw).map(|text| hex(&Sha256::digest(text.as_bytes())))
 }
 
-/// The certificate authorities of a ConfigMap, in PEM, for whoever checks certificates by them.
+/// The certificates of authorities, in PEM, that a ConfigMap or ClusterTrustBundle holds.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence that begins with its name.
-pub fn authorities(config_map: &Value) -> Result<String, String> {
-    let text = config_map.pointer("/data/ca.crt").and_then(Value::as_str).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| format!("has nothing under ca.crt; {AUTHORITY}"))?;
-    chain_of(text.as_bytes()).map_err(|problem| format!("has no usable certificate authority under ca.crt: {problem}; {AUTHORITY}"))?;
+/// What is wrong with the object, to follow its name.
+pub fn ca_certificates(kind: Kind, raw: &Value) -> Result<String, String> {
+    let (pointer, field) = match kind {
+        Kind::ClusterTrustBundle => ("/spec/trustBundle", "spec.trustBundle"),
+        _ => ("/data/ca.crt", "ca.crt"),
+    };
+    let text = raw.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| format!("has nothing under {field}; {AUTHORITY}"))?;
+    chain_of(text.as_bytes()).map_err(|problem| format!("has no usable certificate authority under {field}: {problem}; {AUTHORITY}"))?;
     Ok(text.to_owned())
 }
 

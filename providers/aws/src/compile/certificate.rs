@@ -21,8 +21,15 @@ impl Compiler<'_> {
     /// Why nothing can listen on the port, with the name of the field.
     pub(super) fn tls(&mut self, port: &PlanPort, room: &mut usize) -> Result<Option<(ListenerTls, PlanPort)>, (&'static str, Issue)> {
         if port.client_validation.is_some() {
-            let detail = "Portico's ALBs do not validate client certificates yet, and without that the port must not be served.";
-            return Err(("tls", Issue::unsupported("", detail, "Remove spec.tls.frontend of the Gateway for this port.")));
+            let detail = format!(
+                "spec.tls.frontend of the Gateway asks to check clients' certificates on port {}, for which an ALB needs a trust store that Portico does not make \
+                 yet, and without the check the port is not served.",
+                port.port
+            );
+            return Err((
+                "tls",
+                Issue::unsupported("", detail, "Remove the validation for this port, and let backends tell clients apart."),
+            ));
         }
         if port.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough)) {
             return Err(("tls.mode", Issue::unsupported("", "An ALB ends TLS itself.", "Use the mode Terminate.")));

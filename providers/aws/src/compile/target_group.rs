@@ -18,7 +18,7 @@ impl Compiler<'_> {
         for policy in &self.plan.backend_tls_policies {
             let detail = "An ALB does not check the certificates of backends, so that rules with these backends are answered 500.";
             let issue = Issue::unsupported("spec.validation", detail, UNCHECKED);
-            self.refusals.insert(issue.refuse(Subject::BackendTlsPolicy(policy.clone()), Residue::NoTraffic));
+            self.refusals.insert(issue.refuse(Subject::BackendTlsPolicy(policy.key.clone()), Residue::NoTraffic));
         }
     }
 
@@ -105,7 +105,7 @@ fn protocol(protocol: &AppProtocol, field: &str) -> Result<TargetProtocol, Issue
     match protocol {
         AppProtocol::Http | AppProtocol::WebSocket => Ok(TargetProtocol::Http),
         AppProtocol::Https | AppProtocol::WebSocketSecure => Ok(TargetProtocol::Https),
-        AppProtocol::H2c => {
+        AppProtocol::H2c | AppProtocol::H2 => {
             let detail = "An ALB speaks HTTP/2 to targets only for clients that speak HTTP/2, which needs an HTTPS listener.";
             Err(Issue::unsupported(field, detail, "Let the Service's port speak HTTP/1.1 (remove its appProtocol)."))
         }

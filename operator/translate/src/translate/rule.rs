@@ -1,14 +1,14 @@
 //! The rules of a route: everything about them that does not depend on the listener.
 
+use super::backend::{self, Referrer, Traffic};
 use super::filter::{self, Filters};
-use super::{backend, defect};
+use super::{defect, matches};
 use crate::World;
 use crate::report::{Drop, Fault};
 use portico_crds::condition::RouteReason;
-use portico_crds::normal::{self, CookieLifetime, RouteMatches, RouteRule, RouteSpec, SessionPersistenceType};
+use portico_crds::normal::{self, CookieLifetime, RouteRule, RouteSpec, SessionPersistenceType};
 use portico_providers::{
-    Backend, Filter, HeaderMatch, HttpMatch, InvalidReason, PathMatch, PlanRule, QueryParamMatch, Retry, RouteId, RuleId, RuleMatch,
-    SessionPersistence, SessionPersistenceKind, StringMatch, Timeouts, WeightedBackend,
+    Backend, Filter, InvalidReason, PlanRule, Retry, RouteId, RuleId, SessionPersistence, SessionPersistenceKind, Timeouts, WeightedBackend,
 };
 use std::collections::BTreeSet;
 
@@ -23,22 +23,43 @@ pub(super) struct Rules {
     pub dropped: Vec<Drop>,
     /// References that lead nowhere.
     pub unresolved: Vec<Fault<RouteReason>>,
+    /// What else its author should know.
+    pub notes: Vec<String>,
 }
 
-/// Resolves the rules of a route.
-pub(super) fn resolve(world: &World, id: &RouteId, spec: &RouteSpec) -> Rules {
+impl Rules {
+    /// Takes up why a backend gets nothing.
+    fn blame(&mut self, (reason, message): (InvalidReason, String)) {
+        let reason = match reason {
+            InvalidReason::BackendNotFound => RouteReason::BackendNotFound,
+            InvalidReason::RefNotPermitted => RouteReason::RefNotPermitted,
+            InvalidReason::InvalidKind => RouteReason::InvalidKind,
+            InvalidReason::UnsupportedProtocol => RouteReason::UnsupportedProtocol,
+            InvalidReason::UnsupportedValue => RouteReason::UnsupportedValue,
+            InvalidReason::InvalidBackendTlsPolicy => {
+                self.notes.push(message);
+                return;
+            }
+        };
+        self.unresolved.push(Fault::new(reason, message));
+    }
+}
+
+/// Resolves the rules of a route, which sends `traffic` to its backends.
+pub(super) fn resolve(world: &World, id: &RouteId, traffic: Traffic, spec: &RouteSpec) -> Rules {
     let mut found = Rules { dropped: defect::drops(spec), ..Rules::default() };
     for rule in &spec.rules {
-        one(world, id, spec, rule, &mut found);
+        one(world, id, traffic, spec, rule, &mut found);
     }
     found
 }
 
-fn one(world: &World, id: &RouteId, spec: &RouteSpec, rule: &RouteRule, found: &mut Rules) {
+fn one(world: &World, id: &RouteId, traffic: Traffic, spec: &RouteSpec, rule: &RouteRule, found: &mut Rules) {
     let path = format!("spec.rules[{}]", rule.index);
     let number = narrow(rule.index);
-    let Filters { mut filters, unresolved, unreadable } = filter::convert(world, id, &path, &rule.filters);
-    found.unresolved.extend(unresolved.into_iter().map(fault));
+    let referrer = Referrer::route(id, traffic);
+    let Filters { mut filters, unresolved, unreadable } = filter::convert(world, &referrer, &format!("{path}.filters"), &rule.filters);
+    unresolved.into_iter().for_each(|fault| found.blame(fault));
     let mut broken = rule.incomplete || !unreadable.is_empty();
     found.dropped.extend(unreadable.into_iter().map(|message| Drop {
         reason: RouteReason::UnsupportedValue,
@@ -54,13 +75,12 @@ fn one(world: &World, id: &RouteId, spec: &RouteSpec, rule: &RouteRule, found: &
     }
     let mut backends = defect::backends(spec, rule);
     for reference in &rule.backend_refs {
-        backends.push(weighted(world, id, spec, &path, reference, found));
+        backends.push(weighted(world, &referrer, spec, &path, reference, found));
     }
     backends.sort_by_key(|backend| backend.index);
 
-    let RouteMatches::Http(matches) = &rule.matches else { return };
-    for it in matches {
-        let match_index = narrow(it.index);
+    for (index, matches) in matches::convert(&rule.matches) {
+        let match_index = narrow(index);
         if !broken {
             found.serving.insert((number, match_index));
         }
@@ -70,7 +90,7 @@ fn one(world: &World, id: &RouteId, spec: &RouteSpec, rule: &RouteRule, found: &
             created: None,
             name: rule.name.clone(),
             hostname: None,
-            matches: RuleMatch::Http(http_match(it)),
+            matches,
             filters: filters.clone(),
             backends: backends.clone(),
             timeouts: Timeouts { request: rule.timeouts.request, backend_request: rule.timeouts.backend_request },
@@ -82,19 +102,19 @@ fn one(world: &World, id: &RouteId, spec: &RouteSpec, rule: &RouteRule, found: &
 
 fn weighted(
     world: &World,
-    id: &RouteId,
+    referrer: &Referrer<'_>,
     spec: &RouteSpec,
     path: &str,
     reference: &normal::BackendRef,
     found: &mut Rules,
 ) -> WeightedBackend {
     let path = format!("{path}.backendRefs[{}]", reference.index);
-    let mut target = backend::resolve(world, id, &path, reference);
+    let mut target = backend::resolve(world, referrer, &path, reference);
     if let Backend::Invalid { reason, message } = &target {
-        found.unresolved.push(fault((*reason, message.clone())));
+        found.blame((*reason, message.clone()));
     }
-    let Filters { filters, unresolved, unreadable } = filter::convert(world, id, &path, &reference.filters);
-    found.unresolved.extend(unresolved.into_iter().map(fault));
+    let Filters { filters, unresolved, unreadable } = filter::convert(world, referrer, &format!("{path}.filters"), &reference.filters);
+    unresolved.into_iter().for_each(|fault| found.blame(fault));
     let incompatible = filter::incompatible(&path, &reference.filters);
     let faults: Vec<_> = unreadable.into_iter().chain(incompatible).collect();
     found.dropped.extend(faults.iter().map(|message| Drop {
@@ -116,47 +136,6 @@ fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-fn fault((reason, message): (InvalidReason, String)) -> Fault<RouteReason> {
-    let reason = match reason {
-        InvalidReason::BackendNotFound => RouteReason::BackendNotFound,
-        InvalidReason::RefNotPermitted => RouteReason::RefNotPermitted,
-        InvalidReason::InvalidKind => RouteReason::InvalidKind,
-        InvalidReason::UnsupportedProtocol => RouteReason::UnsupportedProtocol,
-        InvalidReason::UnsupportedValue => RouteReason::UnsupportedValue,
-    };
-    Fault::new(reason, message)
-}
-
-fn http_match(from: &normal::HttpRouteMatch) -> HttpMatch {
-    HttpMatch {
-        path: match &from.path {
-            normal::PathMatch::Exact(path) => PathMatch::Exact(path.clone()),
-            normal::PathMatch::Prefix(path) => PathMatch::Prefix(prefix(path)),
-            normal::PathMatch::Regex(path) => PathMatch::RegularExpression(path.clone()),
-        },
-        headers: from.headers.iter().map(|it| HeaderMatch { name: it.name.to_ascii_lowercase(), value: string_match(&it.value) }).collect(),
-        query_params: from
-            .query_params
-            .iter()
-            .map(|it| QueryParamMatch { name: it.name.clone(), value: string_match(&it.value) })
-            .collect(),
-        method: from.method.clone(),
-    }
-}
-
-/// A prefix without its trailing slash, which means nothing; `/` stays.
-fn prefix(path: &str) -> String {
-    let trimmed = path.trim_end_matches('/');
-    if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
-}
-
-fn string_match(from: &normal::StringMatch) -> StringMatch {
-    match from {
-        normal::StringMatch::Exact(value) => StringMatch::Exact(value.clone()),
-        normal::StringMatch::Regex(value) => StringMatch::RegularExpression(value.clone()),
-    }
-}
-
 fn session(from: &normal::SessionPersistence) -> SessionPersistence {
     SessionPersistence {
         session_name: from.session_name.clone(),
@@ -165,6 +144,7 @@ fn session(from: &normal::SessionPersistence) -> SessionPersistence {
             (SessionPersistenceType::Cookie, CookieLifetime::Session) => SessionPersistenceKind::SessionCookie,
             (SessionPersistenceType::Cookie, CookieLifetime::Permanent) => SessionPersistenceKind::PermanentCookie,
         },
+        cookie_path: from.cookie_path.clone(),
         absolute_timeout: from.absolute_timeout,
         idle_timeout: from.idle_timeout,
     }
