@@ -154,13 +154,6 @@ pub(crate) fn object_of(kind: Kind, mut object: DynamicObject) -> Value {
     // Items of a list come without their type.
     object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.name().to_owned() });
     match kind {
-        Kind::CustomResourceDefinition => {
-            if let Some(versions) = object.data.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
-                for version in versions.iter_mut().filter_map(Value::as_object_mut) {
-                    version.remove("schema");
-                }
-            }
-        }
         // Only CA bundles are read from ConfigMaps.
         Kind::ConfigMap => {
             if let Some(data) = object.data.pointer_mut("/data").and_then(Value::as_object_mut) {
@@ -174,8 +167,10 @@ pub(crate) fn object_of(kind: Kind, mut object: DynamicObject) -> Value {
     }
     // A DynamicObject is JSON already; its serialisation cannot fail.
     let mut object = serde_json::to_value(object).unwrap_or_default();
-    if kind == Kind::Secret {
-        portico_translate::strip_private_key(&mut object);
+    match kind {
+        Kind::Secret => portico_translate::strip_private_key(&mut object),
+        Kind::CustomResourceDefinition => portico_translate::strip_schemas(&mut object),
+        _ => {}
     }
     object
 }

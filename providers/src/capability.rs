@@ -10,6 +10,8 @@ pub struct Capabilities {
     listeners: &'static [ListenerKind],
     /// Whether listeners of one port may end TLS and pass it through (feature `TLSRouteModeMixed`).
     pub mixed_tls_modes: bool,
+    /// Whether certificates may be named by ids of the cloud's, or looked for there, with `tls.options` of a listener.
+    pub cloud_certificates: bool,
 }
 
 /// One kind of listener.
@@ -31,6 +33,7 @@ impl Capabilities {
     pub const APPLICATION_LOAD_BALANCER: Self = Self {
         listeners: &[kind(PortProtocol::Http, None, &[RouteKind::Http]), kind(PortProtocol::Https, None, &[RouteKind::Http])],
         mixed_tls_modes: false,
+        cloud_certificates: true,
     };
 
     /// Every combination that Gateway API v1.7.0 knows. A TCPRoute takes what a TLS listener has decrypted, whatever the server name (TLSRoute's documentation names that use).
@@ -44,6 +47,7 @@ impl Capabilities {
             kind(PortProtocol::Udp, None, &[RouteKind::Udp]),
         ],
         mixed_tls_modes: true,
+        cloud_certificates: false,
     };
 
     /// What load balancers with these settings take.

@@ -288,6 +288,8 @@ pub enum CertificateReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientValidation {
+    /// Path of the setting in the Gateway: `spec.tls.frontend.default.validation`.
+    pub field: String,
     /// Who may have signed them: any of these.
     pub ca_bundles: Vec<CaBundle>,
     /// `AllowInsecureFallback`: connections without a valid certificate are let through.

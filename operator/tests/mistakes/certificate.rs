@@ -421,10 +421,10 @@ fn of_clients() -> Vec<Mistake> {
             [by(map), authority()].concat(),
             BAD,
             "spec.tls.frontend.perPort[port 8443].tls.validation",
-            "remove it for this port",
+            "Remove it for this port",
             expect![[r#"
                 False UnsupportedValue
-                spec.tls.frontend.perPort[port 8443].tls.validation: to check clients' certificates the load balancer needs a trust store, which Portico does not make yet, and port 8443 is not served without the check; remove it for this port, and let backends tell clients apart"#]],
+                spec.tls.frontend.perPort[port 8443].tls.validation: to check clients' certificates an ALB needs a trust store, which Portico does not make yet, and port 8443 is not served without the check. Remove it for this port, and let backends tell clients apart."#]],
         ),
         mistake(
             "clients that may come without a certificate",

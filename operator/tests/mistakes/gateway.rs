@@ -128,10 +128,10 @@ pub fn rows() -> Vec<Mistake> {
             listener("port: 8081, protocol: HTTP, filters: {requests: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Auth, name: sso}}]}"),
             BAD,
             "spec.listeners[3].filters",
-            "put them into the routes",
+            "remove the filter",
             expect![[r#"
                 False UnsupportedValue
-                spec.listeners[3].filters: filters of listeners are not served; put them into the routes"#]],
+                spec.listeners[3].filters.requests[0].extensionRef: kind Auth of group "example.com" is not known here; remove the filter"#]],
         ),
         mistake(
             "clients that must show a certificate",
@@ -144,7 +144,7 @@ pub fn rows() -> Vec<Mistake> {
             "create it",
             expect![[r#"
                 False NoValidCACertificate
-                spec.tls.frontend.default.validation.caCertificateRefs[0]: ConfigMap platform/ca does not exist; create it, or correct the reference; spec.tls.frontend.default.validation: to check clients' certificates the load balancer needs a trust store, which Portico does not make yet, and port 8443 is not served without the check; remove it for this port, and let backends tell clients apart"#]],
+                spec.tls.frontend.default.validation.caCertificateRefs[0]: ConfigMap platform/ca does not exist; create it, or correct the reference"#]],
         ),
         mistake("an address", spec("addresses: [{type: IPAddress, value: 192.0.2.1}]"), PROGRAMMED, "spec.addresses[0]", "let a DNS record", expect![[r#"
             False AddressNotUsable

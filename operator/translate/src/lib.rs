@@ -8,7 +8,7 @@
 //! * [`renew`] says again what was said, where somebody took it away ([`Impact::statuses`]).
 //! * [`endpoints()`] are the addresses behind a binding.
 //!
-//! [`strip_private_key`] is for the edge: no private key ever enters the world.
+//! [`strip_private_key`] and [`strip_schemas`] are for the edge: no private key ever enters the world, and no schema.
 //!
 //! The crate is pure: no client, no async runtime, no clock, no randomness. The order in which objects come never matters.
 
@@ -24,7 +24,7 @@ pub use report::{
     policy_cleanup, renew, route_cleanup,
 };
 pub use translate::{Translation, choose_addresses, known_settings, settings, translate, translate_class};
-pub use world::{Event, Impact, UnitState, World, ca_certificates, key_material, strip_private_key};
+pub use world::{Event, Impact, UnitState, World, ca_certificates, key_material, strip_private_key, strip_schemas};
 
 /// The finalizer of Gateways that have, or may have, a load balancer.
 pub const FINALIZER: &str = "portico.dev/load-balancer";

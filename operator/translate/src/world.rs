@@ -1,6 +1,7 @@
 //! Everything that is watched, with indexes, so that a change costs what it touches and not what there is.
 
 mod apply;
+pub(crate) mod definition;
 mod event;
 pub(crate) mod object;
 pub(crate) mod policy;
@@ -9,7 +10,8 @@ mod relation;
 pub(crate) mod secret;
 
 use crate::FINALIZER;
-use object::{Bundle, ClassSpec, Service, Slice, Stored, StoredGateway, StoredRoute};
+use definition::Definition;
+use object::{ClassSpec, Service, Slice, Stored, StoredGateway, StoredRoute};
 use policy::PolicySpec;
 use portico_crds::normal::{Grant, GrantFrom, Listener, ListenerSetSpec, ParentRef};
 use portico_crds::v1alpha1::LoadBalancerProfileSpec;
@@ -23,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use definition::strip_schemas;
 pub use event::{Event, Impact, UnitState};
 pub use secret::{ca_certificates, key_material, strip_private_key};
 
@@ -48,7 +51,7 @@ pub struct World {
     grants: BTreeMap<NamespacedName, Grant>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// The installed CRDs of Gateway API, by kind.
-    pub(crate) bundles: BTreeMap<Kind, Bundle>,
+    pub(crate) definitions: BTreeMap<Kind, Definition>,
 
     /// The IP addresses that Gateways have, as their statuses say.
     addresses_of: Relation<NamespacedName, IpAddr>,

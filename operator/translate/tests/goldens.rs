@@ -1,10 +1,12 @@
-//! Golden pairs: `NAME.in.yaml` (Kubernetes manifests, on top of `base.yaml`) and `NAME.out.yaml` (plan and statuses of every unit).
+//! Golden pairs: `NAME.in.yaml` (Kubernetes manifests, on top of the folder's `base.yaml`) and `NAME.out.yaml` (plan and statuses of every unit). Those in `envoy` are of
+//! a class that takes every protocol and kind of route.
 //!
 //! `UPDATE_EXPECT=1 cargo test -p portico-translate` rewrites the outputs; a person reads the difference.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect_file;
+use portico_crds::v1alpha1::{EffectiveProfile, EnvoySettings};
 use portico_crds::{Kind, NamespacedName, defaulting, manifest};
 use portico_translate::{Event, World, status, translate, translate_class};
 use serde_json::{Map, Value, json};
@@ -15,6 +17,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
 }
 
+/// The files of a folder, and of the folders in it, whose names end in this.
+fn files(ending: &str) -> Vec<PathBuf> {
+    let mut found: Vec<_> = glob::glob(folder().join(format!("**/*{ending}")).to_str().unwrap()).unwrap().map(Result::unwrap).collect();
+    found.sort();
+    found
+}
+
 /// The objects of a file as an API server would give them.
 fn objects(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
@@ -23,6 +32,9 @@ fn objects(path: &Path) -> Vec<Value> {
         defaulting::fill(object);
         let encode = object["kind"] == "Secret";
         read_files(object.pointer_mut("/data"), encode);
+        if object["kind"] == "ClusterTrustBundle" {
+            read_files(object.pointer_mut("/spec"), false);
+        }
         let generation = object.pointer_mut("/metadata").and_then(Value::as_object_mut).unwrap().entry("generation");
         generation.or_insert(json!(1));
     }
@@ -87,10 +99,12 @@ fn output(world: &World, classes: &[String]) -> Value {
     for unit in world.units() {
         let Some(translation) = translate(world, &unit) else { continue };
         let mut plan = serde_json::to_value(&translation.plan).unwrap();
-        // The settings fill a page; most goldens have those of a class without a profile.
-        let default = serde_json::to_value(portico_crds::v1alpha1::EffectiveProfile::default()).unwrap();
-        if plan.get("profile") == Some(&default) {
-            plan["profile"] = json!("(default)");
+        // The settings fill a page; most goldens have those of a class without a profile, or of one that says nothing but which branch it is.
+        let of_envoy = EffectiveProfile::Envoy(EnvoySettings::default());
+        for (default, name) in [(EffectiveProfile::default(), "(default)"), (of_envoy, "(default of envoy)")] {
+            if plan.get("profile") == Some(&serde_json::to_value(default).unwrap()) {
+                plan["profile"] = json!(name);
+            }
         }
         plans.push(plan);
         for ((kind, key), desired) in translation.report.statuses(world) {
@@ -103,11 +117,10 @@ fn output(world: &World, classes: &[String]) -> Value {
 
 #[test]
 fn every_pair_agrees() {
-    let base = objects(&folder().join("base.yaml"));
-    let mut inputs: Vec<_> = glob::glob(folder().join("*.in.yaml").to_str().unwrap()).unwrap().map(Result::unwrap).collect();
-    inputs.sort();
-    assert!(inputs.len() >= 35, "{} pairs", inputs.len());
+    let inputs = files(".in.yaml");
+    assert!(inputs.len() >= 150, "{} pairs", inputs.len());
     for input in inputs {
+        let base = objects(&input.with_file_name("base.yaml"));
         let all: Vec<Value> = base.iter().cloned().chain(objects(&input)).collect();
         let classes: Vec<String> = all[base.len()..]
             .iter()
@@ -126,7 +139,7 @@ fn every_pair_agrees() {
 /// Every output belongs to an input, so that none outlives its reason.
 #[test]
 fn no_output_is_orphaned() {
-    for output in glob::glob(folder().join("*.out.yaml").to_str().unwrap()).unwrap().map(Result::unwrap) {
+    for output in files(".out.yaml") {
         let input = output.to_str().unwrap().replace(".out.yaml", ".in.yaml");
         assert!(Path::new(&input).exists(), "{}", output.display());
     }

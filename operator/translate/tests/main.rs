@@ -9,5 +9,6 @@ mod goldens;
 mod isolation;
 mod properties;
 mod report;
+mod universe;
 mod versions;
 mod world;

@@ -3,7 +3,7 @@
 use crate::world::{class, upsert};
 use portico_crds::Kind;
 use portico_translate::{World, translate_class};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Status and reason of SupportedVersion, and the message, with these CRDs: kind, version and channel.
 fn said(crds: &[(Kind, &str, &str)]) -> (String, String) {
@@ -78,4 +78,28 @@ fn one_crd_of_another_release_is_told() {
     // What is not Gateway API's own does not count.
     let (state, _) = said(&[(Kind::GatewayClass, "v1.7.0", "standard"), (Kind::LoadBalancerProfile, "v0.1.0", "")]);
     assert_eq!(state, "True SupportedVersion");
+}
+
+/// A feature is claimed where the installed CRDs have the kind and the field that it needs, whatever their channel is called.
+#[test]
+fn features_go_by_the_fields_of_the_installed_crds() {
+    let features = |crds: &[Value]| {
+        let mut world = World::new();
+        upsert(&mut world, Kind::GatewayClass, class("alb", "portico.dev/gateway-controller"));
+        crds.iter().for_each(|crd| drop(upsert(&mut world, Kind::CustomResourceDefinition, crd.clone())));
+        let all = ["Gateway", "HTTPRoute", "HTTPRouteNamedRouteRule", "HTTPRouteRetryCodes", "TCPRoute", "UDPRoute"];
+        translate_class(&world, "alb", &|_| all.to_vec()).unwrap().features.join(" ")
+    };
+    let crd = |plural: &str, version: &str, rule: Value| {
+        let schema = json!({"openAPIV3Schema": {"properties": {"spec": {"properties": {"rules": {"items": {"properties": rule}}}}}}});
+        json!({"metadata": {"name": format!("{plural}.gateway.networking.k8s.io")}, "spec": {"versions": [{"name": version, "served": true, "schema": schema}]}})
+    };
+    let everything = "Gateway HTTPRoute HTTPRouteNamedRouteRule HTTPRouteRetryCodes TCPRoute UDPRoute";
+    assert_eq!(features(&[]), everything, "where nobody has looked");
+    let classes = crd("gatewayclasses", "v1", json!({}));
+    let older = crd("httproutes", "v1", json!({"name": {}}));
+    assert_eq!(features(&[classes.clone(), older, crd("tcproutes", "v1alpha2", json!({}))]), "Gateway HTTPRoute HTTPRouteNamedRouteRule");
+    let newer = crd("httproutes", "v1", json!({"name": {}, "retry": {"properties": {"codes": {}}}}));
+    let l4 = ["tcproutes", "udproutes"].map(|plural| crd(plural, "v1", json!({})));
+    assert_eq!(features(&[&[classes, newer], l4.as_slice()].concat()), everything);
 }

@@ -74,14 +74,16 @@ pub(super) fn of_options(path: &str, options: &BTreeMap<String, String>, hostnam
     (certificates, problems)
 }
 
-/// What an HTTPS listener without any certificate lacks; options with unknown keys are likely meant to give one.
-pub(super) fn none_given(path: &str, options: &BTreeMap<String, String>) -> String {
+/// What a listener without any certificate lacks at which TLS ends; options with unknown keys are likely meant to give one. `cloud`: whether the cloud may hold certificates.
+pub(super) fn none_given(path: &str, protocol: &str, options: &BTreeMap<String, String>, cloud: bool) -> String {
     let unknown: Vec<_> = tls_option::unknown(options).collect();
     let unknown = if unknown.is_empty() { String::new() } else { format!(" ({} is not known to Portico)", unknown.join(", ")) };
-    format!(
-        "{path}.certificateRefs is empty: an HTTPS listener needs a certificate; refer to a Secret, \
-         or set {CERTIFICATE_ARN} or {CERTIFICATE_DISCOVERY} under {path}.options{unknown}"
-    )
+    let article = if protocol.starts_with('H') { "an" } else { "a" };
+    let held = match cloud {
+        true => format!(", or set {CERTIFICATE_ARN} or {CERTIFICATE_DISCOVERY} under {path}.options"),
+        false => String::new(),
+    };
+    format!("{path}.certificateRefs is empty: {article} {protocol} listener needs a certificate; refer to a Secret{held}{unknown}")
 }
 
 /// Why clients will not take a certificate at this time. What is served with it goes on being served.

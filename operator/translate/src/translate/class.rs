@@ -3,7 +3,7 @@
 use super::profile;
 use crate::World;
 use crate::report::{ClassReport, Condition, Truth};
-use crate::world::object::Bundle;
+use crate::world::definition::{self, Bundle};
 use portico_crds::condition::{GatewayClassCondition as Type, GatewayClassReason as Reason};
 use portico_crds::v1alpha1::{EffectiveProfile, merge};
 use portico_crds::{CONTROLLER_NAME, Kind};
@@ -24,15 +24,24 @@ pub fn translate_class(world: &World, name: &str, features: &dyn Fn(&EffectivePr
     };
     let version = version(world);
     let mut features = settled.as_ref().map(features).unwrap_or_default();
+    features.retain(|feature| can_be_asked_for(world, feature));
     features.sort_unstable();
     features.dedup();
     Some(ClassReport { generation: class.meta.generation, conditions: vec![accepted, version], features })
 }
 
+/// Whether the installed CRDs have what a feature needs: not every release and channel has every kind and field.
+fn can_be_asked_for(world: &World, feature: Feature) -> bool {
+    let seen = world.definitions.contains_key(&Kind::GatewayClass);
+    definition::needed_by(feature)
+        .filter(|_| seen)
+        .is_none_or(|(kind, field)| world.definitions.get(&kind).is_some_and(|definition| definition.has(field)))
+}
+
 /// Whether the installed CRDs are of releases that Portico knows. Best effort: those of others do not keep the class from being accepted.
 fn version(world: &World) -> Condition {
     use Type::SupportedVersion as Version;
-    if !world.bundles.contains_key(&Kind::GatewayClass) {
+    if !world.definitions.contains_key(&Kind::GatewayClass) {
         return Condition::new(
             Version,
             Truth::Unknown,
@@ -42,7 +51,8 @@ fn version(world: &World) -> Condition {
     }
     let of = |choose: &dyn Fn(&str) -> bool| {
         let mut kinds: BTreeMap<&Bundle, Vec<&str>> = BTreeMap::new();
-        for (kind, bundle) in world.bundles.iter().filter(|(_, bundle)| choose(&bundle.version)) {
+        let bundles = world.definitions.iter().map(|(kind, definition)| (kind, &definition.bundle));
+        for (kind, bundle) in bundles.filter(|(_, bundle)| choose(&bundle.version)) {
             kinds.entry(bundle).or_default().push(kind.name());
         }
         kinds

@@ -76,12 +76,10 @@ fn message(loser: &PlanRule, winner: &PlanRule) -> String {
         true => other.to_string(),
         false => format!("{} of namespace {}", other.kind.with_article(), other.key.namespace),
     };
-    let remedy = match loser.matches {
-        RuleMatch::Connection => "use another listener",
-        _ => "use another hostname or match",
+    let (order, remedy) = match (&loser.matches, &loser.hostname) {
+        (RuleMatch::Connection, None) => ("age, then by name", "use another listener"),
+        (RuleMatch::Connection, Some(_)) => ("the hostname as it is written, then by age and name", "use another hostname or listener"),
+        _ => ("age, then by name", "use another hostname or match"),
     };
-    format!(
-        "{} gets no {traffic}{hostname}: {who} matches the same and comes first (routes go by age, then by name); {remedy}",
-        place(loser)
-    )
+    format!("{} gets no {traffic}{hostname}: {who} matches the same and comes first (routes go by {order}); {remedy}", place(loser))
 }

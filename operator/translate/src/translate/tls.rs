@@ -27,7 +27,7 @@ pub(super) fn https(found: &mut Listener<'_>, world: &World, holder: Holder<'_>,
         );
         return;
     }
-    terminate(found, world, holder, tls, path);
+    terminate(found, world, holder, listener, tls, path);
 }
 
 /// TLS of a TLS listener, which ends here or goes on to the backends.
@@ -46,12 +46,19 @@ pub(super) fn tls(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, l
                 found.report.warnings.push(message);
             }
         }
-        Some(tls) => terminate(found, world, holder, tls, path),
+        Some(tls) => terminate(found, world, holder, listener, tls, path),
     }
 }
 
 /// The certificates of a listener at which TLS ends.
-fn terminate(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, tls: &normal::ListenerTls, path: &str) {
+fn terminate(
+    found: &mut Listener<'_>,
+    world: &World,
+    holder: Holder<'_>,
+    listener: &normal::Listener,
+    tls: &normal::ListenerTls,
+    path: &str,
+) {
     let mut faults = Vec::new();
     for (index, reference) in tls.certificate_refs.iter().enumerate() {
         let path = format!("{path}.tls.certificateRefs[{index}]");
@@ -75,7 +82,12 @@ fn terminate(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, tls: &
         certificate::out_of_date(world, &format!("{path}.tls.certificateRefs[{}]", index.unwrap_or_default()), certificate)
     });
     faults.extend(outdated.map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
-    let (held, problems) = certificate::of_options(&format!("{path}.tls.options"), &tls.options, found.hostname.as_ref());
+    let cloud = holder.capabilities.cloud_certificates;
+    let (held, problems) = if cloud {
+        certificate::of_options(&format!("{path}.tls.options"), &tls.options, found.hostname.as_ref())
+    } else {
+        (Vec::new(), Vec::new())
+    };
     found.certificates.extend(held);
     faults.extend(problems.into_iter().map(|message| Fault::new(Reason::InvalidCertificateRef, message)));
     let asked = !faults.is_empty();
@@ -90,7 +102,7 @@ fn terminate(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, tls: &
     if found.certificates.is_empty() {
         let (reason, message) = match &found.report.unresolved {
             Some(fault) if asked => (Reason::Invalid, fault.message.clone()),
-            _ => (Reason::InvalidTLSConfig, certificate::none_given(&format!("{path}.tls"), &tls.options)),
+            _ => (Reason::InvalidTLSConfig, certificate::none_given(&format!("{path}.tls"), &listener.protocol, &tls.options, cloud)),
         };
         found.report.unprogrammable = Some(Fault::new(reason, message));
     }
@@ -125,5 +137,5 @@ fn client_validation(found: &mut Listener<'_>, world: &World, holder: Holder<'_>
         );
         found.reject(Reason::NoValidCACertificate, why);
     }
-    found.client_validation = Some(ClientValidation { ca_bundles, allow_insecure_fallback: validation.insecure_fallback });
+    found.client_validation = Some(ClientValidation { field: path, ca_bundles, allow_insecure_fallback: validation.insecure_fallback });
 }

@@ -5,7 +5,7 @@
 
 use super::object::{self, Stored};
 use super::reference::Holder;
-use super::{Event, Impact, UnitState, World, kind_of_holder, kind_of_route, one, policy, reference, route_kind, secret};
+use super::{Event, Impact, UnitState, World, definition, kind_of_holder, kind_of_route, one, policy, reference, route_kind, secret};
 use portico_crds::normal::{FromNamespaces, Grant};
 use portico_crds::{GATEWAY_GROUP, Kind, NamespacedName};
 use portico_providers::{CaBundleSource, ListenerParent, RouteId, UnitId};
@@ -331,11 +331,8 @@ impl World {
     }
 
     fn apply_crd(&mut self, name: &str, new: Option<&Value>) -> Impact {
-        let kind = |plural: &str| Kind::ALL.into_iter().find(|kind| kind.group() == GATEWAY_GROUP && kind.plural() == plural);
-        let Some(kind) = name.split_once('.').filter(|(_, group)| *group == GATEWAY_GROUP).and_then(|(plural, _)| kind(plural)) else {
-            return Impact::default();
-        };
-        let changed = replace(&mut self.bundles, &kind, new.map(object::bundle));
+        let Some(kind) = definition::kind(name) else { return Impact::default() };
+        let changed = replace(&mut self.definitions, &kind, new.map(|crd| definition::definition(kind, crd)));
         Impact { classes: if changed { self.classes().map(str::to_owned).collect() } else { BTreeSet::new() }, ..Impact::default() }
     }
 

@@ -5,7 +5,7 @@ use portico_crds::gateway::{
 };
 use portico_crds::normal::{GatewaySpec, Grant, ListenerSetSpec, Normal, NormalSpec, ParentRef, RouteSpec};
 use portico_crds::v1alpha1::{LoadBalancerProfile, LoadBalancerProfileSpec};
-use portico_crds::{Defect, GATEWAY_GROUP, Kind, NamespacedName, ObjectRef, decode};
+use portico_crds::{Defect, Kind, NamespacedName, ObjectRef, decode};
 use portico_providers::{AddressFamily, RouteKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -169,23 +169,6 @@ pub(crate) fn profile(raw: Arc<Value>) -> Stored<LoadBalancerProfileSpec> {
     let mut decoded = decode::<LoadBalancerProfile>(&raw);
     decoded.defects.retain(|defect| !defect.is_under("status"));
     Stored { meta: Meta::of(&raw), raw, spec: decoded.object.map(|profile| profile.spec), defects: decoded.defects }
-}
-
-/// Which release of Gateway API a CRD belongs to, by its annotations; empty where it has none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Bundle {
-    /// `gateway.networking.k8s.io/bundle-version`.
-    pub version: String,
-    /// `gateway.networking.k8s.io/channel`: standard or experimental.
-    pub channel: String,
-}
-
-pub(crate) fn bundle(crd: &Value) -> Bundle {
-    let annotation = |name: &str| {
-        let value = crd.pointer(&format!("/metadata/annotations/{GATEWAY_GROUP}~1{name}"));
-        value.and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    Bundle { version: annotation("bundle-version"), channel: annotation("channel") }
 }
 
 pub(crate) fn grant(raw: &Value) -> Option<Grant> {

@@ -18,18 +18,15 @@ impl Compiler<'_> {
     /// default ones that the load balancer may still have.
     ///
     /// # Errors
-    /// Why nothing can listen on the port, with the name of the field.
+    /// Why nothing can listen on the port, with the name of the listener's field unless the issue names another one.
     pub(super) fn tls(&mut self, port: &PlanPort, room: &mut usize) -> Result<Option<(ListenerTls, PlanPort)>, (&'static str, Issue)> {
-        if port.client_validation.is_some() {
+        if let Some(validation) = &port.client_validation {
             let detail = format!(
-                "spec.tls.frontend of the Gateway asks to check clients' certificates on port {}, for which an ALB needs a trust store that Portico does not make \
-                 yet, and without the check the port is not served.",
+                "to check clients' certificates an ALB needs a trust store, which Portico does not make yet, and port {} is not served without the check",
                 port.port
             );
-            return Err((
-                "tls",
-                Issue::unsupported("", detail, "Remove the validation for this port, and let backends tell clients apart."),
-            ));
+            let remedy = "Remove it for this port, and let backends tell clients apart.";
+            return Err(("tls", Issue::unsupported(validation.field.as_str(), detail, remedy)));
         }
         if port.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough)) {
             return Err(("tls.mode", Issue::unsupported("", "An ALB ends TLS itself.", "Use the mode Terminate.")));

@@ -47,7 +47,8 @@ impl Compiler<'_> {
             };
             let Some((name, issue)) = refusal else { continue };
             for listener in &port.listeners {
-                let issue = Issue { field: field(&listener.owner, name), ..issue.clone() };
+                let own = Some(&issue.field).filter(|field| !field.is_empty());
+                let issue = Issue { field: own.cloned().unwrap_or_else(|| field(&listener.owner, name)), ..issue.clone() };
                 self.refusals.insert(issue.refuse(Subject::Listener(listener.owner.clone()), Residue::NoTraffic));
             }
         }
