@@ -11,6 +11,7 @@ mod deletion;
 mod fleet;
 mod gateway;
 mod https;
+mod identity;
 mod leadership;
 mod lifecycle;
 mod load;
@@ -119,6 +120,7 @@ const TESTS: &[Test] = tests![
     Fleet fleet::loses_no_request_in_trouble,
     Fleet fleet::of_proxies_that_are_replaced_loses_no_request,
     Fleet fleet::keeps_what_it_has_over_a_restart,
+    Fleet identity::is_proven_by_certificate_or_token,
     Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,
 ];
 

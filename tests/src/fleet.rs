@@ -55,14 +55,17 @@ pub struct Proxy {
     pub name: String,
     /// Its admin interface.
     pub admin: Admin,
+    fleet: String,
     servers: Vec<SocketAddr>,
+    /// Further arguments of the bootstrap.
+    more: Vec<String>,
 }
 
 impl Proxy {
     /// The proxy with that number, which asks these operators.
     fn new(number: u16, servers: &[SocketAddr]) -> Self {
         let admin = Admin::new(SocketAddr::from(([127, 0, 0, 1], FIRST_ADMIN_PORT + number)));
-        Self { name: format!("envoy-{number}"), admin, servers: servers.to_vec() }
+        Self { name: format!("envoy-{number}"), admin, fleet: NAME.to_owned(), servers: servers.to_vec(), more: Vec::new() }
     }
 
     /// One beside the lab's own, which asks one operator only.
@@ -70,12 +73,19 @@ impl Proxy {
         Self::new(SIZE, &[server])
     }
 
+    /// One of another fleet, with further arguments of the bootstrap; several are told apart by their numbers, which begin with 1.
+    pub fn of(fleet: &str, number: u16, server: SocketAddr, more: &[&str]) -> Self {
+        let more = more.iter().map(|&argument| argument.to_owned()).collect();
+        Self { fleet: fleet.to_owned(), more, ..Self::new(SIZE + number, &[server]) }
+    }
+
     /// The command that runs it: it needs nothing but the bootstrap that `portico envoy bootstrap` prints.
     pub async fn command(&self, programs: &Programs) -> Result<Command> {
         let servers: Vec<String> = self.servers.iter().map(SocketAddr::to_string).collect();
         let admin = self.admin.address().to_string();
-        let mut arguments = vec!["envoy", "bootstrap", "--fleet", NAME, "--node-id", &self.name, "--admin", &admin];
+        let mut arguments = vec!["envoy", "bootstrap", "--fleet", &self.fleet, "--node-id", &self.name, "--admin", &admin];
         arguments.extend(servers.iter().flat_map(|server| ["--server", server.as_str()]));
+        arguments.extend(self.more.iter().map(String::as_str));
         let file = Path::new(STATE_DIR).join(format!("{}.yaml", self.name));
         let text = operator::print(&programs.portico, &arguments).await?;
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;

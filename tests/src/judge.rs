@@ -149,7 +149,7 @@ async fn one_round(bench: &Bench, class: Class, round: u64, requests: usize, sum
     let settled = began.elapsed();
     let folder = folder(bench, summary.seed, round);
     let refusals = bench.refusals(&objects, &folder).await?;
-    let cluster = Cluster { can_do_unseen: class == Class::PorticoEnvoy, ..Cluster::from_objects(&objects)? };
+    let cluster = Cluster { by_proxies: class == Class::PorticoEnvoy, ..Cluster::from_objects(&objects)? };
     let mut places = Vec::new();
     for gateway in &cluster.gateways {
         let refusals = refusals.get(&gateway.metadata.key()).cloned().unwrap_or_default();

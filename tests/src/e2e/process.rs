@@ -121,7 +121,17 @@ fn xds_of(port: u16) -> SocketAddr {
 
 impl Replica {
     /// Starts one and waits until it has seen the cluster.
-    pub async fn start(case: &Case<'_>, (program, environment): &(PathBuf, BTreeMap<String, String>), port: u16) -> Result<Self> {
+    pub async fn start(case: &Case<'_>, program: &(PathBuf, BTreeMap<String, String>), port: u16) -> Result<Self> {
+        Self::start_with(case, program, port, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(
+        case: &Case<'_>,
+        (program, environment): &(PathBuf, BTreeMap<String, String>),
+        port: u16,
+        more: &[&str],
+    ) -> Result<Self> {
         let address = format!("127.0.0.1:{port}");
         let log = case.logs().join(format!("replica-{port}.log"));
         let log = fs::File::options().create(true).append(true).open(&log).with_context(|| format!("cannot make {}", log.display()))?;
@@ -131,6 +141,7 @@ impl Replica {
             command.args([XDS_FLAG, &xds_of(port).to_string()]);
         }
         let child = command
+            .args(more)
             .env_clear()
             .envs(environment)
             .stdin(Stdio::null())

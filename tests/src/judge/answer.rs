@@ -146,6 +146,7 @@ pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, read
     if rule.filters.iter().any(|filter| filter.kind == "ExtensionRef") {
         return Answer::Error("a filter that cannot be resolved must not be skipped");
     }
+    let request = &normal(cluster, request, reading);
     if let Some(redirect) = rule.filters.iter().find_map(|filter| filter.request_redirect.as_ref()) {
         return redirected(redirect, winner, request, reading);
     }
@@ -159,6 +160,12 @@ pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, read
     }
     let shares = valid.iter().map(|backend| share(winner, rule, backend, request, reading)).collect();
     Answer::Forward(Forward { shares, failing: !invalid.is_empty() })
+}
+
+/// The request with the path that is worked on: RFC 3986, 6.2.2.2 takes both for the same.
+fn normal(cluster: &Cluster, request: &Request, reading: Reading) -> Request {
+    let path = if cluster.by_proxies { reading.encoding.of_path(&request.path).into_owned() } else { request.path.clone() };
+    Request { path, ..request.clone() }
 }
 
 /// The request as a backend gets it: the rule's filters come first, then the backend's own.
@@ -193,12 +200,12 @@ fn share(winner: &Candidate<'_>, rule: &Rule, backend: &BackendRef, request: &Re
 fn unjudged(cluster: &Cluster, rule: &Rule) -> Option<String> {
     let filters = rule.filters.iter().chain(rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).flat_map(|it| &it.filters));
     let known = ["RequestRedirect", "URLRewrite", "ExtensionRef", "RequestHeaderModifier", "ResponseHeaderModifier"];
-    let is_known = |kind: &str| known.contains(&kind) || cluster.can_do_unseen && ["RequestMirror", "CORS"].contains(&kind);
+    let is_known = |kind: &str| known.contains(&kind) || cluster.by_proxies && ["RequestMirror", "CORS"].contains(&kind);
     if let Some(filter) = filters.into_iter().find(|filter| !is_known(&filter.kind)) {
         return Some(format!("the filter {}", filter.kind));
     }
     let limits = ["request", "backendRequest"].map(|name| rule.timeouts.as_ref()?.get(name)?.as_str());
-    if !cluster.can_do_unseen && limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
+    if !cluster.by_proxies && limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
         return Some("timeouts".to_owned());
     }
     if rule.retry.as_ref().is_some_and(|retry| retry.get("attempts").and_then(Value::as_u64) != Some(0)) {

@@ -25,9 +25,9 @@ pub struct Cluster {
     pub namespaces: Vec<Namespace>,
     /// The Services.
     pub services: Vec<Service>,
-    /// Whether the Gateways' class can do what is not seen in answers to the judge's requests: mirrors, cross-origin rules, time limits that are never
-    /// reached. Where it cannot, they must be refused.
-    pub can_do_unseen: bool,
+    /// Whether proxies serve the Gateways. They can do what is not seen in answers to the judge's requests (mirrors, cross-origin rules, time limits that are
+    /// never reached), which must be refused otherwise; and they may pass on the path in which what needs no encoding is decoded.
+    pub by_proxies: bool,
 }
 
 impl Cluster {
