@@ -14,8 +14,22 @@ const EDGES: &[(&str, &[&str])] = &[
     ("portico-providers", &["portico-crds"]),
     ("portico-aws", &["portico-providers", "portico-crds"]),
     ("portico-aws-api", &["portico-aws", "portico-providers", "portico-crds"]),
+    ("portico-envoy", &["portico-providers", "portico-crds"]),
+    ("portico-envoy-xds", &["portico-envoy", "portico-providers", "portico-crds"]),
     ("portico-translate", &["portico-crds", "portico-providers"]),
-    ("portico", &["portico-crds", "portico-providers", "portico-aws", "portico-aws-api", "portico-translate", "portico-cloud"]),
+    (
+        "portico",
+        &[
+            "portico-crds",
+            "portico-providers",
+            "portico-aws",
+            "portico-aws-api",
+            "portico-envoy",
+            "portico-envoy-xds",
+            "portico-translate",
+            "portico-cloud",
+        ],
+    ),
     ("portico-cloud", &[]),
     ("portico-tests", &[]),
 ];
@@ -24,6 +38,8 @@ const EDGES: &[(&str, &[&str])] = &[
 const KEEPERS: &[(&str, &[&str])] = &[
     ("gateway-api", &["portico-crds"]),
     ("aws-*", &["portico-aws-api"]),
+    ("tonic*", &["portico-envoy-xds"]),
+    ("prost*", &["portico-envoy", "portico-envoy-xds"]),
     ("kube-client", &["portico", "portico-tests"]),
     ("kube-runtime", &["portico", "portico-tests"]),
 ];
@@ -32,7 +48,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
 const IMPURE: &[&str] = &["tokio", "kube-client", "kube-runtime", "hyper", "reqwest", "mio", "socket2"];
 
 /// Our crates that compute and do nothing else.
-const PURE: &[&str] = &["portico-crds", "portico-providers", "portico-aws", "portico-translate"];
+const PURE: &[&str] = &["portico-crds", "portico-providers", "portico-aws", "portico-envoy", "portico-translate"];
 
 /// The feature of `portico` that brings the embedded cloud in.
 const EMBEDDED_CLOUD: &str = "embedded-cloud";

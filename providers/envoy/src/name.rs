@@ -1,0 +1,40 @@
+//! Names of resources. They hold the unit, so that what one unit publishes never meets another's, and they say what they stand for: Envoy shows them in its
+//! statistics, logs and error messages.
+
+use portico_providers::{AppProtocol, Hostname, PortProtocol, ServiceBackend, UnitId};
+
+/// A listener: `gateway/infra/web/80`, and `gateway/infra/web/53/udp` for datagrams.
+pub(crate) fn listener(unit: &UnitId, port: u16, protocol: PortProtocol) -> String {
+    match protocol {
+        PortProtocol::Udp => format!("{unit}/{port}/udp"),
+        _ => format!("{unit}/{port}"),
+    }
+}
+
+/// The routes of an HTTP port, or of one listener of an HTTPS port: `gateway/infra/web/443/*.example.com`.
+pub(crate) fn routes(unit: &UnitId, port: u16, hostname: Option<&Hostname>) -> String {
+    format!("{unit}/{port}/{}", domain(hostname))
+}
+
+/// What Envoy calls the names that a hostname stands for.
+pub(crate) fn domain(hostname: Option<&Hostname>) -> &str {
+    hostname.map_or("*", Hostname::as_str)
+}
+
+/// A cluster: `gateway/infra/web/service/team-a/shop:80`, with how it is spoken to where that is not HTTP/1.1.
+pub(crate) fn cluster(unit: &UnitId, backend: &ServiceBackend) -> String {
+    let protocol = match backend.protocol {
+        AppProtocol::Http => "",
+        AppProtocol::H2c => "/h2c",
+        AppProtocol::H2 => "/h2",
+        AppProtocol::WebSocket => "/ws",
+        AppProtocol::Https => "/https",
+        AppProtocol::WebSocketSecure => "/wss",
+        AppProtocol::Tcp => "/tcp",
+        AppProtocol::Udp => "/udp",
+    };
+    format!("{unit}/service/{}:{}{protocol}", backend.service, backend.port)
+}
+
+/// The cluster that does not exist: shares of invalid backends go there.
+pub(crate) const INVALID: &str = "invalid-backend";

@@ -1,0 +1,24 @@
+//! Operations: what is done to what a fleet is told.
+
+use crate::observed::ResourceKey;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One step, in the words of Envoy's API. All steps of one pass reach the proxies together, in the order that keeps traffic flowing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// Tells the fleet of a resource, or of its new content.
+    Publish(ResourceKey),
+    /// Takes a resource back.
+    Withdraw(ResourceKey),
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish(key) => write!(f, "publish {key}"),
+            Self::Withdraw(key) => write!(f, "withdraw {key}"),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The contract of every cloud, for Envoy.
+
+use crate::store::Progress as ProxyProgress;
+use crate::{Envoy, Observed, Operation, Stack, publish};
+use async_trait::async_trait;
+use portico_crds::v1alpha1::EffectiveProfile;
+use portico_providers::{
+    AddressKind, Change, ClusterId, Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Plan, Progress,
+    Provider, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport, UnitId,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Proxies answer within milliseconds: a pass waits this long for them, rather than to say for a moment that the Gateway is not programmed.
+const ANSWERS: Duration = Duration::from_secs(1);
+/// When to look again, in case nobody tells.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl Provider for Envoy {
+    type Stack = Stack;
+    type Observed = Observed;
+    type Operation = Operation;
+
+    fn name(&self) -> &'static str {
+        "envoy"
+    }
+
+    fn supported_features(&self, settings: &EffectiveProfile) -> Vec<Feature> {
+        match settings {
+            EffectiveProfile::Envoy(settings) => portico_envoy::supported::claimed(settings),
+            EffectiveProfile::Aws(_) => Vec::new(),
+        }
+    }
+
+    fn is_served_by_every_replica(&self, _stack: &Stack) -> bool {
+        true
+    }
+
+    fn on_news(&self, tell: Arc<dyn Fn(&UnitId) + Send + Sync>) {
+        if self.shared.tell.set(tell).is_err() {
+            tracing::warn!("somebody is told of news already, and stays the one");
+        }
+    }
+
+    fn is_complete(&self) {
+        self.shared.complete.cancel();
+    }
+
+    fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
+        portico_envoy::compile(cluster, plan)
+    }
+
+    fn empty_stacks(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&EffectiveProfile>) -> Vec<Stack> {
+        let mut fleets: BTreeSet<String> = self.shared.store.fleets_of(unit).into_iter().collect();
+        if let Some(EffectiveProfile::Envoy(settings)) = settings {
+            fleets.insert(settings.fleet.clone());
+        }
+        fleets.iter().map(|fleet| Stack::empty(cluster, unit, fleet)).collect()
+    }
+
+    async fn left_behind(&self, stack: &Stack) -> Vec<Stack> {
+        let fleets = self.shared.store.fleets_of(&stack.unit).into_iter().filter(|fleet| *fleet != stack.fleet);
+        fleets.map(|fleet| Stack::empty(&stack.cluster, &stack.unit, &fleet)).collect()
+    }
+
+    async fn observe(&self, stack: &Stack, _fresh: bool) -> Result<Observed, ProviderError> {
+        Ok(self.shared.store.observed(&stack.fleet, &stack.unit))
+    }
+
+    fn diff(&self, stack: &Stack, observed: &Observed) -> Result<Vec<Change<Operation>>, ProviderError> {
+        Ok(portico_envoy::diff(stack, observed))
+    }
+
+    /// Publishes all changes at once: each proxy is told of them in an order that keeps traffic flowing. Asks nobody whether it leads: every replica tells its own proxies.
+    async fn execute(
+        &self,
+        stack: &Stack,
+        changes: Vec<Change<Operation>>,
+        _leadership: &Arc<dyn Leadership>,
+        progress: &dyn Progress<Operation>,
+    ) -> Result<(), ProviderError> {
+        for change in &changes {
+            progress.begin(change);
+        }
+        let result = match publish::publication(stack, &changes, self.shared.secrets.get()).await {
+            Ok(publication) => {
+                self.shared.store.publish(&stack.fleet, &stack.unit, publication);
+                self.tell_news();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        for change in &changes {
+            progress.end(change, result.as_ref().err());
+        }
+        result
+    }
+
+    async fn outcome(&self, stack: &Stack) -> Result<Outcome, ProviderError> {
+        let addresses =
+            stack.addresses.iter().map(|address| LoadBalancerAddress { kind: AddressKind::IpAddress, value: address.to_string() });
+        let mut changed = self.shared.progress.subscribe();
+        let answered = async {
+            loop {
+                let progress = self.progress(&stack.fleet, &stack.unit);
+                if progress.version.is_none() || progress.waiting == 0 || !progress.refusals.is_empty() {
+                    return progress;
+                }
+                if changed.changed().await.is_err() {
+                    return progress;
+                }
+            }
+        };
+        let progress = match tokio::time::timeout(ANSWERS, answered).await {
+            Ok(progress) => progress,
+            Err(_) => self.progress(&stack.fleet, &stack.unit),
+        };
+        let addresses = if progress.version.is_some() { addresses.collect() } else { Vec::new() };
+        Ok(Outcome { state: state(&progress), addresses })
+    }
+
+    /// Sets the endpoints of a cluster, on whatever fleet it is, also before the cluster is there. Never waits.
+    async fn sync_targets(&self, targets: &ServiceTargets, _leadership: &Arc<dyn Leadership>) -> Result<TargetsReport, ProviderError> {
+        let change = self.shared.store.set_endpoints(&targets.binding.sink, targets.in_use());
+        self.tell_news();
+        Ok(TargetsReport { registered: change.added, deregistered: change.removed, held: change.held, ..TargetsReport::default() })
+    }
+
+    /// Proxies keep to themselves how they find endpoints: what is known is that they were told of them.
+    async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError> {
+        let addresses = self.shared.store.endpoints(set);
+        let addresses = addresses.ok_or_else(|| ProviderError::NotReady { message: format!("nothing is known of {set}") })?;
+        let reason = Some("Envoy proxies do not report it".to_owned());
+        Ok(addresses
+            .into_iter()
+            .map(|(address, port)| TargetHealth { address, port, state: TargetState::Unavailable, reason: reason.clone() })
+            .collect())
+    }
+
+    async fn owned_units(&self, _cluster: &ClusterId, _settings: &[EffectiveProfile]) -> Result<Vec<UnitId>, ProviderError> {
+        self.shared.store.forget_endpoints();
+        Ok(self.shared.store.units().into_iter().collect())
+    }
+}
+
+fn state(progress: &ProxyProgress) -> LoadBalancerState {
+    if progress.version.is_none() {
+        LoadBalancerState::Absent
+    } else if !progress.refusals.is_empty() {
+        LoadBalancerState::Failed(progress.refusals.join("; "))
+    } else if progress.acknowledged > 0 && progress.waiting == 0 {
+        LoadBalancerState::Active
+    } else {
+        LoadBalancerState::Provisioning { look_again: LOOK_AGAIN }
+    }
+}

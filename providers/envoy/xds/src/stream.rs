@@ -1,0 +1,243 @@
+//! What one proxy has been told and has answered: the state machines of the protocol, pure. Time, network and the store stay outside.
+//!
+//! A stream carries all kinds of resources, so that their order can be kept: what is referred to is told, and acknowledged, before what refers to it.
+
+mod delta;
+mod kind;
+mod world;
+
+use crate::resource::Resource;
+use kind::KindState;
+use portico_envoy::observed::{ResourceKey, ResourceKind, Version};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a stream may be told.
+pub trait View {
+    /// A resource, in the version that this proxy should have.
+    fn get(&self, key: &ResourceKey) -> Option<Arc<Resource>>;
+    /// All names of a kind.
+    fn names(&self, kind: ResourceKind) -> Vec<String>;
+}
+
+/// Which of the two forms of the protocol a stream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Changes only.
+    Delta,
+    /// All resources of a kind, or all that changed of those that were asked for by name.
+    StateOfTheWorld,
+}
+
+/// What a proxy asks or answers, in either form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Delta: asked for besides. State of the world: all that is asked for.
+    pub subscribe: Vec<String>,
+    /// Delta: asked for no more.
+    pub unsubscribe: Vec<String>,
+    /// Delta: what is there already.
+    pub initial_versions: Vec<(String, Version)>,
+    /// The response that this answers; empty for none.
+    pub nonce: String,
+    /// Why that response was refused.
+    pub error: Option<String>,
+}
+
+/// One response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The kind.
+    pub kind: ResourceKind,
+    /// Names it.
+    pub nonce: String,
+    /// Resources.
+    pub resources: Vec<Arc<Resource>>,
+    /// Names of what is gone (delta).
+    pub removed: Vec<String>,
+}
+
+impl Response {
+    /// Bytes of its resources.
+    pub fn size(&self) -> usize {
+        self.resources.iter().map(|resource| resource.body.len()).sum()
+    }
+}
+
+/// What the proxy's answers say of resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// It has this version, or nothing any more.
+    Acknowledged(ResourceKey, Option<Version>),
+    /// It refused this version.
+    Refused(ResourceKey, Version, String),
+}
+
+/// One stream.
+#[derive(Debug)]
+pub struct Stream {
+    mode: Mode,
+    kinds: [KindState; 5],
+    /// What clusters that were told need before routes may lead to them.
+    awaited: BTreeSet<ResourceKey>,
+    nonces: u64,
+    feedback: Vec<Feedback>,
+}
+
+impl Stream {
+    /// A stream on which nothing was said yet.
+    pub fn new(mode: Mode) -> Self {
+        Self { mode, kinds: Default::default(), awaited: BTreeSet::new(), nonces: 0, feedback: Vec::new() }
+    }
+
+    /// Takes a request.
+    pub fn receive(&mut self, kind: ResourceKind, request: &Request, view: &impl View) {
+        self.answered(kind, request);
+        match self.mode {
+            Mode::Delta => self.subscribe_delta(kind, request, view),
+            Mode::StateOfTheWorld => self.subscribe_world(kind, request, view),
+        }
+    }
+
+    /// Says that a resource may have changed.
+    pub fn note(&mut self, key: &ResourceKey) {
+        let state = self.kind_mut(key.kind);
+        if state.wants(&key.name) {
+            state.dirty.insert(key.name.clone());
+        }
+    }
+
+    /// What was learnt since the last call.
+    pub fn feedback(&mut self) -> Vec<Feedback> {
+        std::mem::take(&mut self.feedback)
+    }
+
+    /// Whether routes and listeners wait for endpoints or secrets that the proxy has not acknowledged.
+    pub fn is_waiting(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
+    /// Waits no longer: better a route to a cluster that has no endpoints yet than none.
+    pub fn lose_patience(&mut self) {
+        self.awaited.clear();
+    }
+
+    /// The next response, if there is something to tell and nothing that must be answered first.
+    pub fn next(&mut self, view: &impl View) -> Option<Response> {
+        for kind in [ResourceKind::Cluster, ResourceKind::ClusterLoadAssignment, ResourceKind::Secret] {
+            if let Some(response) = self.tell(kind, view) {
+                return Some(response);
+            }
+        }
+        let busy = |kind: ResourceKind| self.kind(kind).outstanding.is_some();
+        if busy(ResourceKind::Cluster) || busy(ResourceKind::Secret) || self.is_waiting() {
+            return None;
+        }
+        for kind in [ResourceKind::Listener, ResourceKind::RouteConfiguration] {
+            if let Some(response) = self.tell(kind, view) {
+                return Some(response);
+            }
+        }
+        None
+    }
+
+    fn tell(&mut self, kind: ResourceKind, view: &impl View) -> Option<Response> {
+        if self.kind(kind).outstanding.is_some() {
+            return None;
+        }
+        match self.mode {
+            Mode::Delta => self.tell_delta(kind, view),
+            Mode::StateOfTheWorld => self.tell_world(kind, view),
+        }
+    }
+
+    /// Books a response as sent.
+    fn send(&mut self, kind: ResourceKind, resources: Vec<Arc<Resource>>, removed: Vec<String>) -> Response {
+        self.nonces += 1;
+        let nonce = self.nonces.to_string();
+        for resource in &resources {
+            self.await_needs(resource);
+        }
+        self.kind_mut(kind).sent(nonce.clone(), &resources, &removed);
+        Response { kind, nonce, resources, removed }
+    }
+
+    /// A cluster that is told is of no use before its endpoints and secrets are there. Envoy wants the endpoints of a cluster that changed once more.
+    fn await_needs(&mut self, resource: &Arc<Resource>) {
+        if resource.key.kind != ResourceKind::Cluster {
+            return;
+        }
+        let same = |held: &kind::Held| held.version == resource.version;
+        if self.kind(ResourceKind::Cluster).held.get(&resource.key.name).is_some_and(same) {
+            return;
+        }
+        for need in &resource.needs {
+            let has = self.kind(need.kind).held.contains_key(&need.name);
+            if need.kind == ResourceKind::ClusterLoadAssignment || !has {
+                self.awaited.insert(need.clone());
+            }
+        }
+    }
+
+    /// Reads what a request says of the last response.
+    fn answered(&mut self, kind: ResourceKind, request: &Request) {
+        let Some(outstanding) = self.kind_mut(kind).outstanding.take_if(|it| it.nonce == request.nonce) else { return };
+        match &request.error {
+            None => {
+                for resource in &outstanding.sent {
+                    self.awaited.remove(&resource.key);
+                    self.feedback.push(Feedback::Acknowledged(resource.key.clone(), Some(resource.version.clone())));
+                    if kind == ResourceKind::Cluster && outstanding.changed(&resource.key.name) {
+                        self.tell_endpoints_again(&resource.key.name);
+                    }
+                }
+                let key = |name: &String| ResourceKey { kind, name: name.clone() };
+                self.feedback.extend(outstanding.removed.iter().map(|name| Feedback::Acknowledged(key(name), None)));
+            }
+            Some(message) => {
+                for resource in &outstanding.sent {
+                    self.awaited.remove(&resource.key);
+                    for need in &resource.needs {
+                        self.awaited.remove(need);
+                    }
+                }
+                let mode = self.mode;
+                let refused = self.kind_mut(kind).refuse(outstanding, mode, message);
+                let refused =
+                    refused.into_iter().map(|resource| Feedback::Refused(resource.key.clone(), resource.version.clone(), message.clone()));
+                self.feedback.extend(refused);
+            }
+        }
+    }
+
+    /// A cluster that is warmed waits for its endpoints, although the proxy was told of them before.
+    fn tell_endpoints_again(&mut self, cluster: &str) {
+        let state = self.kind_mut(ResourceKind::ClusterLoadAssignment);
+        if state.names.contains(cluster) {
+            state.forced.insert(cluster.to_owned());
+            state.dirty.insert(cluster.to_owned());
+        }
+    }
+
+    fn kind(&self, kind: ResourceKind) -> &KindState {
+        let [cluster, endpoints, secret, listener, routes] = &self.kinds;
+        match kind {
+            ResourceKind::Cluster => cluster,
+            ResourceKind::ClusterLoadAssignment => endpoints,
+            ResourceKind::Secret => secret,
+            ResourceKind::Listener => listener,
+            ResourceKind::RouteConfiguration => routes,
+        }
+    }
+
+    fn kind_mut(&mut self, kind: ResourceKind) -> &mut KindState {
+        let [cluster, endpoints, secret, listener, routes] = &mut self.kinds;
+        match kind {
+            ResourceKind::Cluster => cluster,
+            ResourceKind::ClusterLoadAssignment => endpoints,
+            ResourceKind::Secret => secret,
+            ResourceKind::Listener => listener,
+            ResourceKind::RouteConfiguration => routes,
+        }
+    }
+}
