@@ -2,6 +2,8 @@
 
 use gateway_api::experimental::{grpcroutes as grpc, httproutes as http};
 
+use super::given;
+
 /// How a path is matched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathMatch {
@@ -170,7 +172,11 @@ fn grpc_match(index: usize, from: &grpc::GrpcRouteRulesMatches) -> GrpcRouteMatc
                 None | Some(MethodType::Exact) => StringMatch::Exact(text.clone()),
                 Some(MethodType::RegularExpression) => StringMatch::Regex(text.clone()),
             };
-            GrpcMethodMatch { service: it.service.as_ref().map(matched), method: it.method.as_ref().map(matched) }
+            // Left empty, each matches any (Gateway API).
+            GrpcMethodMatch {
+                service: given(it.service.as_ref()).as_ref().map(matched),
+                method: given(it.method.as_ref()).as_ref().map(matched),
+            }
         }),
         headers: first_headers(headers),
     }

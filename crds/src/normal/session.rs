@@ -74,6 +74,11 @@ pub(super) use session_persistence;
 
 /// Reads the names that Gateway API v1.7.0 gave to what had others before: `cookie` with name, path and lifetime, and `header` with its name.
 pub(super) fn complete(session: &mut SessionPersistence, raw: &Value, path: &str, defects: &mut Vec<Defect>) {
+    for section in ["cookie", "header"] {
+        if let Some(other) = raw.get(section).filter(|it| !it.is_null() && !it.is_object()) {
+            defects.push(defect(format!("{path}.{section}"), other, "it is not an object"));
+        }
+    }
     let mut text = |section: &str, field: &str| match raw.get(section).and_then(|it| it.get(field)) {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text.clone()),

@@ -156,12 +156,16 @@ fn the_other_routes() {
     let grpc = normal::<gateway::GrpcRoute>(json!({ "rules": [
         { "matches": [{ "method": { "service": "a.B", "method": "C" }, "headers": [{ "name": "h", "value": "v" }] }] },
         { "filters": [{ "type": "RequestMirror", "requestMirror": { "backendRef": { "name": "m" } } }], "backendRefs": [{ "name": "b", "port": 90 }] },
+        { "matches": [{ "method": { "service": "", "method": "D" } }] },
     ] }));
     let exact = |text: &str| StringMatch::Exact(text.to_owned());
     let matches: Vec<_> = grpc.rules.iter().map(|it| it.matches.clone()).collect();
     let method = GrpcMethodMatch { service: Some(exact("a.B")), method: Some(exact("C")) };
     let first = GrpcRouteMatch { index: 0, method: Some(method), headers: vec![HeaderMatch { name: "h".into(), value: exact("v") }] };
-    assert_eq!(matches, [RouteMatches::Grpc(vec![first]), RouteMatches::Grpc(vec![GrpcRouteMatch::default()])]);
+    let any_service = GrpcMethodMatch { service: None, method: Some(exact("D")) };
+    let third = GrpcRouteMatch { method: Some(any_service), ..GrpcRouteMatch::default() };
+    let expected = [first, GrpcRouteMatch::default(), third].map(|it| RouteMatches::Grpc(vec![it]));
+    assert_eq!(matches, expected);
     assert_eq!(grpc.rules[1].filters.iter().map(RouteFilter::r#type).collect::<Vec<_>>(), ["RequestMirror"]);
 
     let l4 = json!({ "parentRefs": [{ "name": "g", "port": 53 }], "rules": [{ "name": "r", "backendRefs": [{ "name": "b", "port": 90, "weight": 2 }] }] });
@@ -258,6 +262,8 @@ fn fields_that_are_newer_than_the_types() {
     for (session, path) in [
         (json!({ "cookie": { "lifetimeType": "Eternal" } }), "spec.rules[1].sessionPersistence.cookie.lifetimeType"),
         (json!({ "cookie": { "name": 3 } }), "spec.rules[1].sessionPersistence.cookie.name"),
+        (json!({ "cookie": "c" }), "spec.rules[1].sessionPersistence.cookie"),
+        (json!({ "type": "Header", "header": ["h"] }), "spec.rules[1].sessionPersistence.header"),
     ] {
         let spec = completed(session);
         assert_eq!((spec.defects[0].path.as_str(), spec.rules[0].incomplete, spec.rules[1].incomplete), (path, false, true));

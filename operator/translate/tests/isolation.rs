@@ -77,7 +77,7 @@ fn statuses(world: &World, translation: &Translation) -> Statuses {
 }
 
 /// Everything that conditions of a status say while something is wrong.
-fn complaints(status: Option<&Value>) -> String {
+pub fn complaints(status: Option<&Value>) -> String {
     let parents = status.and_then(|status| status["parents"].as_array()).into_iter().flatten();
     let conditions = parents.flat_map(|parent| parent["conditions"].as_array().into_iter().flatten());
     let wrong = conditions.filter(|it| (it["status"] == "True") == (it["type"] == "PartiallyInvalid"));
@@ -155,7 +155,7 @@ fn every_mistake_is_told_with_its_path_and_costs_its_rule_alone() {
 }
 
 /// Every place in a value, as a pointer and as its author would write it.
-fn places(value: &Value, pointer: String, path: String, found: &mut Vec<(String, String)>) {
+pub fn places(value: &Value, pointer: String, path: String, found: &mut Vec<(String, String)>) {
     found.push((pointer.clone(), path.clone()));
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| places(value, format!("{pointer}/{key}"), format!("{path}.{key}"), found)),

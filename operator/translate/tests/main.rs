@@ -7,6 +7,7 @@ mod addresses;
 mod endpoints;
 mod goldens;
 mod isolation;
+mod kinds;
 mod properties;
 mod report;
 mod universe;
