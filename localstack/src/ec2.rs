@@ -20,6 +20,7 @@ pub mod describe;
 pub mod filter;
 pub mod instance;
 pub mod internet_gateway;
+pub mod ipv6;
 pub mod network_interface;
 pub mod permission;
 pub mod prefix_list;
@@ -163,6 +164,10 @@ pub fn operation(name: &str) -> Option<Operation> {
         "DescribeVpcs" => Operation::new(Read, vpc::describe),
         "CreateVpc" => Operation::new(Write, vpc::create),
         "DeleteVpc" => Operation::new(Write, vpc::delete),
+        "AssociateVpcCidrBlock" => Operation::new(Write, ipv6::associate_vpc),
+        "DisassociateVpcCidrBlock" => Operation::new(Write, ipv6::disassociate_vpc),
+        "AssociateSubnetCidrBlock" => Operation::new(Write, ipv6::associate_subnet),
+        "DisassociateSubnetCidrBlock" => Operation::new(Write, ipv6::disassociate_subnet),
         "DescribeSubnets" => Operation::new(Read, subnet::describe),
         "CreateSubnet" => Operation::new(Write, subnet::create),
         "DeleteSubnet" => Operation::new(Write, subnet::delete),

@@ -18,6 +18,7 @@ pub mod authentication;
 pub mod capacity;
 pub mod certificate;
 pub mod condition;
+pub mod dualstack;
 pub mod health_check;
 pub mod kind;
 pub mod listener;

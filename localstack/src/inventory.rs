@@ -38,7 +38,14 @@ pub fn of(state: &State) -> Value {
     let stores =
         state.elb.trust_stores.values().map(|store| (names.get(&store.arn).cloned().unwrap_or_default(), tidied(json!(store), &names)));
     let buckets = state.s3.buckets.values().filter(|bucket| !bucket.managed);
-    let buckets = buckets.map(|bucket| (bucket.name.clone(), tidied(json!(bucket), &names)));
+    let buckets = buckets.map(|bucket| {
+        let mut value = tidied(json!(bucket), &names);
+        // Names and contents of logs are made up of ids and moments.
+        if let Some(objects) = value.get_mut("objects").and_then(Value::as_object_mut) {
+            objects.retain(|key, _| !key.contains("AWSLogs/"));
+        }
+        (bucket.name.clone(), value)
+    });
     let acls = state.wafv2.web_acls.values().map(|acl| (acl.name.clone(), tidied(json!(acl), &names)));
     let associations = tidied(json!(state.wafv2.associations), &names);
     let lists = state.ec2.prefix_lists.values().map(|list| (list.name.clone(), tidied(json!(list), &names)));

@@ -62,6 +62,7 @@ impl Builder<'_> {
             id: self.vpc.clone(),
             owner: owner.clone(),
             cidrs: self.config.vpc_cidrs.clone(),
+            ipv6: None,
             default: false,
             tags: self.tags(&format!("{}/VPC", self.config.cluster), &[]),
         };
@@ -123,6 +124,7 @@ impl Builder<'_> {
             owner: self.config.account.clone(),
             vpc: self.vpc.clone(),
             cidr: cidr.trunc(),
+            ipv6: None,
             zone: zone.name.clone(),
             zone_id: zone.id.clone(),
             public,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
+use super::ipv6::{self, Ipv6Block};
 use super::{Ec2, describe as described, finish, required, success, tagging, vpc};
 use crate::error::{Answer, ApiError};
 use crate::state::State;
@@ -27,6 +28,9 @@ pub struct Subnet {
     pub vpc: String,
     /// Its addresses.
     pub cidr: IpNet,
+    /// Its IPv6 addresses.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Block>,
     /// Its zone's name.
     pub zone: String,
     /// Its zone's id.
@@ -99,6 +103,9 @@ impl Resource for Subnet {
         "state",
         "subnet-arn",
         "available-ip-address-count",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
     ];
     const IDS: &'static str = "SubnetId";
     const SET: &'static str = "subnetSet";
@@ -106,6 +113,14 @@ impl Resource for Subnet {
     described::identity!();
 
     fn attribute(&self, filter: &str, _: &Ec2) -> Vec<String> {
+        if let Some(part) = filter.strip_prefix("ipv6-cidr-block-association.") {
+            let value = |block: &Ipv6Block| match part {
+                "association-id" => block.id.clone(),
+                "ipv6-cidr-block" => block.cidr.to_string(),
+                _ => "associated".into(),
+            };
+            return self.ipv6.iter().map(value).collect();
+        }
         vec![match filter {
             "subnet-id" => self.id.clone(),
             "vpc-id" => self.vpc.clone(),
@@ -129,7 +144,7 @@ impl Resource for Subnet {
             .with("vpcId", &self.vpc)
             .with("ownerId", &self.owner)
             .with("cidrBlock", self.cidr.to_string())
-            .list("ipv6CidrBlockAssociationSet", Vec::<Record>::new())
+            .list("ipv6CidrBlockAssociationSet", self.ipv6.iter().map(|block| block.record(false)))
             .with("availableIpAddressCount", i64::try_from(self.free()).unwrap_or(i64::MAX))
             .with("availabilityZone", &self.zone)
             .with("availabilityZoneId", &self.zone_id)
@@ -160,6 +175,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let (vpc_id, block) = (required(input, "VpcId")?, required(input, "CidrBlock")?);
     let wanted = input.text("AvailabilityZone").map(str::to_string);
     let wanted_id = input.text("AvailabilityZoneId").map(str::to_string);
+    let wide = input.text("Ipv6CidrBlock").filter(|text| !text.is_empty()).map(str::to_string);
     let tags = tagging::specification(input, "subnet")?;
     finish(input)?;
     let ec2 = &state.ec2;
@@ -181,14 +197,17 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         .ok_or_else(|| {
             ApiError::parameter_value("Value for parameter availabilityZone is invalid. Subnets can only be created in the region's zones")
         })?;
+    let (vpc_id, cidr) = (vpc_id.to_string(), cidr.trunc());
+    let ipv6 = wide.map(|text| ipv6::for_subnet(state, &vpc_id, &text)).transpose()?;
     let id = state.ids.ec2("subnet");
     let owner = state.config.account.clone();
     let subnet = Subnet {
         arn: format!("arn:aws:ec2:{}:{owner}:subnet/{id}", state.config.region),
         id: id.clone(),
         owner,
-        vpc: vpc_id.into(),
-        cidr: cidr.trunc(),
+        vpc: vpc_id,
+        cidr,
+        ipv6,
         zone: zone.name,
         zone_id: zone.id,
         public: false,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
+use super::ipv6::{self, Ipv6Block};
 use super::security_group::SecurityGroup;
 use super::{Ec2, describe as described, finish, required, success, tagging};
 use crate::error::{Answer, ApiError};
@@ -21,6 +22,9 @@ pub struct Vpc {
     pub owner: String,
     /// Its CIDRs, the primary one first.
     pub cidrs: Vec<IpNet>,
+    /// Its IPv6 addresses.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Block>,
     /// Whether it is the account's default VPC.
     pub default: bool,
     /// Its tags.
@@ -33,6 +37,9 @@ impl Resource for Vpc {
         "cidr",
         "cidr-block-association.cidr-block",
         "cidr-block-association.state",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
         "is-default",
         "isDefault",
         "owner-id",
@@ -49,6 +56,9 @@ impl Resource for Vpc {
             "cidr" => self.cidrs.first().map(ToString::to_string).into_iter().collect(),
             "cidr-block-association.cidr-block" => self.cidrs.iter().map(ToString::to_string).collect(),
             "cidr-block-association.state" => vec!["associated".into()],
+            "ipv6-cidr-block-association.association-id" => self.ipv6.iter().map(|block| block.id.clone()).collect(),
+            "ipv6-cidr-block-association.ipv6-cidr-block" => self.ipv6.iter().map(|block| block.cidr.to_string()).collect(),
+            "ipv6-cidr-block-association.state" => self.ipv6.iter().map(|_| "associated".into()).collect(),
             "is-default" | "isDefault" => vec![self.default.to_string()],
             "owner-id" => vec![self.owner.clone()],
             _ => vec!["available".into()],
@@ -71,6 +81,7 @@ impl Resource for Vpc {
             .with("state", "available")
             .with("cidrBlock", self.cidrs.first().map(ToString::to_string).unwrap_or_default())
             .list("cidrBlockAssociationSet", associations)
+            .list("ipv6CidrBlockAssociationSet", self.ipv6.iter().map(|block| block.record(true)))
             .with("dhcpOptionsId", "default")
             .with("instanceTenancy", "default")
             .with("isDefault", self.default)
@@ -96,6 +107,7 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
 pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let block = required(input, "CidrBlock")?;
     let tags = tagging::specification(input, "vpc")?;
+    let amazon = input.flag("AmazonProvidedIpv6CidrBlock")?.unwrap_or(false);
     let tenancy = input.text("InstanceTenancy").unwrap_or("default").to_string();
     finish(input)?;
     if tenancy != "default" {
@@ -112,7 +124,8 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let (id, group) = (state.ids.ec2("vpc"), state.ids.ec2("sg"));
     let owner = state.config.account.clone();
     let rule = state.ids.ec2("sgr");
-    let vpc = Vpc { id: id.clone(), owner: owner.clone(), cidrs: vec![cidr.trunc()], default: false, tags };
+    let ipv6 = amazon.then(|| ipv6::amazons(state));
+    let vpc = Vpc { id: id.clone(), owner: owner.clone(), cidrs: vec![cidr.trunc()], ipv6, default: false, tags };
     let group = SecurityGroup::default_of(group, &id, &owner, [state.ids.ec2("sgr"), rule]);
     let record = vpc.record(&state.ec2, &Filters::default());
     state.ec2.security_groups.insert(group.id.clone(), group);

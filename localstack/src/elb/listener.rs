@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{self, Action};
 use super::certificate::{ListenerTls, TlsParameters};
+use super::dualstack;
 use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
 use super::rule::Rule;
@@ -154,6 +155,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
 /// What a network load balancer's listeners must leave to one another (network user guide, "Create a listener"): QUIC tolerates no other QUIC,
 /// no UDP and no security groups; and capacity can be reserved only without TLS listeners.
 fn check_neighbours(balancer: &LoadBalancer, protocol: &str, replaced: Option<&str>) -> Answer<()> {
+    dualstack::check_listener(balancer, protocol)?;
     let fault = |message: &str| Err(ApiError::new("InvalidConfigurationRequest", message));
     let others = || balancer.listeners.values().filter(|other| replaced != Some(other.arn.as_str()));
     if protocols::is_quic(protocol) {

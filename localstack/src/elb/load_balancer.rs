@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::attribute;
 use super::capacity::Capacity;
 use super::certificate::ListenerTls;
+use super::dualstack;
 use super::kind::LoadBalancerKind;
 use super::listener::Listener;
 use super::node::{self, Node};
@@ -43,8 +45,11 @@ pub struct LoadBalancer {
     pub security_groups: Vec<String>,
     /// Whether its security groups judge traffic from PrivateLink (network load balancers; this cloud has no PrivateLink).
     pub enforce_on_private_link: bool,
-    /// `ipv4` (IPv6 needs subnets with IPv6 addresses, which this cloud does not have).
+    /// `ipv4`, `dualstack` or `dualstack-without-public-ipv4`. It listens at IPv4 addresses only, whatever it is.
     pub ip_address_type: String,
+    /// Whether it sends UDP over IPv6 from prefixes of its subnets (network load balancers).
+    #[serde(default)]
+    pub source_nat: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it becomes active.
@@ -100,12 +105,27 @@ impl LoadBalancer {
             .iter()
             .filter_map(|id| ec2.subnets.get(id))
             .map(|subnet| {
-                Record::new()
+                let zone = Record::new()
                     .with("ZoneName", &subnet.zone)
                     .with("SubnetId", &subnet.id)
-                    .list("LoadBalancerAddresses", self.node_in(&subnet.id).map(|node| node.records(ec2)).unwrap_or_default())
+                    .list("LoadBalancerAddresses", self.node_in(&subnet.id).map(|node| node.records(ec2)).unwrap_or_default());
+                match self.source_prefix(ec2, &subnet.id) {
+                    Some(prefix) => zone.list("SourceNatIpv6Prefixes", [prefix.to_string()]),
+                    None => zone,
+                }
             })
             .collect()
+    }
+
+    /// From where it sends UDP over IPv6 in a subnet.
+    fn source_prefix(&self, ec2: &Ec2, subnet: &str) -> Option<IpNet> {
+        let chosen = self.node_in(subnet).and_then(|node| node.source_prefix);
+        dualstack::source_prefix(ec2, subnet, chosen).filter(|_| self.source_nat)
+    }
+
+    /// `EnablePrefixForIpv6SourceNat`; None if it cannot have it.
+    pub fn source_nat_word(&self) -> Option<&'static str> {
+        (self.kind == LoadBalancerKind::Network).then_some(if self.source_nat { "on" } else { "off" })
     }
 
     /// Its node for a subnet alone.
@@ -134,7 +154,7 @@ impl LoadBalancer {
                 "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic",
                 (network && !self.security_groups.is_empty()).then_some(enforced),
             )
-            .maybe("EnablePrefixForIpv6SourceNat", network.then_some("off"))
+            .maybe("EnablePrefixForIpv6SourceNat", self.source_nat_word())
     }
 }
 
@@ -147,7 +167,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let mappings = node::read(input, kind, &scheme)?;
     let groups = input.texts("SecurityGroups");
     let tags = tagging::read(input)?;
-    placement::check_source_nat(input, kind)?;
+    let source_nat = dualstack::read_source_nat(input, kind)?.unwrap_or(false);
     if input.text("CustomerOwnedIpv4Pool").is_some_and(|text| !text.is_empty()) {
         return Err(ApiError::validation(format!(
             "'CustomerOwnedIpv4Pool' is not valid for load balancers of type '{}' in this region",
@@ -163,19 +183,21 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::validation(format!("Load balancer name '{name}' cannot begin with 'internal-'")));
     }
     validation::one_of(&scheme, "scheme", &["internal", "internet-facing"])?;
-    placement::check_ip_address_type(&ip_address_type, kind, &scheme)?;
+    dualstack::check_type(&ip_address_type, kind, &scheme)?;
     let placement = Placement::of(state, kind, mappings, groups.as_deref(), &scheme)?;
+    let others: Vec<&LoadBalancer> = state.elb.load_balancers.values().filter(|other| other.name != name).collect();
+    dualstack::check(&state.ec2, &others, &ip_address_type, source_nat, &placement.mappings)?;
     if let Some(existing) = state.elb.load_balancers.values().find(|other| other.name == name) {
         let same = existing.kind == kind
             && existing.scheme == scheme
             && same_members(&existing.subnets, &placement.subnets())
             && placement.mappings.iter().all(|mapping| {
-                existing
-                    .node_in(&mapping.subnet)
-                    .is_none_or(|node| node.private_address == mapping.private_address && node.allocation == mapping.allocation)
+                existing.node_in(&mapping.subnet).is_none_or(|node| {
+                    (node.private_address, &node.allocation, node.ipv6) == (mapping.private_address, &mapping.allocation, mapping.ipv6)
+                })
             })
             && same_members(&existing.security_groups, &placement.security_groups)
-            && existing.ip_address_type == ip_address_type
+            && (&existing.ip_address_type, existing.source_nat) == (&ip_address_type, source_nat)
             && existing.tags == tags;
         if same {
             let record = existing.record(&state.ec2, &state.config.region, state.now);
@@ -204,6 +226,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         security_groups: placement.security_groups,
         enforce_on_private_link: true,
         ip_address_type,
+        source_nat,
         created: state.now,
         active_at,
         nodes,

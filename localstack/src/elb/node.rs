@@ -3,8 +3,10 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::dualstack;
 use super::kind::LoadBalancerKind;
 use crate::ec2::Ec2;
 use crate::error::{Answer, ApiError};
@@ -21,6 +23,12 @@ pub struct Node {
     pub private_address: Option<IpAddr>,
     /// The allocation of the elastic IP address that the caller chose for it.
     pub allocation: Option<String>,
+    /// The IPv6 address that the caller chose for it.
+    #[serde(default)]
+    pub ipv6: Option<IpAddr>,
+    /// From where it sends UDP over IPv6.
+    #[serde(default)]
+    pub source_prefix: Option<IpNet>,
 }
 
 impl Node {
@@ -29,7 +37,14 @@ impl Node {
         let private = self.private_address.iter().map(|address| Record::new().with("PrivateIPv4Address", address.to_string()));
         let elastic = self.allocation.iter().filter_map(|id| ec2.addresses.get(id));
         let elastic = elastic.map(|address| Record::new().with("IpAddress", address.public.to_string()).with("AllocationId", &address.id));
-        private.chain(elastic).collect()
+        let wide = self.ipv6.map(|address| address.to_string());
+        let mut records: Vec<Record> = private.chain(elastic).collect();
+        match (records.pop(), wide) {
+            (Some(first), wide) => records.push(first.maybe("IPv6Address", wide)),
+            (None, Some(wide)) => records.push(Record::new().with("IPv6Address", wide)),
+            (None, None) => {}
+        }
+        records
     }
 }
 
@@ -42,6 +57,10 @@ pub struct Mapping {
     pub private_address: Option<IpAddr>,
     /// `AllocationId`.
     pub allocation: Option<String>,
+    /// `IPv6Address`.
+    pub ipv6: Option<IpAddr>,
+    /// `SourceNatIpv6Prefix`, unless it is to be assigned.
+    pub source_prefix: Option<IpNet>,
 }
 
 /// Reads `Subnets` or `SubnetMappings` for a load balancer of this type and scheme.
@@ -71,9 +90,7 @@ fn one(item: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Mapping> {
             return Err(ApiError::validation(format!("'{name}' cannot be specified for load balancers of type 'application'")));
         }
     }
-    if ipv6.is_some() || prefix.is_some() {
-        return Err(ApiError::new("InvalidConfigurationRequest", "You must specify subnets with an associated IPv6 CIDR block."));
-    }
+    let (ipv6, source_prefix) = dualstack::read_mapping(ipv6, prefix)?;
     if let Some(allocation) = allocation {
         if scheme == "internal" {
             return Err(ApiError::new(
@@ -86,9 +103,9 @@ fn one(item: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Mapping> {
                 "You can specify either an allocation ID or a private IPv4 address for a subnet, but not both",
             ));
         }
-        return Ok(Mapping { subnet, private_address: None, allocation: Some(allocation.to_string()) });
+        return Ok(Mapping { subnet, private_address: None, allocation: Some(allocation.to_string()), ipv6, source_prefix });
     }
-    let Some(private) = private else { return Ok(Mapping { subnet, ..Mapping::default() }) };
+    let Some(private) = private else { return Ok(Mapping { subnet, ipv6, source_prefix, ..Mapping::default() }) };
     if scheme != "internal" {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
@@ -100,7 +117,7 @@ fn one(item: &Input, kind: LoadBalancerKind, scheme: &str) -> Answer<Mapping> {
         .ok()
         .filter(IpAddr::is_ipv4)
         .ok_or_else(|| ApiError::validation(format!("The private IPv4 address '{private}' is not a valid IPv4 address")))?;
-    Ok(Mapping { subnet, private_address: Some(address), allocation: None })
+    Ok(Mapping { subnet, private_address: Some(address), allocation: None, ipv6, source_prefix })
 }
 
 /// Whether new nodes can have the private and elastic addresses that were chosen for them.

@@ -10,6 +10,7 @@ use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
 
+use super::dualstack;
 use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
 use super::node::{self, Mapping, Node};
@@ -125,8 +126,8 @@ pub fn take_nodes(state: &mut State, kind: LoadBalancerKind, mappings: &[Mapping
             return Err(ApiError::with_status("InternalFailure", "This cloud has no free address for another load balancer", 500));
         };
         let subnet = (kind == LoadBalancerKind::Network).then(|| mapping.subnet.clone());
-        let Mapping { private_address, allocation, .. } = mapping.clone();
-        nodes.push(Node { subnet, listens_at, private_address, allocation });
+        let Mapping { private_address, allocation, ipv6, source_prefix, .. } = mapping.clone();
+        nodes.push(Node { subnet, listens_at, private_address, allocation, ipv6, source_prefix });
     }
     Ok(nodes)
 }
@@ -144,38 +145,6 @@ fn check_groups(state: &State, groups: &[String], vpc: &str) -> Answer<()> {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
             format!("The maximum number of security groups per load balancer has been reached: [{limit}]"),
-        ));
-    }
-    Ok(())
-}
-
-/// Whether a load balancer of this type and scheme can have this IP address type here.
-pub fn check_ip_address_type(wanted: &str, kind: LoadBalancerKind, scheme: &str) -> Answer<()> {
-    validation::one_of(wanted, "ipAddressType", &["ipv4", "dualstack", "dualstack-without-public-ipv4"])?;
-    if wanted == "dualstack-without-public-ipv4" {
-        kind.only(LoadBalancerKind::Application, "IP address type 'dualstack-without-public-ipv4'")?;
-        if scheme == "internal" {
-            return Err(ApiError::new(
-                "InvalidConfigurationRequest",
-                "'dualstack-without-public-ipv4' requires an internet-facing load balancer",
-            ));
-        }
-    }
-    if wanted != "ipv4" {
-        return Err(ApiError::new("InvalidConfigurationRequest", "You must specify subnets with an associated IPv6 CIDR block."));
-    }
-    Ok(())
-}
-
-/// `EnablePrefixForIpv6SourceNat`: `on` needs a dualstack network load balancer, which this cloud does not have.
-pub fn check_source_nat(input: &Input, kind: LoadBalancerKind) -> Answer<()> {
-    let Some(wanted) = input.text("EnablePrefixForIpv6SourceNat").filter(|text| !text.is_empty()) else { return Ok(()) };
-    validation::one_of(wanted, "enablePrefixForIpv6SourceNat", &["on", "off"])?;
-    kind.only(LoadBalancerKind::Network, "'EnablePrefixForIpv6SourceNat'")?;
-    if wanted == "on" {
-        return Err(ApiError::new(
-            "InvalidConfigurationRequest",
-            "'EnablePrefixForIpv6SourceNat' can be 'on' only for load balancers with the IP address type 'dualstack'",
         ));
     }
     Ok(())
@@ -228,13 +197,16 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?.to_string();
     let balancer = state.elb.load_balancer(&arn)?;
     let (kind, vpc, scheme) = (balancer.kind, balancer.vpc.clone(), balancer.scheme.clone());
+    let (known_type, known_nat) = (balancer.ip_address_type.clone(), balancer.source_nat);
     let mappings = node::read(input, kind, &scheme)?;
     let ip_address_type = input.text("IpAddressType").map(str::to_string);
-    check_source_nat(input, kind)?;
+    let source_nat = dualstack::read_source_nat(input, kind)?;
     input.done()?;
     if let Some(wanted) = &ip_address_type {
-        check_ip_address_type(wanted, kind, &scheme)?;
+        dualstack::check_type(wanted, kind, &scheme)?;
     }
+    let ip_address_type = ip_address_type.unwrap_or(known_type);
+    let source_nat = source_nat.unwrap_or(known_nat && ip_address_type != "ipv4");
     if check_subnets(&state.ec2, kind, &mappings, &scheme)? != vpc {
         return Err(ApiError::new(
             "InvalidConfigurationRequest",
@@ -246,6 +218,9 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
     }
     let added: Vec<Mapping> = mappings.iter().filter(|mapping| !balancer.subnets.contains(&mapping.subnet)).cloned().collect();
     check_room(state, kind, &vpc, &added)?;
+    let others: Vec<&LoadBalancer> = state.elb.load_balancers.values().filter(|other| other.arn != arn).collect();
+    dualstack::check(&state.ec2, &others, &ip_address_type, source_nat, &mappings)?;
+    check_listeners(balancer, &ip_address_type, source_nat)?;
     let subnets: Vec<String> = mappings.iter().map(|mapping| mapping.subnet.clone()).collect();
     let dropped: Vec<String> = state
         .ec2
@@ -260,6 +235,13 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
         .partition(|node| node.subnet.as_ref().is_none_or(|subnet| subnets.contains(subnet)));
     balancer.nodes = kept.into_iter().chain(new_nodes).collect();
     balancer.subnets = subnets;
+    (balancer.ip_address_type, balancer.source_nat) = (ip_address_type, source_nat);
+    for mapping in &mappings {
+        for node in balancer.nodes.iter_mut().filter(|node| node.subnet.as_deref() == Some(mapping.subnet.as_str())) {
+            node.ipv6 = mapping.ipv6.or(node.ipv6);
+            node.source_prefix = mapping.source_prefix.or(node.source_prefix);
+        }
+    }
     for node in gone {
         state.elb.addresses.release(node.listens_at);
     }
@@ -272,7 +254,7 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
     Ok(Record::new()
         .list("AvailabilityZones", balancer.zone_records(&state.ec2))
         .with("IpAddressType", &balancer.ip_address_type)
-        .maybe("EnablePrefixForIpv6SourceNat", (kind == LoadBalancerKind::Network).then_some("off")))
+        .maybe("EnablePrefixForIpv6SourceNat", balancer.source_nat_word()))
 }
 
 /// What SetSubnets may not change of the zones that stay (network user guide, "Availability Zones"): their addresses, and, in one call with
@@ -341,13 +323,24 @@ pub fn set_security_groups(state: &mut State, input: &Input) -> Answer<Record> {
         .maybe("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", network.then_some(enforced)))
 }
 
+/// Whether the listeners that are there can be served with this IP address type.
+fn check_listeners(balancer: &LoadBalancer, ip_address_type: &str, source_nat: bool) -> Answer<()> {
+    let changed = LoadBalancer { ip_address_type: ip_address_type.into(), source_nat, ..balancer.clone() };
+    balancer.listeners.values().try_for_each(|listener| dualstack::check_listener(&changed, &listener.protocol))
+}
+
 /// SetIpAddressType.
 pub fn set_ip_address_type(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("LoadBalancerArn")?.to_string();
     let wanted = input.required("IpAddressType")?.to_string();
     input.done()?;
+    let balancer = state.elb.load_balancer(&arn)?;
+    dualstack::check_type(&wanted, balancer.kind, &balancer.scheme)?;
+    let source_nat = balancer.source_nat && wanted != "ipv4";
+    let mappings: Vec<Mapping> = balancer.subnets.iter().map(|subnet| Mapping { subnet: subnet.clone(), ..Mapping::default() }).collect();
+    dualstack::check(&state.ec2, &[], &wanted, source_nat, &mappings)?;
+    check_listeners(balancer, &wanted, source_nat)?;
     let balancer = state.elb.load_balancer_mut(&arn)?;
-    check_ip_address_type(&wanted, balancer.kind, &balancer.scheme)?;
-    balancer.ip_address_type = wanted.clone();
+    (balancer.ip_address_type, balancer.source_nat) = (wanted.clone(), source_nat);
     Ok(Record::new().with("IpAddressType", wanted))
 }

@@ -62,10 +62,17 @@ pub fn check_priority(priority: i64) -> Answer<u32> {
     Ok(u32::try_from(priority).unwrap_or_default())
 }
 
-/// Rules of network load balancers tell IPv4 from IPv6 sources, and so need dualstack ones (network user guide, "Listener rules").
+/// Rules of network load balancers tell IPv4 from IPv6 sources, and so need dualstack ones (network user guide, "Listener rules"). Since nobody comes
+/// over IPv6 here, those are not served.
 fn refuse_network(balancer: &LoadBalancer) -> Answer<()> {
     if balancer.kind == LoadBalancerKind::Application {
         return Ok(());
+    }
+    if balancer.ip_address_type != "ipv4" {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            "Listener rules of load balancers of type 'network' are not served by this cloud",
+        ));
     }
     Err(ApiError::new(
         "InvalidConfigurationRequest",
