@@ -244,6 +244,10 @@ class World:
         """Tags by which this run's resources of a type are found at its end."""
         return [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": self.prefix}]}]
 
+    def wide_vpc(self):
+        """A VPC with IPv6 addresses."""
+        return self.ec2.create_vpc(CidrBlock="10.78.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]
+
     def instance(self, **more):
         """A new instance."""
         arguments = {"ImageId": "ami-0123456789abcdef0", "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1, "SubnetId": self.two[0]} | more

@@ -63,6 +63,13 @@ def node(w):
     return w.ec2.describe_instances()["Reservations"][0]["Instances"][0]["InstanceId"]
 
 
+def anomalies(w):
+    group = w.new_group()
+    registered(w, local(w, 1), group=group)
+    found = w.elb.describe_target_health(TargetGroupArn=group, Include=["AnomalyDetection"])
+    return [target["AnomalyDetection"] for target in found["TargetHealthDescriptions"]]
+
+
 def draining(w):
     """A deregistered target of a used group drains, cannot be registered again meanwhile, and then is gone."""
     group = w.new_group()
@@ -186,6 +193,7 @@ TARGETS = [
     ("a target that is not there", not_registered, lambda r: (r["State"], r["Reason"]) == ("unused", "Target.NotRegistered")),
     ("a target that cannot be", lambda w: w.health(w.tg, Targets=[{"Id": "x"}]), Fails("InvalidTarget")),
     ("health of an unknown group", lambda w: w.health(w.tg[:-4] + "0000"), Fails("TargetGroupNotFound")),
+    ("a target's anomalies", anomalies, lambda r: r == [{"Result": "normal", "MitigationInEffect": "no"}]),
     ("deregistered targets drain", draining, Fails("InvalidTarget", "still being deregistered")),
     ("unused targets go at once", quick, lambda r: r == {}),
     ("zones that are not enabled", zones, lambda r: r),

@@ -190,6 +190,11 @@ async fn network(api: &mut Api, start: &Value) {
     for list in list(&state, "prefix_lists") {
         surely(api, Service::Ec2, "DeleteManagedPrefixList", &format!("PrefixListId={}", text(list, "id"))).await;
     }
+    for (kind, operation) in [("subnets", "DisassociateSubnetCidrBlock"), ("vpcs", "DisassociateVpcCidrBlock")] {
+        for id in list(&state, kind).filter_map(|one| one["ipv6"]["id"].as_str()) {
+            surely(api, Service::Ec2, operation, &format!("AssociationId={id}")).await;
+        }
+    }
     let made = |kind: &str| -> Vec<String> {
         let ids = list(&state, kind).map(|one| text(one, "id").to_owned());
         ids.filter(|id| !was_there(start, kind, id)).collect()

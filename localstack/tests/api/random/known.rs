@@ -31,6 +31,8 @@ const KINDS: &[(&str, &str)] = &[
     (":regional/webacl/", "acl"),
     ("/hostedzone/", "zone"),
     ("/change/", "change"),
+    ("vpc-cidr-assoc-", "vpc_block"),
+    ("subnet-cidr-assoc-", "subnet_block"),
 ];
 
 /// Kinds of ARNs that tags can have.
@@ -50,9 +52,11 @@ fn pattern(text: &str) -> Regex {
 
 static NAMES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"arn:aws:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:[^<"\s]+|/hostedzone/Z[0-9A-F]{19}|/change/C[0-9A-F]{20}|\b(?:sgr|sg|subnet|vpc|eni|rtb|igw|i|eipalloc|eipassoc|pl)-0[0-9a-f]{16}\b"#,
+        r#"arn:aws:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:[^<"\s]+|/hostedzone/Z[0-9A-F]{19}|/change/C[0-9A-F]{20}|\b(?:vpc-cidr-assoc|subnet-cidr-assoc|sgr|sg|subnet|vpc|eni|rtb|igw|i|eipalloc|eipassoc|pl)-0[0-9a-f]{16}\b"#,
     )
 });
+/// A VPC's IPv6 block, without the digits that tell apart those of its subnets.
+static BLOCK: LazyLock<Regex> = LazyLock::new(|| pattern(r"<ipv6CidrBlock>([0-9a-f:]+)00::/56<"));
 static MARKER: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"(?:NextMarker>|nextToken>|"NextMarker":"|"NextToken":"|"PaginationToken":")([^<"]+)"#));
 static RULE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<RuleArn>([^<]*)</RuleArn>|<Priority>([0-9]+)</Priority>"));
@@ -101,8 +105,8 @@ impl Known {
         let answer = &reply.body;
         for found in NAMES.find_iter(answer).take(40) {
             let name = found.as_str();
-            let kind = match name.split_once('-') {
-                Some((prefix, _)) if !name.contains(':') && !name.contains('/') => {
+            let kind = match name.rsplit_once('-') {
+                Some((prefix, _)) if !name.contains([':', '/']) && !prefix.contains('-') => {
                     ["sgr", "sg", "subnet", "vpc", "eni", "rtb", "igw", "i", "eipalloc", "eipassoc", "pl"]
                         .into_iter()
                         .find(|kind| *kind == prefix)
@@ -111,6 +115,9 @@ impl Known {
             };
             let name = name.trim_start_matches("/hostedzone/").trim_start_matches("/change/");
             self.add(kind.unwrap_or("other"), name.to_owned(), random);
+        }
+        for block in BLOCK.captures_iter(answer) {
+            self.add("block", block[1].to_owned(), random);
         }
         if let Some(marker) = MARKER.captures(answer) {
             self.add("marker", marker[1].to_owned(), random);
