@@ -1,15 +1,13 @@
 """The examples of requests and responses that AWS ships with botocore (`data/elbv2/*/examples-1.json`): each request is made, and whatever the
 example's response has, ours has, too."""
 
-import http.server
 import re
-import threading
 
 import botocore.session
 import pytest
 
+from backend import POD, guard, serving
 from cloud import eventually, forward, path
-from test_traffic import POD, Backend
 
 EXAMPLES = [
     (operation, example)
@@ -167,27 +165,20 @@ def replay(place, operation, title, example):
 
 def test_both_states_of_the_example(world):
     """A target that is unused and one that is healthy, as DescribeTargetHealth's example has them."""
-    server = http.server.ThreadingHTTPServer((POD, 0), Backend)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        port = server.server_address[1]
+    with serving() as port:
         group = world.new_group(Port=port)
         world.elb.register_targets(TargetGroupArn=group, Targets=[{"Id": POD}])
         unused = world.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"][0]
         assert (unused["Target"]["Port"], unused["TargetHealth"]["State"], unused["TargetHealth"]["Reason"]) == (port, "unused", "Target.NotInUse")
         # Today's description differs from the example's ("Given target group is not configured to receive traffic from ELB").
         assert unused["TargetHealth"]["Description"] == "Target group is not configured to receive traffic from the load balancer"
-        wanted = [{"Name": "addresses.private-ip-address", "Values": [POD]}]
-        guard = world.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"][0]["Groups"][0]["GroupId"]
+        nodes = guard(world)
         balancer, source = world.balancer(), [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [{"GroupId": world.sg}]}]
-        world.ec2.authorize_security_group_ingress(GroupId=guard, IpPermissions=source)
+        world.ec2.authorize_security_group_ingress(GroupId=nodes, IpPermissions=source)
         try:
             world.new_listener(80, forward(group), balancer)
             health = lambda: world.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"][0]
             healthy = eventually(lambda: (h := health())["TargetHealth"]["State"] == "healthy" and h, "healthy")
             assert healthy["HealthCheckPort"] == str(port) and "Reason" not in healthy["TargetHealth"]
         finally:
-            world.ec2.revoke_security_group_ingress(GroupId=guard, IpPermissions=source)
-    finally:
-        server.shutdown()
-        server.server_close()
+            world.ec2.revoke_security_group_ingress(GroupId=nodes, IpPermissions=source)

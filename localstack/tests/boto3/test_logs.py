@@ -5,7 +5,6 @@ Sources: user guide of application load balancers, "Access logs", "Connection lo
 
 import datetime
 import gzip
-import http.server
 import re
 import socket
 import ssl
@@ -14,9 +13,9 @@ import threading
 import pytest
 
 import certificates
+from backend import POD, Backend, guard, serving
 from cloud import FIXED, VISIBILITY, admin, eventually, forward, path
 
-POD = "127.0.0.1"
 TLS13 = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 CLIENT = ("127.0.0.1", 0)
 ACCESS = (
@@ -46,42 +45,26 @@ HANGING = []
 READ = {}
 
 
-class Backend(http.server.BaseHTTPRequestHandler):
+class Echo(Backend):
     """Answers with what it was sent."""
 
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
+    def answer(self, body):
         if self.path == "/app/hang":
             HANGING.append(self.path)
             threading.Event().wait(2)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"hello"
-        self.send_response(503 if self.path == "/health/bad" else 201)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *_):
-        pass
+        return 503 if self.path == "/health/bad" else 201, body or b"hello"
 
 
 @pytest.fixture(scope="module")
 def backend():
-    server = http.server.ThreadingHTTPServer((POD, 0), Backend)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
+    with serving(Echo) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
 def open_pods(world, backend):
     """Lets everybody in the VPC connect to the backend."""
-    wanted = [{"Name": "addresses.private-ip-address", "Values": [POD]}]
-    group = world.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"][0]["Groups"][0]["GroupId"]
+    group = guard(world)
     rule = [{"IpProtocol": "tcp", "FromPort": backend, "ToPort": backend, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     world.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rule)
     yield
@@ -352,7 +335,7 @@ def test_a_websocket(site):
     threading.Thread(target=serve, daemon=True).start()
     port = listener.getsockname()[1]
     group = site.world.new_group(Port=port, HealthCheckPort=str(site.port), Matcher={"HttpCode": "201"}, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2)
-    pods = site.world.ec2.describe_network_interfaces(Filters=[{"Name": "addresses.private-ip-address", "Values": [POD]}])["NetworkInterfaces"][0]["Groups"][0]["GroupId"]
+    pods = guard(site.world)
     rule = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     site.world.ec2.authorize_security_group_ingress(GroupId=pods, IpPermissions=rule)
     try:

@@ -1,50 +1,23 @@
 """Security groups and zones decide who reaches whom: shown by real requests through a load balancer to a real backend."""
 
-import http.server
-import threading
 import urllib.error
 import urllib.request
 
 import pytest
 
+from backend import POD, guard, serving
 from cloud import FIXED, HTTP80, admin, eventually, forward, path
-
-POD = "127.0.0.1"
-
-
-class Backend(http.server.BaseHTTPRequestHandler):
-    """Answers with the path that it was asked for."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        body = f"pod saw {self.path}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
 def backend():
-    server = http.server.ThreadingHTTPServer((POD, 0), Backend)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
+    with serving() as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
 def nodes(world):
-    """The security group of the interface that holds the pod's address."""
-    wanted = [{"Name": "addresses.private-ip-address", "Values": [POD]}]
-    found = world.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"]
-    assert found, f"the cloud must have a pod network with {POD}"
-    return found[0]["Groups"][0]["GroupId"]
+    return guard(world)
 
 
 class Site:
