@@ -72,6 +72,7 @@ pub(super) fn translate(world: &World, unit: &UnitId) -> Option<Translation> {
         report.listener_sets.insert(set.meta.key.clone(), set_report);
         listeners.extend(more);
     }
+    report.notes.extend(ports_without_https(spec, &listeners));
     report.counts_listener_sets = !sets.is_empty() || spec.allowed_listeners != AllowedListeners::default();
     conflict::mark(&mut listeners, capabilities);
     let client_certificate = client_certificate(world, gateway, spec, &mut report);
@@ -158,6 +159,17 @@ fn client_certificate(
             None
         }
     }
+}
+
+/// The settings for clients' certificates that are for ports on which nothing asks for any.
+fn ports_without_https(spec: &GatewaySpec, listeners: &[Listener<'_>]) -> Vec<String> {
+    let is_https = |port: u16| {
+        listeners.iter().any(|it| it.protocol == Some(PortProtocol::Https) && it.spec.is_some_and(|listener| listener.port == port))
+    };
+    let ports = spec.client_validation_by_port.keys().filter(|port| !is_https(**port));
+    ports
+        .map(|port| format!("spec.tls.frontend.perPort[port {port}]: no HTTPS listener has this port; correct it, or remove the entry"))
+        .collect()
 }
 
 /// Tells the authors of rules that get no requests on a listener.
