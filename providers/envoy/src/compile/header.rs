@@ -16,11 +16,13 @@ impl Headers {
     pub fn follow(&mut self, modifier: &HeaderModifier, field: &str) -> Result<(), Issue> {
         for header in &modifier.set {
             check(&header.name, &format!("{field}.set[{}]", header.name))?;
+            check_value(&header.value, &format!("{field}.set[{}].value", header.name))?;
             self.forget(&header.name);
             self.add.push(option(&header.name, &header.value, HeaderAppendAction::Overwrite));
         }
         for header in &modifier.add {
             check(&header.name, &format!("{field}.add[{}]", header.name))?;
+            check_value(&header.value, &format!("{field}.add[{}].value", header.name))?;
             self.add.push(option(&header.name, &header.value, HeaderAppendAction::Append));
         }
         for name in &modifier.remove {
@@ -54,6 +56,14 @@ fn check(name: &str, field: &str) -> Result<(), Issue> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
         return Err(Issue::invalid(field, format!("{name:?} is no name of a header"), "Use letters, digits and hyphens."));
+    }
+    Ok(())
+}
+
+/// A value is one line of text (RFC 9110); Envoy refuses the whole configuration that has another.
+fn check_value(value: &str, field: &str) -> Result<(), Issue> {
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(Issue::invalid(field, "a header's value has no control characters", "Remove line breaks and the like."));
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 
 mod delta;
 mod kind;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use crate::resource::Resource;
@@ -201,10 +203,11 @@ impl Stream {
                         self.awaited.remove(need);
                     }
                 }
-                let mode = self.mode;
-                let refused = self.kind_mut(kind).refuse(outstanding, mode, message);
-                let refused =
-                    refused.into_iter().map(|resource| Feedback::Refused(resource.key.clone(), resource.version.clone(), message.clone()));
+                let whole = self.mode == Mode::StateOfTheWorld && world::is_whole(kind);
+                let verdict = self.kind_mut(kind).refuse(outstanding, whole, message);
+                let accepted = verdict.accepted.iter().map(|it| Feedback::Acknowledged(it.key.clone(), Some(it.version.clone())));
+                self.feedback.extend(accepted);
+                let refused = verdict.refused.iter().map(|it| Feedback::Refused(it.key.clone(), it.version.clone(), message.clone()));
                 self.feedback.extend(refused);
             }
         }

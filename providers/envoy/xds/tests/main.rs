@@ -9,6 +9,7 @@ mod client;
 mod fleet;
 mod goldens;
 mod keys;
+mod lifecycle;
 #[path = "../../tests/plans.rs"]
 mod plans;
 mod proxy;

@@ -59,6 +59,22 @@ impl Proxy {
         std::fs::File::open(self.folder.path().join("log")).unwrap().read_to_string(&mut text).unwrap();
         text
     }
+
+    /// Where its administration listens.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        std::fs::read_to_string(self.folder.path().join("admin")).ok()?.trim().parse().ok()
+    }
+
+    /// A page of its administration.
+    pub fn ask(&self, path: &str) -> Option<String> {
+        crate::client::get(self.admin()?, "localhost", path).ok().map(|answer| answer.body)
+    }
+
+    /// One of its counters.
+    pub fn counter(&self, name: &str) -> u64 {
+        let text = self.ask(&format!("/stats?filter=^{name}$")).unwrap_or_default();
+        text.rsplit(": ").next().and_then(|number| number.trim().parse().ok()).unwrap_or_default()
+    }
 }
 
 impl Drop for Proxy {

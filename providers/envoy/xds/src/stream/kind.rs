@@ -1,6 +1,5 @@
 //! One kind of resources on one stream.
 
-use super::Mode;
 use crate::resource::Resource;
 use portico_envoy::observed::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +78,9 @@ impl KindState {
             }
             self.dirty.remove(name);
             self.forced.remove(name);
-            self.refused.remove(name);
+            if self.refused.get(name) != Some(&resource.version) {
+                self.refused.remove(name);
+            }
         }
         for name in removed {
             self.held.remove(name);
@@ -90,36 +91,65 @@ impl KindState {
         self.outstanding = Some(Outstanding { nonce, sent: resources.to_vec(), removed: removed.to_vec(), before });
     }
 
-    /// Takes a refused response back. Returns what is known to be refused: with several resources in a response of changes, each is sent by itself first.
-    pub fn refuse(&mut self, mut outstanding: Outstanding, mode: Mode, message: &str) -> Vec<Arc<Resource>> {
-        let mut changed: Vec<Arc<Resource>> =
-            outstanding.sent.iter().filter(|resource| outstanding.changed(&resource.key.name)).cloned().collect();
-        // Envoy names what it refuses, and goes on with the rest.
-        if changed.iter().any(|resource| mentions(message, &resource.key.name)) {
-            changed.retain(|resource| mentions(message, &resource.key.name));
+    /// Takes a refused response back. Of several resources that can be sent alone each is, to find out which is at fault; where all have to go together (`whole`), the
+    /// proxy's message says it.
+    pub fn refuse(&mut self, mut outstanding: Outstanding, whole: bool, message: &str) -> Verdict {
+        let mut verdict = Verdict::default();
+        if !whole && outstanding.sent.len() > 1 {
+            for resource in &outstanding.sent {
+                let name = &resource.key.name;
+                // The proxy may have taken it or not: whatever comes next for this name is news.
+                self.held.insert(name.clone(), Held { version: Version(String::new()), resource: None });
+                self.singly.insert(name.clone());
+                self.dirty.insert(name.clone());
+            }
+            return verdict;
         }
-        for resource in &outstanding.sent {
+        let suspect = |resource: &&Arc<Resource>| {
             let name = &resource.key.name;
-            match outstanding.before.remove(name) {
-                Some(held) => drop(self.held.insert(name.clone(), held)),
-                None => drop(self.held.remove(name)),
+            outstanding.changed(name) || self.refused.get(name) == Some(&resource.version)
+        };
+        let mut at_fault: Vec<Arc<Resource>> = outstanding.sent.iter().filter(suspect).cloned().collect();
+        // Envoy names what it refuses, and goes on with the rest.
+        if at_fault.iter().any(|resource| mentions(message, &resource.key.name)) {
+            at_fault.retain(|resource| mentions(message, &resource.key.name));
+        }
+        if at_fault.is_empty() {
+            at_fault.clone_from(&outstanding.sent);
+        }
+        for resource in outstanding.sent {
+            let name = &resource.key.name;
+            self.singly.remove(name);
+            if at_fault.contains(&resource) {
+                // A proxy may have a better version from before this stream. Where all go together it keeps that as long as this one is among them.
+                let before = outstanding.before.remove(name);
+                if before.is_some() || !whole {
+                    self.restore(name, before);
+                }
+                self.refused.insert(name.clone(), resource.version.clone());
+                verdict.refused.push(resource);
+            } else {
+                verdict.accepted.push(resource);
             }
         }
-        // Envoy makes of a refused response what it can: names that were to go are gone.
-        let alone = mode == Mode::StateOfTheWorld || outstanding.sent.len() <= 1;
-        if alone {
-            for resource in &changed {
-                self.singly.remove(&resource.key.name);
-                self.refused.insert(resource.key.name.clone(), resource.version.clone());
-            }
-            return if changed.is_empty() { outstanding.sent } else { changed };
-        }
-        for resource in &outstanding.sent {
-            self.singly.insert(resource.key.name.clone());
-            self.dirty.insert(resource.key.name.clone());
-        }
-        Vec::new()
+        verdict
     }
+
+    fn restore(&mut self, name: &str, before: Option<Held>) {
+        match before {
+            Some(held) => drop(self.held.insert(name.to_owned(), held)),
+            None => drop(self.held.remove(name)),
+        }
+    }
+}
+
+/// What is known of the resources of a refused response.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// At fault.
+    pub refused: Vec<Arc<Resource>>,
+    /// Taken nevertheless.
+    pub accepted: Vec<Arc<Resource>>,
 }
 
 /// Whether a message names a resource, and not just one whose name begins like it.

@@ -53,12 +53,19 @@ impl Stream {
             news.extend(rest);
             news.sort_by(|a, b| a.key.cmp(&b.key));
         }
-        self.kind_mut(kind).dirty.clear();
+        // Those that were in a refused response go one by one.
+        if !is_whole(kind)
+            && let Some(alone) = news.iter().position(|resource| state.singly.contains(&resource.key.name))
+        {
+            news = vec![news.swap_remove(alone)];
+        } else {
+            self.kind_mut(kind).dirty.clear();
+        }
         Some(self.send(kind, news, gone))
     }
 }
 
 /// Whether a response holds all that the proxy is to have of a kind, so that what is missing goes.
-fn is_whole(kind: ResourceKind) -> bool {
+pub(super) fn is_whole(kind: ResourceKind) -> bool {
     matches!(kind, ResourceKind::Cluster | ResourceKind::Listener)
 }
