@@ -7,6 +7,7 @@ use crate::resource::Resource;
 use crate::store::{Store, StreamId};
 use crate::stream::{Mode, Request, Response, Stream};
 use futures::stream::{BoxStream, StreamExt, unfold};
+use portico_crds::v1alpha1::envoy::Identification;
 use portico_envoy::observed::{ResourceKind, Version};
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ use tonic::{Status, Streaming};
 const WAITING_RESPONSES: usize = 4;
 /// How long routes wait for a proxy to have the endpoints and secrets of new clusters.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a proxy's fleet is looked for that no Gateway has yet.
+const LOOK_FOR_FLEET: Duration = Duration::from_millis(100);
 /// How long a proxy may keep silent at the beginning.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 
@@ -203,11 +206,7 @@ async fn run<P: Protocol>(
         () = ads.complete.cancelled() => {}
         () = ads.stop.cancelled() => return Err(Status::unavailable("this replica is stopping")),
     }
-    let identification = ads.store.identification(&node.cluster);
-    let Some(identification) = identification else {
-        // Whoever comes before the first Gateway of the fleet does is told nothing, so that it must not be asked who it is with authority.
-        return Err(Status::not_found(format!("no Gateway is served by the fleet {}", node.cluster)));
-    };
+    let Some(identification) = known(ads, &node.cluster, sender).await? else { return Ok(()) };
     let unit = identify(&node.cluster, identification, credentials, token.as_deref(), ads.reviewer.get()).await?;
     let (id, notify) = ads.store.connect(&node.cluster, unit);
     ads.counters.connected(&node.cluster);
@@ -215,6 +214,21 @@ async fn run<P: Protocol>(
     (ads.news)();
     tracing::info!(node = node.id, fleet = node.cluster, mode = ?P::MODE, "a proxy is connected");
     converse::<P>(&connected, first, requests, sender).await
+}
+
+/// How proxies of a fleet prove who they are, as soon as some Gateway is served by it: a proxy that comes before waits, rather than to come again after ever longer pauses.
+/// Nothing if it went meanwhile.
+async fn known<T>(ads: &Ads, fleet: &str, sender: &mpsc::Sender<T>) -> Result<Option<Identification>, Status> {
+    loop {
+        if let Some(identification) = ads.store.identification(fleet) {
+            return Ok(Some(identification));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_FOR_FLEET) => {}
+            () = sender.closed() => return Ok(None),
+            () = ads.stop.cancelled() => return Err(Status::unavailable("this replica is stopping")),
+        }
+    }
 }
 
 async fn converse<P: Protocol>(

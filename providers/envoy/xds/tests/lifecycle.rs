@@ -4,6 +4,8 @@ use crate::backend::Backend;
 use crate::behaviour::{at, pass, serve};
 use crate::client::get;
 use crate::fleet::{PATIENCE, Replica};
+use crate::keys::Keys;
+use crate::plans;
 use crate::proxy::{Form, Proxy};
 use portico_envoy_xds::Envoy;
 use portico_providers::Provider;
@@ -152,5 +154,33 @@ async fn what_is_refused_is_told_and_costs_nothing_else() {
     replica.until(&stack, "mended", |progress| progress.refusals.is_empty() && progress.acknowledged == 2).await;
     load.end();
     drop((proxy, late));
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Envoy: PORTICO_ENVOY=PATH cargo test -p portico-envoy-xds -- --ignored"]
+async fn a_proxy_may_come_before_the_first_gateway_and_stays_after_the_last() {
+    let backend = Backend::start("only");
+    let endpoints = BTreeMap::from([("team-a/a", vec![backend.at])]);
+    let here = "127.92.0.5";
+    let replica = Replica::start("127.0.0.1:0", Arc::new(Keys::new(&["a.example.com"]))).await;
+    replica.envoy.is_complete();
+    let proxy = Proxy::start(&[replica.at], Form::Delta, "early");
+    let start = Instant::now();
+    while proxy.admin().is_none() {
+        assert!(start.elapsed() < PATIENCE, "the proxy does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for _ in 0..2 {
+        let stack = pass(&replica, here, &to("a"), &endpoints).await;
+        replica.acknowledged(&stack).await;
+        assert_eq!(get(at(here, 80), "www.example.com", "/").unwrap().status, 200);
+        // The Gateway goes, and with it everything that the proxy had for it.
+        replica.pass(&plans::plan("gateways: [{ key: infra/web }]"), &|_| Vec::new()).await;
+        replica.until(&stack, "gone", |progress| progress.version.is_none()).await;
+        assert!(get(at(here, 80), "www.example.com", "/").is_err());
+        assert_eq!(proxy.counter("cluster_manager.active_clusters"), 1);
+    }
+    drop(proxy);
     replica.stop().await;
 }
