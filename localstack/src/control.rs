@@ -240,10 +240,17 @@ impl Control {
                 state.next_event().map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default())
             };
             let revision = *wanted.borrow_and_update();
+            if stop.is_cancelled() {
+                return;
+            }
             if revision > *self.applied.borrow() {
-                tokio::select! {
-                    () = tokio::time::sleep(self.times().propagation) => {}
-                    () = stop.cancelled() => return,
+                let propagation = self.times().propagation;
+                // To sleep for no time takes until the timer's next tick, a millisecond of every call that changes something.
+                if !propagation.is_zero() {
+                    tokio::select! {
+                        () = tokio::time::sleep(propagation) => {}
+                        () = stop.cancelled() => return,
+                    }
                 }
                 let changes = projector.changes(&mut lock(&self.state));
                 let revision = changes.revision;
