@@ -7,7 +7,8 @@ use portico_cloud::service::Protocol;
 pub use portico_cloud::service::Service;
 use portico_cloud::{AddressPool, Cloud, CloudConfig, Times};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 use crate::dataplane::harness::{Client, Reply, soon};
 
@@ -28,7 +29,7 @@ fn pool() -> ipnet::IpNet {
 /// A connection to a cloud's API.
 pub struct Api {
     address: SocketAddr,
-    client: Option<Client>,
+    client: Option<Client<BufReader<TcpStream>>>,
 }
 
 impl Api {
@@ -97,7 +98,7 @@ impl Api {
     async fn exchange(&mut self, request: &str) -> Option<Reply> {
         let mut client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(self.address).await,
+            None => Client::over(BufReader::new(Client::connect(self.address).await.stream)),
         };
         soon(client.stream.write_all(request.as_bytes())).await.ok()?;
         let reply = client.reply(request.starts_with("HEAD ")).await?;

@@ -180,7 +180,7 @@ async fn traffic(mut api: Api, stop: CancellationToken) {
             // What comes of it is for other tests to tell; a target may well not answer.
             let _ = tokio::time::timeout(Duration::from_millis(200), exchange).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -333,10 +333,10 @@ async fn everything() {
         api.admin("POST", "reset", "calls").await;
         sizes.push(usage());
         documents.push(document(&folder).await);
+        println!("round {}: memory (KiB) and open files {:?}, the state file {:?} bytes", round + 1, sizes[round], documents[round]);
     }
     cloud.shutdown().await;
     judge(seed, &operations, &tally.lock().unwrap());
-    println!("memory (KiB) and open files after each round: {sizes:?}; the state file (bytes): {documents:?}");
     // The first round fills what is kept of calls, and warms the allocator up.
     let ((early, files), (late, files_late)) = (sizes[rounds() / 3], sizes[rounds() - 1]);
     assert!(late < early + GROWTH, "memory grows: {sizes:?}");
