@@ -336,13 +336,13 @@ async fn everything() {
         println!("round {}: memory (KiB) and open files {:?}, the state file {:?} bytes", round + 1, sizes[round], documents[round]);
     }
     cloud.shutdown().await;
-    judge(seed, &operations, &tally.lock().unwrap());
     // The first round fills what is kept of calls, and warms the allocator up.
     let ((early, files), (late, files_late)) = (sizes[rounds() / 3], sizes[rounds() - 1]);
     assert!(late < early + GROWTH, "memory grows: {sizes:?}");
     assert!(files_late <= files + 4, "files stay open: {sizes:?}");
     assert!(documents[rounds() - 1] < documents[0] + 256 * 1024, "the state grows: {documents:?}");
     assert_eq!(panics.load(Ordering::SeqCst), 0, "seed {seed}: something panicked");
+    judge(seed, &operations, &tally.lock().unwrap());
 }
 
 /// What does not come or leave by itself: neither network interfaces of load balancers that have gone, nor targets that drain, nor instances that were

@@ -50,11 +50,12 @@ pub static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
     found
 });
 
-/// Templates of which none ever succeeds, because this cloud has nothing of what they ask for.
+/// Templates of which none ever succeeds: this cloud has nothing of what they ask for, and the account has subscribed to Shield Advanced from the start.
 pub const REFUSED: &[(Service, &str)] = &[
     (Service::Ec2, "GetCoipPoolUsage"),
     (Service::Elb, "DeleteSharedTrustStoreAssociation"),
     (Service::Elb, "GetResourcePolicy"),
+    (Service::Shield, "CreateSubscription"),
     (Service::WafRegional, "AssociateWebACL"),
     (Service::WafRegional, "GetWebACL"),
 ];
