@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certificates import pair, revocation_list
-from cloud import Fails, admin, eventually, ids, run
+from cloud import FOREIGN, Fails, admin, eventually, ids, run
 
 ROOT = pair(authority=True, common="Root")
 OTHER = pair(authority=True, common="Other")
@@ -229,6 +229,9 @@ ROWS = [
 @pytest.fixture(scope="module", autouse=True)
 def many():
     """Rows keep what they make until the end of the run: more than an account may have."""
+    if FOREIGN:
+        yield
+        return
     _, before = admin("settings")
     admin("settings", "PUT", {"quotas": {"trust-stores": 1000}})
     yield
