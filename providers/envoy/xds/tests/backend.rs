@@ -1,5 +1,10 @@
 //! Backends for tests: each says who it is and what it was asked.
 
+use portico_providers::KeyMaterial;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -100,6 +105,37 @@ pub fn udp(name: &'static str) -> SocketAddr {
         let mut buffer = [0; 1500];
         while let Ok((_, from)) = socket.recv_from(&mut buffer) {
             drop(socket.send_to(name.as_bytes(), from));
+        }
+    });
+    at
+}
+
+/// A TLS backend that answers one request a connection with the server name that it was asked for, and with whether a client certificate came.
+pub fn tls(material: &KeyMaterial, authority_pem: &str) -> SocketAddr {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority_pem.as_bytes()).unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).allow_unauthenticated().build().unwrap();
+    let certificate = CertificateDer::from_pem_slice(material.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(material.key.as_bytes()).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(builder.with_client_cert_verifier(verifier).with_single_cert(vec![certificate], key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let config = config.clone();
+            std::thread::spawn(move || {
+                let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
+                let mut buffer = [0; 4096];
+                if stream.read(&mut buffer).unwrap_or(0) == 0 {
+                    return;
+                }
+                let name = stream.conn.server_name().unwrap_or("-").to_owned();
+                let body = format!("{name} {}", stream.conn.peer_certificates().is_some());
+                drop(write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+                drop(stream.flush());
+            });
         }
     });
     at

@@ -23,7 +23,10 @@ pub struct Served {
 }
 
 pub async fn serve(address: &str, yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Served {
-    let keys = Arc::new(Keys::new(&["a.example.com", "*.example.com", "backend.example.com"]));
+    serve_with(Arc::new(Keys::new(&["a.example.com", "*.example.com", "backend.example.com"])), address, yaml, endpoints).await
+}
+
+async fn serve_with(keys: Arc<Keys>, address: &str, yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Served {
     let replica = Replica::start("127.0.0.1:0", keys).await;
     let stack = pass(&replica, address, yaml, endpoints).await;
     replica.envoy.is_complete();
@@ -308,6 +311,51 @@ async fn connections_are_served_as_the_plan_says() {
         *seen.entry(String::from_utf8_lossy(&buffer[..read]).into_owned()).or_default() += 1;
     }
     assert!(seen["ping"].abs_diff(210) < 50 && seen["pong"].abs_diff(90) < 50, "{seen:?}");
+    drop(served.proxy);
+    served.replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Envoy: PORTICO_ENVOY=PATH cargo test -p portico-envoy-xds -- --ignored"]
+async fn backends_are_trusted_as_their_policies_say() {
+    let keys = Arc::new(Keys::new(&["backend.example.com"]));
+    let stranger = Keys::new(&["backend.example.com"]);
+    let trusted = backend::tls(&keys.material("backend"), &keys.authority_pem);
+    let foreign = backend::tls(&stranger.material("backend"), &stranger.authority_pem);
+    let endpoints = BTreeMap::from([
+        ("team-a/good", vec![trusted]),
+        ("team-a/name", vec![trusted]),
+        ("team-a/san", vec![trusted]),
+        ("team-a/plain", vec![trusted]),
+        ("team-a/foreign", vec![foreign]),
+    ]);
+    let here = "127.92.0.6";
+    let yaml = r#"
+gateways: [{ key: infra/web, assigned: [192.0.2.10], clientCertificate: { reference: { secret: infra/client }, sha256: "cd" } }]
+backendTlsPolicies:
+  - { key: team-a/good, hostname: backend.example.com, authorities: { bundles: [{ source: { configMap: team-a/ca }, sha256: "01" }] } }
+  - { key: team-a/name, hostname: other.example.com, authorities: { bundles: [{ source: { configMap: team-a/ca }, sha256: "01" }] } }
+  - { key: team-a/san, hostname: sni.example.com, subjectAltNames: [{ uri: "spiffe://x/y" }, { hostname: backend.example.com }], authorities: { bundles: [{ source: { configMap: team-a/ca }, sha256: "01" }] } }
+ports:
+  - listeners:
+      - rules:
+          - { http: { path: { prefix: /good } }, backends: [{ to: team-a/good:443, tlsPolicy: team-a/good }] }
+          - { http: { path: { prefix: /name } }, backends: [{ to: team-a/name:443, tlsPolicy: team-a/name }] }
+          - { http: { path: { prefix: /san } }, backends: [{ to: team-a/san:443, tlsPolicy: team-a/san }] }
+          - { http: { path: { prefix: /foreign } }, backends: [{ to: team-a/foreign:443, tlsPolicy: team-a/good }] }
+          - { http: { path: { prefix: /plain } }, backends: [{ to: team-a/plain:443, protocol: https }] }
+  - { port: 443, protocol: TLS, listeners: [{ hostname: "*.example.com", tls: { mode: Passthrough }, rules: [{ hostname: "*.example.com", backends: [team-a/plain:443] }] }] }
+"#;
+    let served = serve_with(keys.clone(), here, yaml, &endpoints).await;
+    let ask = |path: &str| get(at(here, 80), "www.example.com", path).unwrap();
+    assert_eq!(ask("/good").body, "backend.example.com true");
+    assert_eq!(ask("/san").body, "sni.example.com true");
+    assert_eq!(ask("/plain").body, "www.example.com true");
+    assert_eq!(ask("/name").status, 503);
+    assert_eq!(ask("/foreign").status, 503);
+    // What is passed through is the backend's own TLS.
+    assert_eq!(secure(at(here, 443), "backend.example.com", "backend.example.com", &keys, false), Ok(200));
+    assert!(secure(at(here, 443), "backend.example.org", "backend.example.org", &keys, false).is_err());
     drop(served.proxy);
     served.replica.stop().await;
 }
