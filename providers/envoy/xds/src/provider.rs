@@ -81,6 +81,9 @@ impl Provider for Envoy {
         _leadership: &Arc<dyn Leadership>,
         progress: &dyn Progress<Operation>,
     ) -> Result<(), ProviderError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
         for change in &changes {
             progress.begin(change);
         }
