@@ -51,3 +51,32 @@ impl Peers {
         own
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portico_crds::NamespacedName;
+    use portico_envoy::observed::Version;
+
+    #[test]
+    fn a_status_speaks_for_the_proxies_of_all_replicas() {
+        let unit = UnitId::Gateway(NamespacedName::new("infra", "web"));
+        let at =
+            |version: &str| Progress { version: Some(Version(version.to_owned())), proxies: 1, acknowledged: 1, ..Progress::default() };
+        let said = |progress: Progress| vec![Acknowledgement { fleet: "portico".into(), unit: unit.clone(), progress }];
+        let mut peers = Peers::default();
+        assert_eq!(peers.set("b", said(at("new"))), vec![unit.clone()]);
+        assert_eq!(peers.set("b", said(at("new"))), vec![]);
+        let merged = peers.merge("portico", &unit, at("new"));
+        assert_eq!((merged.proxies, merged.acknowledged, merged.waiting), (2, 2, 0));
+        // A replica that is behind is waited for.
+        assert_eq!(peers.merge("portico", &unit, at("newer")).waiting, 1);
+        // What one proxy refuses anywhere is a refusal.
+        let refused = Progress { acknowledged: 0, refusals: vec!["listener: no".into()], ..at("newer") };
+        assert_eq!(peers.set("b", said(refused)), vec![unit.clone()]);
+        assert_eq!(peers.merge("portico", &unit, at("newer")).refusals, ["listener: no"]);
+        // Of a replica that is gone nothing counts.
+        assert_eq!(peers.set("b", Vec::new()), vec![unit.clone()]);
+        assert_eq!(peers.merge("portico", &unit, at("newer")), at("newer"));
+    }
+}

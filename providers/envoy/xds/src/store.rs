@@ -3,6 +3,8 @@
 mod endpoints;
 mod fleet;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 use crate::resource::Resource;
 use crate::stream::Feedback;
