@@ -47,9 +47,10 @@ impl Traffic {
     }
 
     /// How to talk to a port with this appProtocol: the protocols of GEP-1911, IANA's names for HTTP, and the names that service meshes made common. What is
-    /// not HTTP goes as it is.
+    /// not HTTP goes as it is. Names of services have no case (RFC 6335, 5.1).
     fn protocol(self, name: Option<&str>) -> Option<AppProtocol> {
-        let http = match (self, name) {
+        let name = name.map(str::to_ascii_lowercase);
+        let http = match (self, name.as_deref()) {
             (Self::Tcp | Self::PassedThrough, _) => return Some(AppProtocol::Tcp),
             (Self::Udp, _) => return Some(AppProtocol::Udp),
             (Self::Http | Self::Grpc, None | Some("http")) => AppProtocol::Http,
