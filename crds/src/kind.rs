@@ -43,6 +43,8 @@ pub enum Kind {
     ConfigMap,
     /// `ClusterTrustBundle`, cluster-scoped; in beta, which most clusters do not serve.
     ClusterTrustBundle,
+    /// `ServiceAccount`.
+    ServiceAccount,
     /// `Node`, cluster-scoped.
     Node,
     /// `Lease`.
@@ -53,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::GatewayClass,
         Self::Gateway,
         Self::ListenerSet,
@@ -71,6 +73,7 @@ impl Kind {
         Self::Secret,
         Self::ConfigMap,
         Self::ClusterTrustBundle,
+        Self::ServiceAccount,
         Self::Node,
         Self::Lease,
         Self::CustomResourceDefinition,
@@ -103,7 +106,7 @@ impl Kind {
             | Self::ReferenceGrant
             | Self::BackendTlsPolicy => GATEWAY_GROUP,
             Self::LoadBalancerProfile => PORTICO_GROUP,
-            Self::Namespace | Self::Service | Self::Secret | Self::ConfigMap | Self::Node => "",
+            Self::Namespace | Self::Service | Self::Secret | Self::ConfigMap | Self::ServiceAccount | Self::Node => "",
             Self::EndpointSlice => "discovery.k8s.io",
             Self::ClusterTrustBundle => "certificates.k8s.io",
             Self::Lease => "coordination.k8s.io",
@@ -146,6 +149,7 @@ impl Kind {
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
             Self::ClusterTrustBundle => "ClusterTrustBundle",
+            Self::ServiceAccount => "ServiceAccount",
             Self::Node => "Node",
             Self::Lease => "Lease",
             Self::CustomResourceDefinition => "CustomResourceDefinition",
@@ -172,6 +176,7 @@ impl Kind {
             Self::Secret => "secrets",
             Self::ConfigMap => "configmaps",
             Self::ClusterTrustBundle => "clustertrustbundles",
+            Self::ServiceAccount => "serviceaccounts",
             Self::Node => "nodes",
             Self::Lease => "leases",
             Self::CustomResourceDefinition => "customresourcedefinitions",
@@ -233,6 +238,7 @@ mod tests {
         same::<kubernetes::Secret>(Kind::Secret);
         same::<kubernetes::ConfigMap>(Kind::ConfigMap);
         same::<kubernetes::ClusterTrustBundle>(Kind::ClusterTrustBundle);
+        same::<kubernetes::ServiceAccount>(Kind::ServiceAccount);
         same::<kubernetes::Node>(Kind::Node);
         same::<kubernetes::Lease>(Kind::Lease);
         same::<kubernetes::CustomResourceDefinition>(Kind::CustomResourceDefinition);

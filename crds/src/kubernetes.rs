@@ -6,8 +6,8 @@ pub use k8s_openapi::{
         certificates::v1beta1::ClusterTrustBundle,
         coordination::v1::{Lease, LeaseSpec},
         core::v1::{
-            ConfigMap, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, ObjectReference, Secret, Service, ServicePort, ServiceSpec,
-            ServiceStatus,
+            ConfigMap, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, ObjectReference, Secret, Service, ServiceAccount, ServicePort,
+            ServiceSpec, ServiceStatus,
         },
         discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
         events::v1::Event,

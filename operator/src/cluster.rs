@@ -21,6 +21,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// Makes `status` the object's whole status, if its resourceVersion is still that of `object`. Returns the object afterwards.
     async fn write_status(&self, kind: Kind, object: &Value, status: Value) -> Result<Value, ClusterError>;
 
+    /// Makes an object what it is given as, field by field (server-side apply); fields that others own stay.
+    async fn apply(&self, kind: Kind, object: Value) -> Result<(), ClusterError>;
+
     /// Makes `finalizers` the object's finalizers, if its resourceVersion is still that of `object`. Returns the object afterwards.
     async fn write_finalizers(&self, kind: Kind, object: &Value, finalizers: Vec<String>) -> Result<Value, ClusterError>;
 }

@@ -1,5 +1,6 @@
 //! A pass over one load balancer: translate, compile, observe, diff, execute, and what is to be reported of it.
 
+mod account;
 mod assignment;
 mod removal;
 mod replica;
@@ -42,6 +43,7 @@ pub struct Engine<P> {
     reserved: Mutex<BTreeMap<IpAddr, UnitId>>,
     postponed: Mutex<BTreeSet<UnitId>>,
     unpublished: Mutex<BTreeSet<UnitId>>,
+    accounts: Mutex<BTreeMap<UnitId, Value>>,
 }
 
 /// What a unit may own in the cloud, as far as this process knows.
@@ -146,6 +148,7 @@ impl<P: Provider> Engine<P> {
             reserved: Mutex::default(),
             postponed: Mutex::default(),
             unpublished: Mutex::default(),
+            accounts: Mutex::default(),
         }
     }
 
@@ -297,6 +300,9 @@ impl<P: Provider> Engine<P> {
             self.targets.recheck(unit);
         }
         let Brought { outcome, waiting, left_over } = brought?;
+        if everywhere {
+            self.keep_account(unit, &plan).await?;
+        }
         if let Some(busy) = left_over {
             return Err(busy.into());
         }

@@ -156,6 +156,11 @@ fn cluster_rules() -> Vec<Value> {
             rules.push(json!({"apiGroups": [group], "resources": finalized, "verbs": ["patch"]}));
         }
     }
+    // Proxies of a Gateway that identify themselves by a token do so by that of its ServiceAccount, in its namespace.
+    rules.push(
+        json!({"apiGroups": [Kind::ServiceAccount.group()], "resources": [Kind::ServiceAccount.plural()], "verbs": ["create", "patch"]}),
+    );
+    rules.push(json!({"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}));
     // Events are told about objects in every namespace; one that happens again is counted on.
     rules.push(json!({"apiGroups": [EVENTS_GROUP], "resources": ["events"], "verbs": ["create", "patch"]}));
     rules

@@ -55,6 +55,12 @@ impl Cluster for KubeCluster {
         Ok(raw(kind, written))
     }
 
+    async fn apply(&self, kind: Kind, object: Value) -> Result<(), ClusterError> {
+        let key = key_of(&object);
+        let (api, parameters) = (self.api(kind, &key), PatchParams::apply(FIELD_MANAGER).force());
+        within(api.patch(&key.name, &parameters, &Patch::Apply(&object))).await.map(drop)
+    }
+
     async fn write_finalizers(&self, kind: Kind, object: &Value, finalizers: Vec<String>) -> Result<Value, ClusterError> {
         let key = key_of(object);
         let patch = json!({"metadata": {"resourceVersion": resource_version(object), "finalizers": finalizers}});

@@ -176,6 +176,11 @@ impl Cluster for MemoryCluster {
         Ok(self.store(&mut state, place, current))
     }
 
+    async fn apply(&self, kind: Kind, object: Value) -> Result<(), ClusterError> {
+        Self::apply(self, kind, object);
+        Ok(())
+    }
+
     async fn write_finalizers(&self, kind: Kind, object: &Value, finalizers: Vec<String>) -> Result<Value, ClusterError> {
         let mut state = self.state();
         let (place, mut current) = Self::current(&state, kind, object)?;

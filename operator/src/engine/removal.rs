@@ -44,6 +44,7 @@ impl<P: Provider> Engine<P> {
             return Ok(Some(AT_WORK));
         }
         self.owned().remove(unit);
+        self.forget_account(unit);
         Ok(None)
     }
 
