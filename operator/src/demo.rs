@@ -58,7 +58,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<bool> {
     let region = config.region.clone();
     let cloud = Cloud::start(config).await.context("the embedded cloud cannot start")?;
     let result = async {
-        let provider = Arc::new(Aws::connect(options(&cloud, region)).await.context("the embedded cloud cannot be used")?);
+        let provider = Arc::new(Aws::connect(options(&cloud, region)).await);
         let source = arguments.dir.as_ref().map_or_else(|| "the bundled example".to_owned(), |dir| dir.display().to_string());
         line(format_args!("{} {}, {}", styled(HEADING, "Serving"), source, count(manifests.all.len(), "object")))?;
         line(format_args!("An embedded cloud answers at {}; nothing leaves this machine.", cloud.endpoint()))?;

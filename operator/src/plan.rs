@@ -45,7 +45,7 @@ pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     };
     let cloud = match observed {
         ObservedSource::None => None,
-        ObservedSource::Cloud => Some(Aws::connect((&arguments.aws).into()).await.context("AWS cannot be used")?),
+        ObservedSource::Cloud => Some(Aws::connect((&arguments.aws).into()).await),
     };
     let world = objects.world();
     let chosen = Chosen { gateways: arguments.gateways.iter().cloned().collect() };

@@ -30,7 +30,7 @@ fn first_cells(page: &str) -> BTreeSet<String> {
 async fn every_metric_is_listed_and_nothing_else() {
     let metrics = Metrics::default();
     let options = AwsOptions { region: Some("us-east-1".into()), emulated: true, ..AwsOptions::default() };
-    let aws = Aws::connect(options).await.unwrap();
+    let aws = Aws::connect(options).await;
     metrics.register(|registry| aws.register_metrics(registry));
     // What has no value yet is not printed, but registered.
     let mut shown = String::new();

@@ -216,5 +216,5 @@ async fn live(endpoint: String, cluster: Arc<MemoryCluster>, gate: Gate, manner:
 /// A provider at that endpoint that remembers nothing yet.
 pub async fn connect(endpoint: String) -> Aws {
     let options = AwsOptions { region: Some("us-east-1".into()), endpoint: Some(endpoint), vpc: None, emulated: true };
-    Aws::connect(options).await.unwrap()
+    Aws::connect(options).await
 }

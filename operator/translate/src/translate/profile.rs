@@ -29,9 +29,13 @@ pub fn settings(world: &World, unit: &UnitId) -> Option<EffectiveProfile> {
     of_gateway(world, gateway, &class).ok()
 }
 
-/// The settings that each LoadBalancerProfile holds by itself, whoever refers to it: they name all the places where load balancers of the cluster can be.
+/// The settings that each LoadBalancerProfile holds by itself, whoever refers to it, and what counts for classes without one: they name all the places where load
+/// balancers of the cluster can be.
 pub fn known_settings(world: &World) -> Vec<EffectiveProfile> {
-    world.profiles.values().filter_map(|profile| merge(profile.spec.as_ref()?, None).ok()).collect()
+    let profiles = world.profiles.values().filter_map(|profile| merge(profile.spec.as_ref()?, None).ok());
+    let without = |class: &Stored<ClassSpec>| class.spec.as_ref().is_some_and(|spec| spec.parameters.is_none());
+    let default = world.classes().filter_map(|name| world.classes.get(name)).any(without).then(EffectiveProfile::default);
+    profiles.chain(default).collect()
 }
 
 /// The settings of a Gateway: those of its class with what it may override.

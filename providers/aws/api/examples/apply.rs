@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let plan: Plan = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
     let cluster = ClusterId("apply-example".into());
     let alone: Arc<dyn Leadership> = Arc::new(Alone);
-    let aws = Aws::connect(AwsOptions::default()).await?;
+    let aws = Aws::connect(AwsOptions::default()).await;
     let compiled = aws.compile(&cluster, &plan);
     for refusal in &compiled.refusals {
         println!("refused: {refusal}");

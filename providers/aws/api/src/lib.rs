@@ -23,7 +23,7 @@ mod targets;
 pub use portico_aws::{Observed, Operation, Stack, supported};
 
 use metrics::Counters;
-use portico_crds::v1alpha1::EffectiveProfile;
+use portico_crds::v1alpha1::{AwsSettings, EffectiveProfile};
 use portico_providers::{ProviderError, Secrets};
 use prometheus_client::registry::Registry;
 use region::{KeySource, Region};
@@ -68,11 +68,8 @@ impl std::fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// Finds region and credentials' source; calls nothing yet.
-    ///
-    /// # Errors
-    /// [`ProviderError::Settings`] if nothing says which region to work in.
-    pub async fn connect(options: AwsOptions) -> Result<Self, ProviderError> {
+    /// Finds region and credentials' source; calls nothing yet. Where nothing says which region to work in, that is said once somebody has work there.
+    pub async fn connect(options: AwsOptions) -> Self {
         let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
         if let Some(region) = options.region {
             loader = loader.region(aws_config::Region::new(region));
@@ -85,10 +82,6 @@ impl Aws {
             loader = loader.credentials_provider(made_up);
         }
         let config = loader.load().await;
-        if config.region().is_none() {
-            let message = "no AWS region is set: use --aws-region, AWS_REGION or a profile of ~/.aws/config".to_owned();
-            return Err(ProviderError::Settings { message });
-        }
         let shared = Shared {
             config,
             vpc: options.vpc,
@@ -97,7 +90,20 @@ impl Aws {
             counters: Arc::default(),
             secrets: KeySource::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether a load balancer with these settings can be made at all.
+    ///
+    /// # Errors
+    /// [`ProviderError::Settings`] if nothing says which region to work in.
+    fn check_region(&self, settings: &EffectiveProfile) -> Result<(), ProviderError> {
+        if self.shared.config.region().is_some() || matches!(settings, EffectiveProfile::Aws(AwsSettings { region: Some(_), .. })) {
+            return Ok(());
+        }
+        let message = "no AWS region is set: use spec.aws.region of the LoadBalancerProfile, or --aws-region, AWS_REGION or a profile of \
+                       ~/.aws/config for the operator";
+        Err(ProviderError::Settings { message: message.to_owned() })
     }
 
     /// Says where private keys come from, once, before anything is executed: without it no certificate is imported.
@@ -141,9 +147,11 @@ impl Aws {
         }
     }
 
-    /// Regions that were used so far, at least the operator's own.
+    /// Regions that were used so far, at least the operator's own where it has one.
     fn regions(&self) -> Vec<Arc<Region>> {
-        self.in_region(None);
+        if self.shared.config.region().is_some() {
+            self.in_region(None);
+        }
         lock(&self.shared.regions).values().cloned().collect()
     }
 }

@@ -32,6 +32,7 @@ impl Provider for Aws {
     }
 
     async fn prepare(&self, plan: &Plan, fresh: bool) -> Result<Option<Duration>, ProviderError> {
+        self.check_region(&plan.profile)?;
         let region = self.region_by(&plan.profile);
         region.read_limits().await?;
         Ok(region.read_account(&Wanted::by(plan), fresh).await?)
@@ -42,7 +43,7 @@ impl Provider for Aws {
     }
 
     fn empty_stacks(&self, cluster: &ClusterId, unit: &UnitId, settings: Option<&EffectiveProfile>) -> Vec<Stack> {
-        if let Some(settings) = settings {
+        if let Some(settings @ EffectiveProfile::Aws(_)) = settings {
             self.region_by(settings);
         }
         self.regions().iter().map(|region| region.empty_stack(cluster, unit)).collect()
@@ -113,8 +114,10 @@ impl Provider for Aws {
     }
 
     async fn owned_units(&self, cluster: &ClusterId, settings: &[EffectiveProfile]) -> Result<Vec<UnitId>, ProviderError> {
-        for settings in settings {
-            self.region_by(settings);
+        for settings in settings.iter().filter(|settings| matches!(settings, EffectiveProfile::Aws(_))) {
+            if self.check_region(settings).is_ok() {
+                self.region_by(settings);
+            }
         }
         let mut units = BTreeSet::new();
         for region in self.regions() {
