@@ -3,6 +3,7 @@
 pub use k8s_openapi::{
     ByteString,
     api::{
+        authentication::v1::{TokenReview, TokenReviewSpec},
         certificates::v1beta1::ClusterTrustBundle,
         coordination::v1::{Lease, LeaseSpec},
         core::v1::{

@@ -118,6 +118,26 @@ pub struct RunArguments {
     /// How to reach AWS.
     #[command(flatten)]
     pub aws: AwsArguments,
+    /// How Envoy proxies reach this replica.
+    #[command(flatten)]
+    pub xds: XdsArguments,
+}
+
+/// How Envoy proxies reach a replica.
+#[derive(Args, Clone, Debug)]
+pub struct XdsArguments {
+    /// Where Envoy proxies get their configuration (ADS over gRPC), such as 0.0.0.0:18000 [default: nowhere].
+    #[arg(long, value_name = "ADDRESS", env = "PORTICO_XDS_LISTEN", help_heading = "Envoy")]
+    pub xds_listen: Option<SocketAddr>,
+    /// Certificate chain for proxies, in PEM; read again when it changes [default: clear text].
+    #[arg(long, value_name = "FILE", requires = "xds_key", env = "PORTICO_XDS_CERTIFICATE", help_heading = "Envoy")]
+    pub xds_certificate: Option<PathBuf>,
+    /// Its private key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "xds_certificate", env = "PORTICO_XDS_KEY", help_heading = "Envoy")]
+    pub xds_key: Option<PathBuf>,
+    /// Authorities of the certificates that proxies show, in PEM: for fleets that are identified by certificates.
+    #[arg(long, value_name = "FILE", requires = "xds_certificate", env = "PORTICO_XDS_CLIENT_CA", help_heading = "Envoy")]
+    pub xds_client_ca: Option<PathBuf>,
 }
 
 /// Against what a plan is made.

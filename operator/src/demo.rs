@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use portico_aws_api::{Aws, AwsOptions};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::Kind;
+use portico_envoy_xds::Envoy;
 use portico_providers::{ClusterId, Plan, Provider, TargetState, UnitId};
 use portico_translate::translate;
 use serde_json::Value;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::DemoArguments;
+use crate::clouds::Clouds;
 use crate::cluster::MemoryCluster;
 use crate::keeper::{Keeper, SharedWorld};
 use crate::lease::Holder;
@@ -58,7 +60,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<bool> {
     let region = config.region.clone();
     let cloud = Cloud::start(config).await.context("the embedded cloud cannot start")?;
     let result = async {
-        let provider = Arc::new(Aws::connect(options(&cloud, region)).await);
+        let provider = Arc::new(Clouds::new(Aws::connect(options(&cloud, region)).await, Envoy::new()));
         let source = arguments.dir.as_ref().map_or_else(|| "the bundled example".to_owned(), |dir| dir.display().to_string());
         line(format_args!("{} {}, {}", styled(HEADING, "Serving"), source, count(manifests.all.len(), "object")))?;
         line(format_args!("An embedded cloud answers at {}; nothing leaves this machine.", cloud.endpoint()))?;
@@ -118,8 +120,8 @@ struct Demo<P> {
     cluster_id: ClusterId,
 }
 
-impl Demo<Aws> {
-    fn new(manifests: &Manifests, backends: &Backends, provider: Arc<Aws>) -> Self {
+impl Demo<Clouds> {
+    fn new(manifests: &Manifests, backends: &Backends, provider: Arc<Clouds>) -> Self {
         let (out, sightings) = mpsc::unbounded_channel();
         let cluster = Arc::new(MemoryCluster::new(out));
         for (kind, object) in &manifests.objects {
@@ -128,7 +130,7 @@ impl Demo<Aws> {
         for slice in &backends.slices {
             cluster.apply(Kind::EndpointSlice, slice.clone());
         }
-        provider.read_keys_from(Arc::new(ClusterSecrets::new(cluster.clone())));
+        provider.read_keys_from(&Arc::new(ClusterSecrets::new(cluster.clone())));
         let (world, cluster_id) = (SharedWorld::default(), ClusterId("demo".to_owned()));
         let operator = Operator::new(OperatorParts {
             provider,

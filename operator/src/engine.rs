@@ -5,6 +5,8 @@ mod assignment;
 mod removal;
 mod replica;
 
+pub use account::account_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,10 +42,18 @@ pub struct Engine<P> {
     witness: Arc<dyn Witness>,
     stale: Mutex<BTreeMap<UnitId, Doubt>>,
     owned: Mutex<BTreeMap<UnitId, Owned>>,
-    reserved: Mutex<BTreeMap<IpAddr, UnitId>>,
+    reserved: Mutex<Reserved>,
     postponed: Mutex<BTreeSet<UnitId>>,
     unpublished: Mutex<BTreeSet<UnitId>>,
     accounts: Mutex<BTreeMap<UnitId, Value>>,
+}
+
+/// Addresses that were chosen, and that no status may show yet.
+#[derive(Debug, Default)]
+struct Reserved {
+    addresses: BTreeMap<IpAddr, UnitId>,
+    /// The one that was chosen last.
+    last: Option<IpAddr>,
 }
 
 /// What a unit may own in the cloud, as far as this process knows.
@@ -283,7 +293,10 @@ impl<P: Provider> Engine<P> {
             self.targets.fill(unit).await;
         }
         let principals = if everywhere { Vec::new() } else { principals };
-        let brought = self.bring_about(unit, &principals, &compiled.stack, doubt, &report).await;
+        let mut brought = self.bring_about(unit, &principals, &compiled.stack, doubt, &report).await;
+        if let (Ok(brought), Some(addresses)) = (&mut brought, assignment::assigned(&plan)) {
+            brought.outcome.addresses = addresses;
+        }
         match &brought {
             Ok(Brought { outcome, left_over, .. }) => {
                 if left_over.is_none() {
@@ -309,7 +322,7 @@ impl<P: Provider> Engine<P> {
         let waiting = waiting.into_iter().chain(unread).min();
         match (outcome.state, waiting) {
             // Only its state changes without us, and that is asked for by every pass.
-            (LoadBalancerState::Provisioning { look_again }, _) => Ok(Passed::Waiting(look_again)),
+            (LoadBalancerState::Provisioning { look_again, .. }, _) => Ok(Passed::Waiting(look_again)),
             (_, Some(pause)) => Ok(Passed::Waiting(pause)),
             // Where it was before, traffic is served until it is here.
             _ => {
@@ -375,7 +388,8 @@ impl<P: Provider> Engine<P> {
         changes: Vec<portico_providers::Change<P::Operation>>,
     ) -> Result<(), ProviderError> {
         let made = || self.targets.made(unit);
-        let telling = Telling { unit, provider: self.provider.name(), witness: self.witness.as_ref(), metrics: &self.metrics, made: &made };
+        let telling =
+            Telling { unit, provider: self.provider.name(stack), witness: self.witness.as_ref(), metrics: &self.metrics, made: &made };
         self.provider.execute(stack, changes, &self.leadership, &telling).await
     }
 

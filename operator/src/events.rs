@@ -104,11 +104,11 @@ impl EventWitness {
                     format!("The load balancer was brought up to date ({counts})"),
                 );
             }
-            LoadBalancerState::Provisioning { .. } if changed => {
-                self.tell_gateway(unit, Severity::Normal, "Created", "Create", format!("The cloud builds the load balancer ({counts})"));
+            LoadBalancerState::Provisioning { message, .. } if changed => {
+                self.tell_gateway(unit, Severity::Normal, "Created", "Create", format!("{message} ({counts})"));
             }
             LoadBalancerState::Failed(words) => {
-                self.tell_gateway(unit, Severity::Warning, "LoadBalancerFailed", "Create", format!("The cloud gave up: {words}"));
+                self.tell_gateway(unit, Severity::Warning, "LoadBalancerFailed", "Create", words.clone());
             }
             _ => {}
         }

@@ -15,6 +15,9 @@ const NAME: &str = "portico";
 /// Port of `/healthz`, `/readyz` and `/metrics`.
 const PORT: u16 = 9402;
 
+/// Port at which Envoy proxies get their configuration.
+const XDS_PORT: u16 = 18000;
+
 /// The API group of Events.
 const EVENTS_GROUP: &str = "events.k8s.io";
 
@@ -65,6 +68,8 @@ pub fn permissions(namespace: &str, aws_role: Option<&str>) -> Vec<Value> {
         json!({"apiVersion": api_version, "kind": "Role", "metadata": metadata(Some(namespace)), "rules": [
             {"apiGroups": [lease.group()], "resources": [lease.plural()], "verbs": ["create"]},
             {"apiGroups": [lease.group()], "resources": [lease.plural()], "resourceNames": [NAME], "verbs": ["get", "update"]},
+            // Replicas tell one another how far their Envoy proxies are.
+            {"apiGroups": [""], "resources": [Kind::ConfigMap.plural()], "verbs": ["create", "patch", "delete"]},
         ]}),
         json!({"apiVersion": api_version, "kind": "RoleBinding", "metadata": metadata(Some(namespace)),
             "roleRef": bound("Role"), "subjects": subject}),
@@ -84,9 +89,9 @@ fn deployment(arguments: &ManifestsArguments, image: &str) -> Vec<Value> {
     let container = json!({
         "name": NAME,
         "image": image,
-        "args": ["run"],
+        "args": ["run", format!("--xds-listen=0.0.0.0:{XDS_PORT}")],
         "env": environment,
-        "ports": [{"name": "health", "containerPort": PORT}],
+        "ports": [{"name": "health", "containerPort": PORT}, {"name": "xds", "containerPort": XDS_PORT}],
         "livenessProbe": probe("/healthz", 20),
         "readinessProbe": probe("/readyz", 5),
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
@@ -116,6 +121,9 @@ fn deployment(arguments: &ManifestsArguments, image: &str) -> Vec<Value> {
     vec![
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
             "spec": {"replicas": 2, "selector": {"matchLabels": labels()}, "template": pod}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {
+            "selector": labels(), "ports": [{"name": "xds", "port": XDS_PORT, "targetPort": "xds", "appProtocol": "kubernetes.io/h2c"}],
+        }}),
         json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata,
             "spec": {"minAvailable": 1, "selector": {"matchLabels": labels()}}}),
     ]

@@ -13,11 +13,13 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "embedded-cloud")]
 pub mod cloud;
+pub mod clouds;
 pub mod cluster;
 #[cfg(feature = "embedded-cloud")]
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod fleet;
 pub mod gate;
 pub mod health;
 pub mod install;

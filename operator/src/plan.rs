@@ -5,18 +5,22 @@ mod problems;
 mod source;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use futures::{StreamExt, stream};
-use portico_aws::{Observed, Operation};
 use portico_aws_api::Aws;
 use portico_crds::NamespacedName;
+use portico_crds::v1alpha1::EffectiveProfile;
+use portico_envoy_xds::Envoy;
 use portico_providers::{ClusterId, Plan, Provider, ProviderError, UnitId};
-use portico_translate::{UnitState, known_settings, settings, translate};
+use portico_translate::{UnitState, choose_addresses, known_settings, settings, translate};
 
 use crate::cli::{ObservedSource, PlanArguments, PlanFormat};
+use crate::clouds::{Clouds, Operation};
 use crate::keeper::SharedWorld;
 use document::{PlanDocument, Problem, Situation, UnitDocument};
 pub use source::Objects;
@@ -45,7 +49,7 @@ pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     };
     let cloud = match observed {
         ObservedSource::None => None,
-        ObservedSource::Cloud => Some(Aws::connect((&arguments.aws).into()).await),
+        ObservedSource::Cloud => Some(Clouds::new(Aws::connect((&arguments.aws).into()).await, Envoy::new())),
     };
     let world = objects.world();
     let chosen = Chosen { gateways: arguments.gateways.iter().cloned().collect() };
@@ -113,10 +117,11 @@ pub async fn make(
     cluster: &ClusterId,
     units: Vec<UnitId>,
     mut problems: BTreeSet<Problem>,
-    cloud: Option<&Aws>,
+    cloud: Option<&Clouds>,
 ) -> PlanDocument {
     let mut documents = Vec::new();
-    let mut planned = stream::iter(units).map(|unit| one(world, cluster, unit, cloud)).buffered(CONCURRENCY);
+    let reserved = Mutex::default();
+    let mut planned = stream::iter(units).map(|unit| one(world, cluster, unit, cloud, &reserved)).buffered(CONCURRENCY);
     while let Some((document, found)) = planned.next().await {
         documents.push(document);
         problems.extend(found);
@@ -124,7 +129,13 @@ pub async fn make(
     PlanDocument::new(documents, problems)
 }
 
-async fn one(world: &SharedWorld, cluster: &ClusterId, unit: UnitId, cloud: Option<&Aws>) -> (UnitDocument, BTreeSet<Problem>) {
+async fn one(
+    world: &SharedWorld,
+    cluster: &ClusterId,
+    unit: UnitId,
+    cloud: Option<&Clouds>,
+    reserved: &Mutex<BTreeMap<IpAddr, UnitId>>,
+) -> (UnitDocument, BTreeSet<Problem>) {
     let situation = match world.read().unit_state(&unit) {
         UnitState::Live => Situation::Served,
         UnitState::Held => Situation::Held,
@@ -134,7 +145,7 @@ async fn one(world: &SharedWorld, cluster: &ClusterId, unit: UnitId, cloud: Opti
     let mut document = UnitDocument::new(&unit, situation);
     let translation = translate(&world.read(), &unit);
     let problems = translation.as_ref().map(|it| problems::of_report(&it.report)).unwrap_or_default();
-    let plan = match translation.map(|it| it.plan) {
+    let mut plan = match translation.map(|it| it.plan) {
         Some(None) => {
             document.situation = Situation::Held;
             None
@@ -142,7 +153,9 @@ async fn one(world: &SharedWorld, cluster: &ClusterId, unit: UnitId, cloud: Opti
         Some(plan) => plan,
         None => None,
     };
-    if document.situation != Situation::Held
+    if let Some(Err(error)) = plan.as_mut().map(|plan| assign(world, plan, reserved)) {
+        document.error = Some(error.to_string());
+    } else if document.situation != Situation::Held
         && let Err(error) = compare(&mut document, world, cluster, &unit, plan.as_ref(), cloud).await
     {
         document.error = Some(error.to_string());
@@ -157,15 +170,10 @@ async fn compare(
     cluster: &ClusterId,
     unit: &UnitId,
     plan: Option<&Plan>,
-    cloud: Option<&Aws>,
+    cloud: Option<&Clouds>,
 ) -> Result<(), ProviderError> {
     let Some(cloud) = cloud else {
-        if let Some(plan) = plan {
-            let compiled = portico_aws::compile(cluster, plan);
-            document.refuse(&compiled.refusals);
-            document.change(&portico_aws::diff(&compiled.stack, &Observed::assumed(&compiled.stack))?, Operation::call);
-        }
-        return Ok(());
+        return plan.map_or(Ok(()), |plan| compare_with_nothing(document, cluster, plan));
     };
     let stacks = match plan {
         Some(plan) => {
@@ -182,7 +190,47 @@ async fn compare(
     };
     for stack in stacks {
         let observed = cloud.observe(&stack, true).await?;
-        document.change(&cloud.diff(&stack, &observed)?, Operation::call);
+        document.change(&cloud.diff(&stack, &observed)?, call);
+    }
+    Ok(())
+}
+
+/// Compile and diff against an empty account, or proxies that know nothing.
+fn compare_with_nothing(document: &mut UnitDocument, cluster: &ClusterId, plan: &Plan) -> Result<(), ProviderError> {
+    match &plan.profile {
+        EffectiveProfile::Aws(_) => {
+            let compiled = portico_aws::compile(cluster, plan);
+            document.refuse(&compiled.refusals);
+            let observed = portico_aws::Observed::assumed(&compiled.stack);
+            document.change(&portico_aws::diff(&compiled.stack, &observed)?, portico_aws::Operation::call);
+        }
+        EffectiveProfile::Envoy(_) => {
+            let compiled = portico_envoy::compile(cluster, plan);
+            document.refuse(&compiled.refusals);
+            document.change(&portico_envoy::diff(&compiled.stack, &portico_envoy::Observed::default()), portico_envoy::Operation::call);
+        }
+    }
+    Ok(())
+}
+
+/// What a call is named in its provider's API.
+fn call(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Aws(operation) => operation.call(),
+        Operation::Envoy(operation) => operation.call(),
+    }
+}
+
+/// Gives a plan the addresses that its Gateway would get, were it applied now; `reserved` are those that others would get.
+fn assign(world: &SharedWorld, plan: &mut Plan, reserved: &Mutex<BTreeMap<IpAddr, UnitId>>) -> Result<(), ProviderError> {
+    let mut reserved = reserved.lock().unwrap_or_else(PoisonError::into_inner);
+    let chosen = choose_addresses(&world.read(), plan, &reserved, None)?;
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    reserved.extend(chosen.iter().map(|address| (*address, plan.unit.clone())));
+    if let Some(gateway) = plan.gateways.first_mut() {
+        gateway.assigned = chosen;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use kube_client::{Api, Client};
 use portico_aws_api::Aws;
 use portico_crds::Kind;
 use portico_crds::kubernetes::Namespace;
+use portico_envoy_xds::Envoy;
 use portico_providers::{ClusterId, Leadership, Provider};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::cli::RunArguments;
+use crate::clouds::Clouds;
 use crate::cluster::KubeCluster;
 use crate::events::{EventWitness, Recorder};
+use crate::fleet;
+use crate::fleet::replicas::Replicas;
+use crate::fleet::tokens::ClusterTokens;
 use crate::health::Health;
 use crate::keeper::{Keeper, SharedWorld};
 use crate::lease::{Elector, Holder, LeaseTimes};
@@ -55,12 +60,28 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<()> {
     let client = Client::try_from(config).context("the Kubernetes client cannot be set up")?;
     let Some(cluster_id) = cluster_id(&client, arguments.cluster.cluster_id.as_deref(), &stop).await else { return Ok(()) };
     info!(cluster = %cluster_id, "this cluster's id in the cloud");
-    let provider = Aws::connect((&arguments.aws).into()).await;
-    provider.read_keys_from(Arc::new(ClusterSecrets::new(Arc::new(KubeCluster::new(client.clone())))));
+    let provider = Clouds::new(Aws::connect((&arguments.aws).into()).await, Envoy::new());
+    provider.read_keys_from(&Arc::new(ClusterSecrets::new(Arc::new(KubeCluster::new(client.clone())))));
     metrics.register(|registry| provider.register_metrics(registry));
 
     let session = Session { arguments, client, cluster_id, lease_namespace, metrics, health };
     session.run(Arc::new(provider), stop).await
+}
+
+/// What serves Envoy proxies.
+struct Proxies {
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Proxies {
+    async fn end(self) {
+        self.stop.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
+            warn!("some Envoy proxies did not end their streams in time");
+        }
+    }
 }
 
 /// What a run has after its start.
@@ -74,7 +95,7 @@ struct Session {
 }
 
 impl Session {
-    async fn run<P: Provider>(self, provider: Arc<P>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn run(self, provider: Arc<Clouds>, stop: CancellationToken) -> anyhow::Result<()> {
         let discovery = Discovery::new(self.client.clone());
         let health = self.health.clone();
         let Some(installed) = discovery.wait(MISSING, &stop, |what| health.set_waiting(what)).await else { return Ok(()) };
@@ -87,6 +108,7 @@ impl Session {
         let (events, told) = (CancellationToken::new(), TaskTracker::new());
         let (recorder, writing) = Recorder::new(cluster.clone(), instance(), self.metrics.clone(), events.clone());
         told.spawn(writing);
+        let proxies = self.serve_proxies(provider.envoy(), &world).await?;
         let operator = Operator::new(OperatorParts {
             provider,
             cluster_id: self.cluster_id.clone(),
@@ -112,6 +134,8 @@ impl Session {
         });
 
         let worked = self.work(operator, synced, leading, &stop).await;
+        // Proxies turn to the other replicas, before the lease goes to one of them.
+        proxies.end().await;
         election.cancel();
         let lease = elected.await.context("the election ended unexpectedly")?;
         watches.cancel();
@@ -127,6 +151,17 @@ impl Session {
         }
         info!("stopped");
         worked
+    }
+
+    /// Starts to serve Envoy proxies, to tell the other replicas how far they are, and to hear it of theirs.
+    async fn serve_proxies(&self, envoy: &Envoy, world: &SharedWorld) -> anyhow::Result<Proxies> {
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        envoy.review_tokens_by(Arc::new(ClusterTokens::new(self.client.clone(), world.clone())));
+        fleet::listen(&self.arguments.xds, envoy, &tracker, &stop).await?;
+        let replicas = Replicas::new(self.client.clone(), &self.lease_namespace, &uuid::Uuid::new_v4(), envoy.clone());
+        tracker.spawn(replicas.clone().tell(stop.clone()));
+        tracker.spawn(replicas.hear(stop.clone()));
+        Ok(Proxies { stop, tracker })
     }
 
     /// Starts the watches and the keeper. Returns whether all stores are synced, as it changes.

@@ -13,6 +13,8 @@ use portico_aws_api::{Aws, AwsOptions};
 use portico_providers::{ClusterId, ProviderError};
 
 use crate::harness::{parse, secure};
+use portico::clouds::Clouds;
+use portico_envoy_xds::Envoy;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../providers/aws/api/src");
@@ -31,7 +33,7 @@ async fn every_metric_is_listed_and_nothing_else() {
     let metrics = Metrics::default();
     let options = AwsOptions { region: Some("us-east-1".into()), emulated: true, ..AwsOptions::default() };
     let aws = Aws::connect(options).await;
-    metrics.register(|registry| aws.register_metrics(registry));
+    metrics.register(|registry| Clouds::new(aws, Envoy::new()).register_metrics(registry));
     // What has no value yet is not printed, but registered.
     let mut shown = String::new();
     metrics.register(|registry| shown = format!("{registry:?}"));

@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use portico::clouds::Clouds;
 use portico::cluster::{Cluster, Deletion, MemoryCluster, finalizers_of, key_of};
 use portico::keeper::{Keeper, SharedWorld};
 use portico::manifests::Manifests;
@@ -20,6 +21,7 @@ use portico::plan;
 use portico::watch::{Seen, Sighting};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::{Kind, NamespacedName};
+use portico_envoy_xds::Envoy;
 use portico_providers::{ClusterId, Provider, UnitId};
 use portico_translate::known_settings;
 use serde_json::{Value, json};
@@ -245,7 +247,7 @@ impl Bench {
         let seen = objects.into_iter().map(|((kind, _), object)| Sighting { kind, seen: Seen::Applied(object) });
         Keeper::new(world.clone(), BTreeSet::new()).take(seen);
         // It looks at the cloud past the fuse, and has nothing to remember, as `portico plan` has not.
-        let planner = process::connect(self.cloud.endpoint()).await;
+        let planner = Clouds::new(process::connect(self.cloud.endpoint()).await, Envoy::new());
         let cluster = ClusterId(CLUSTER.into());
         let settings = known_settings(&world.read());
         let owned = planner.owned_units(&cluster, &settings).await.unwrap();

@@ -20,8 +20,8 @@ pub trait Provider: Send + Sync + 'static {
     /// One call, in the cloud's own words; displayed as a person would say it.
     type Operation: Clone + Debug + Display + Serialize + Send + Sync;
 
-    /// Short name for logs and metrics: `aws`.
-    fn name(&self) -> &'static str;
+    /// Short name of whom a stack is for, for logs and metrics: `aws`.
+    fn name(&self, stack: &Self::Stack) -> &'static str;
 
     /// Features that may be claimed in `GatewayClass.status.supportedFeatures` of a class with these settings, sorted by name.
     fn supported_features(&self, settings: &EffectiveProfile) -> Vec<Feature>;
@@ -122,10 +122,12 @@ pub enum LoadBalancerState {
     Provisioning {
         /// When to look again.
         look_again: Duration,
+        /// What is waited for: a sentence.
+        message: String,
     },
     /// It takes traffic.
     Active,
-    /// The cloud gave up, in its own words.
+    /// It was refused, or the cloud gave up: why, and what to do about it, in sentences.
     Failed(String),
 }
 

@@ -1,5 +1,6 @@
 //! Addresses out of a profile's pool: the leader chooses them, and nothing is served at one before the Gateway's status says whose it is.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -24,10 +25,13 @@ impl<P: Provider> Engine<P> {
             let world = self.world.read();
             let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
             // What a status shows, or whose unit is gone, need not be kept in mind.
-            reserved.retain(|address, holder| world.is_live(holder) && !world.has_address(holder, *address));
-            let chosen = choose_addresses(&world, plan, &reserved);
+            reserved.addresses.retain(|address, holder| world.is_live(holder) && !world.has_address(holder, *address));
+            let chosen = choose_addresses(&world, plan, &reserved.addresses, reserved.last);
             for address in chosen.iter().flatten().filter(|address| !gateway.assigned.contains(address)) {
-                reserved.insert(*address, unit.clone());
+                reserved.addresses.insert(*address, unit.clone());
+                if gateway.addresses.iter().all(|asked| asked.value.is_none()) {
+                    reserved.last = Some(*address);
+                }
             }
             chosen
         };
@@ -38,9 +42,10 @@ impl<P: Provider> Engine<P> {
             Err(_) if !gateway.assigned.is_empty() => return Ok(None),
             Err(error) => return self.refuse_address(unit, report, error),
         };
-        let addresses = chosen.iter().map(|it| LoadBalancerAddress { kind: AddressKind::IpAddress, value: it.to_string() }).collect();
+        let addresses = published(&chosen);
         info!(%unit, addresses = ?chosen, "addresses assigned");
-        report.finish(&Outcome { state: LoadBalancerState::Provisioning { look_again: WRITTEN }, addresses });
+        let message = "Its address is assigned; the proxies are told next".to_owned();
+        report.finish(&Outcome { state: LoadBalancerState::Provisioning { look_again: WRITTEN, message }, addresses });
         self.say(unit, report);
         Ok(Some(Passed::Waiting(WRITTEN)))
     }
@@ -50,4 +55,14 @@ impl<P: Provider> Engine<P> {
         self.say(unit, report);
         Err(error.into())
     }
+}
+
+/// The addresses that a plan's Gateway has, if Portico assigns them: its status shows them wherever its proxies are with it.
+pub(super) fn assigned(plan: &Plan) -> Option<Vec<LoadBalancerAddress>> {
+    plan.profile.address_pool()?;
+    plan.gateways.first().map(|gateway| published(&gateway.assigned))
+}
+
+fn published(addresses: &[IpAddr]) -> Vec<LoadBalancerAddress> {
+    addresses.iter().map(|it| LoadBalancerAddress { kind: AddressKind::IpAddress, value: it.to_string() }).collect()
 }

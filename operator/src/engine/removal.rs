@@ -38,7 +38,8 @@ impl<P: Provider> Engine<P> {
         let settings = settings(&self.world.read(), unit);
         let mut left = false;
         for stack in self.provider.empty_stacks(&self.cluster, unit, settings.as_ref()) {
-            left |= self.empty(unit, &stack, orphan).await?;
+            // What this process serves by itself is no orphan.
+            left |= self.empty(unit, &stack, orphan && !self.provider.is_served_by_every_replica(&stack)).await?;
         }
         if left {
             return Ok(Some(AT_WORK));

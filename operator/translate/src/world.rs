@@ -97,6 +97,13 @@ impl World {
         }
     }
 
+    /// The Gateways of a namespace with their classes' names, in order.
+    pub fn gateways_in(&self, namespace: &str) -> impl Iterator<Item = (&NamespacedName, &str)> {
+        let first = NamespacedName::new(namespace, "");
+        let inside = self.gateways.range(first..).take_while(move |(key, _)| key.namespace == namespace);
+        inside.map(|(key, gateway)| (key, gateway.class()))
+    }
+
     /// Whether a unit is to be served.
     pub fn is_live(&self, unit: &UnitId) -> bool {
         self.unit_state(unit) == UnitState::Live

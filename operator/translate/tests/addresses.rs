@@ -51,7 +51,7 @@ fn assigned(world: &World, name: &str) -> Vec<String> {
 
 fn chosen(world: &World, name: &str, reserved: &[(&str, &str)]) -> Result<Vec<String>, ProviderError> {
     let reserved: BTreeMap<IpAddr, UnitId> = reserved.iter().map(|(address, holder)| (address.parse().unwrap(), unit(holder))).collect();
-    choose_addresses(world, &plan(world, name), &reserved).map(|all| all.iter().map(ToString::to_string).collect())
+    choose_addresses(world, &plan(world, name), &reserved, None).map(|all| all.iter().map(ToString::to_string).collect())
 }
 
 /// Reason and message of Programmed before anything was executed.
@@ -76,6 +76,12 @@ fn the_first_free_address_is_chosen_and_what_a_status_says_is_kept() {
     assert_eq!(chosen(&world, "b", &[("198.51.100.11", "b")]).unwrap(), ["198.51.100.11"]);
     let none = chosen(&world, "b", &[("198.51.100.11", "c"), ("198.51.100.12", "d")]);
     assert!(none.is_err_and(|error| matches!(error, ProviderError::Limit { .. })));
+    let after = |last: &str| choose_addresses(&world, &plan(&world, "b"), &BTreeMap::new(), last.parse().ok()).unwrap()[0].to_string();
+    assert_eq!([after("198.51.100.11"), after("198.51.100.12"), after("203.0.113.1")], ["198.51.100.12", "198.51.100.11", "198.51.100.11"]);
+    // Chosen a moment ago: it is not chosen anew.
+    let before: BTreeMap<IpAddr, UnitId> = [("198.51.100.12".parse().unwrap(), unit("b"))].into();
+    let again = choose_addresses(&world, &plan(&world, "b"), &before, "198.51.100.12".parse().ok()).unwrap();
+    assert_eq!(again[0].to_string(), "198.51.100.12");
     // Not the pool's any more: another one.
     profile(&mut world, &["198.51.100.20"]);
     assert!(assigned(&world, "a").is_empty());

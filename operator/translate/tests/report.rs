@@ -79,7 +79,10 @@ fn some_rules_refused_is_partially_invalid_and_all_is_not_accepted() {
 #[test]
 fn an_active_load_balancer_with_an_address_is_programmed() {
     let (world, mut report) = report();
-    report.finish(&Outcome { state: LoadBalancerState::Provisioning { look_again: Duration::from_secs(1) }, addresses: Vec::new() });
+    report.finish(&Outcome {
+        state: LoadBalancerState::Provisioning { look_again: Duration::from_secs(1), message: "It is being built".into() },
+        addresses: Vec::new(),
+    });
     assert_eq!(words(&written(&world, &report, Kind::Gateway)["conditions"])[1], "Programmed=False/Pending");
     report.finish(&active());
     let status = written(&world, &report, Kind::Gateway);

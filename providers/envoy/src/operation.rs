@@ -14,6 +14,16 @@ pub enum Operation {
     Withdraw(ResourceKey),
 }
 
+impl Operation {
+    /// What is done, in a word.
+    pub fn call(&self) -> &'static str {
+        match self {
+            Self::Publish(_) => "publish",
+            Self::Withdraw(_) => "withdraw",
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

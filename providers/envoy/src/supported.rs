@@ -1,7 +1,5 @@
 //! What an Envoy fleet serves of the Gateway API's features: the one table that `GatewayClass.status.supportedFeatures`, the documentation and the tests read.
 
-use portico_crds::v1alpha1::EnvoySettings;
-use portico_crds::v1alpha1::envoy::Identification;
 use portico_providers::Feature;
 
 /// How far a feature goes.
@@ -9,13 +7,11 @@ use portico_providers::Feature;
 pub enum Support {
     /// Served as the Gateway API means it, and claimed.
     Native,
-    /// Served and claimed where proxies identify themselves by the token of the ServiceAccount that Portico keeps for each Gateway.
-    WithServiceAccounts,
     /// Refused, with what to use instead.
     Refused(&'static str),
 }
 
-use Support::{Native, Refused, WithServiceAccounts};
+use Support::{Native, Refused};
 
 const POOL: &str = "the LoadBalancerProfile's addresses say who reaches a Gateway";
 
@@ -33,7 +29,7 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("GatewayFrontendClientCertificateValidationInsecureFallback", Native),
     ("GatewayHTTPListenerIsolation", Native),
     ("GatewayHTTPSListenerDetectMisdirectedRequests", Native),
-    ("GatewayInfrastructure", WithServiceAccounts),
+    ("GatewayInfrastructure", Native),
     ("GatewayListenerFilters", Native),
     ("GatewayPort8080", Native),
     ("GatewayRouteHostnameIntersectionPrecedence", Native),
@@ -77,11 +73,9 @@ pub const FEATURES: &[(Feature, Support)] = &[
     ("UDPRoute", Native),
 ];
 
-/// The features that a class with these settings claims, sorted by name.
-pub fn claimed(settings: &EnvoySettings) -> Vec<Feature> {
-    let tokens = settings.identification == Identification::ServiceAccountToken;
-    let claims = |support: Support| support == Native || (support == WithServiceAccounts && tokens);
-    FEATURES.iter().filter(|(_, support)| claims(*support)).map(|(feature, _)| *feature).collect()
+/// The features that a class claims, sorted by name.
+pub fn claimed() -> Vec<Feature> {
+    FEATURES.iter().filter(|(_, support)| *support == Native).map(|(feature, _)| *feature).collect()
 }
 
 #[cfg(test)]

@@ -149,14 +149,8 @@ impl GatewayReport {
             Progress::Outcome(outcome) => match (&outcome.state, self.refused.first()) {
                 (LoadBalancerState::Absent, Some(fault)) => Condition::no(Type, fault.reason, fault.message.clone()),
                 (LoadBalancerState::Absent, None) => Condition::no(Type, Reason::Pending, "The load balancer does not exist yet"),
-                (LoadBalancerState::Provisioning { .. }, _) => {
-                    Condition::no(Type, Reason::Pending, "The cloud is building the load balancer")
-                }
-                (LoadBalancerState::Failed(words), _) => Condition::no(
-                    Type,
-                    Reason::Invalid,
-                    format!("The cloud gave up: {words}; correct what it names, and make the Gateway anew"),
-                ),
+                (LoadBalancerState::Provisioning { message, .. }, _) => Condition::no(Type, Reason::Pending, message.clone()),
+                (LoadBalancerState::Failed(message), _) => Condition::no(Type, Reason::Invalid, message.clone()),
                 (LoadBalancerState::Active, _) if outcome.addresses.is_empty() => {
                     Condition::no(Type, Reason::AddressNotAssigned, "The load balancer has no address yet")
                 }

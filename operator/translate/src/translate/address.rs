@@ -39,22 +39,30 @@ pub(super) fn assigned(
 }
 
 /// The addresses that a plan's Gateway should have: those that it asks for, or else what it has, or else the first of its pool that is free. `reserved` are those that
-/// were chosen for others, and that no status shows yet. Empty where what it asks for cannot be given, as its report says.
+/// were chosen for others, and that no status shows yet; `last` is the one that was chosen last: the search goes on after it, so that an address rests for as long as can be
+/// before it is another's. Empty where what it asks for cannot be given, as its report says.
 ///
 /// # Errors
 /// [`ProviderError::Settings`] if the profile has no addresses, [`ProviderError::Limit`] if none is free.
-pub fn choose_addresses(world: &World, plan: &Plan, reserved: &BTreeMap<IpAddr, UnitId>) -> Result<Vec<IpAddr>, ProviderError> {
+pub fn choose_addresses(
+    world: &World,
+    plan: &Plan,
+    reserved: &BTreeMap<IpAddr, UnitId>,
+    last: Option<IpAddr>,
+) -> Result<Vec<IpAddr>, ProviderError> {
     let (Some(pool), Some(gateway)) = (plan.profile.address_pool(), plan.gateways.first()) else { return Ok(Vec::new()) };
     let free = |address: &IpAddr| {
         reserved.get(address).is_none_or(|unit| *unit == plan.unit) && world.holder_of(*address).is_none_or(|holder| *holder == gateway.key)
     };
+    // What was chosen for it before, and its status does not show yet.
+    let own = reserved.iter().find(|(address, unit)| **unit == plan.unit && contains(pool, **address)).map(|(address, _)| *address);
     if pool.is_empty() {
         let message = "the LoadBalancerProfile has no spec.envoy.addresses: list there the addresses that the fleet owns".to_owned();
         return Err(ProviderError::Settings { message });
     }
     match wanted(&gateway.addresses) {
         Ok(wanted) if wanted.is_empty() && !gateway.assigned.is_empty() => Ok(gateway.assigned.clone()),
-        Ok(wanted) if wanted.is_empty() => match pool.iter().flat_map(AddressRange::iter).find(free) {
+        Ok(wanted) if wanted.is_empty() => match own.into_iter().chain(round(pool, last)).find(free) {
             Some(address) => Ok(vec![address]),
             None => Err(ProviderError::Limit {
                 operation: "assigning an address".to_owned(),
@@ -67,6 +75,14 @@ pub fn choose_addresses(world: &World, plan: &Plan, reserved: &BTreeMap<IpAddr, 
         }
         Ok(_) | Err(_) => Ok(Vec::new()),
     }
+}
+
+/// The addresses of a pool in turn, beginning after the last.
+fn round(pool: &[AddressRange], last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+    let all = || pool.iter().flat_map(AddressRange::iter);
+    let last = last.filter(|address| contains(pool, *address));
+    let skipped = last.and_then(|last| all().position(|address| address == last)).map_or(0, |position| position + 1);
+    all().skip(skipped).chain(all().take(skipped))
 }
 
 /// The addresses asked for by value, with their index in `spec.addresses`; none where any will do.

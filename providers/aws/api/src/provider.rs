@@ -23,7 +23,7 @@ impl Provider for Aws {
     type Observed = Observed;
     type Operation = Operation;
 
-    fn name(&self) -> &'static str {
+    fn name(&self, _stack: &Stack) -> &'static str {
         "aws"
     }
 
@@ -97,9 +97,13 @@ impl Provider for Aws {
             }
         }
         let state = match there.state {
-            State::Provisioning => LoadBalancerState::Provisioning { look_again: LOOK_AGAIN },
+            State::Provisioning => {
+                LoadBalancerState::Provisioning { look_again: LOOK_AGAIN, message: "The cloud is building the load balancer".to_owned() }
+            }
             State::Active => LoadBalancerState::Active,
-            State::Failed(reason) => LoadBalancerState::Failed(reason),
+            State::Failed(reason) => {
+                LoadBalancerState::Failed(format!("The cloud gave up: {reason}; correct what it names, and make the Gateway anew"))
+            }
         };
         let addresses = vec![LoadBalancerAddress { kind: AddressKind::Hostname, value: there.dns_name }];
         Ok(Outcome { state, addresses })

@@ -134,6 +134,11 @@ impl Envoy {
         lock(&self.shared.peers).merge(fleet, unit, own)
     }
 
+    /// Changes whenever [`Self::acknowledgements`] may have.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.progress.subscribe()
+    }
+
     fn tell_news(&self) {
         let units: Vec<UnitId> = self.shared.store.take_news().into_iter().collect();
         self.tell(&units);

@@ -23,13 +23,13 @@ impl Provider for Envoy {
     type Observed = Observed;
     type Operation = Operation;
 
-    fn name(&self) -> &'static str {
+    fn name(&self, _stack: &Stack) -> &'static str {
         "envoy"
     }
 
     fn supported_features(&self, settings: &EffectiveProfile) -> Vec<Feature> {
         match settings {
-            EffectiveProfile::Envoy(settings) => portico_envoy::supported::claimed(settings),
+            EffectiveProfile::Envoy(_) => portico_envoy::supported::claimed(),
             EffectiveProfile::Aws(_) => Vec::new(),
         }
     }
@@ -121,7 +121,7 @@ impl Provider for Envoy {
             Err(_) => self.progress(&stack.fleet, &stack.unit),
         };
         let addresses = if progress.version.is_some() { addresses.collect() } else { Vec::new() };
-        Ok(Outcome { state: state(&progress), addresses })
+        Ok(Outcome { state: state(stack, &progress), addresses })
     }
 
     /// Sets the endpoints of a cluster, on whatever fleet it is, also before the cluster is there. Never waits.
@@ -148,14 +148,20 @@ impl Provider for Envoy {
     }
 }
 
-fn state(progress: &ProxyProgress) -> LoadBalancerState {
+fn state(stack: &Stack, progress: &ProxyProgress) -> LoadBalancerState {
+    let fleet = &stack.fleet;
+    let waiting = |message| LoadBalancerState::Provisioning { look_again: LOOK_AGAIN, message };
     if progress.version.is_none() {
-        LoadBalancerState::Absent
+        // A Gateway whose listeners have nothing to serve has all that it needs.
+        if stack.addresses.is_empty() { LoadBalancerState::Absent } else { LoadBalancerState::Active }
     } else if !progress.refusals.is_empty() {
-        LoadBalancerState::Failed(progress.refusals.join("; "))
+        let words = progress.refusals.join("; ");
+        LoadBalancerState::Failed(format!("Proxies of the fleet {fleet} refuse it, and go on with what they had before: {words}"))
     } else if progress.acknowledged > 0 && progress.waiting == 0 {
         LoadBalancerState::Active
+    } else if progress.proxies == 0 {
+        waiting(format!("No proxy of the fleet {fleet} is connected; start one with what portico envoy bootstrap --fleet {fleet} prints"))
     } else {
-        LoadBalancerState::Provisioning { look_again: LOOK_AGAIN }
+        waiting(format!("{} of {} proxies of the fleet {fleet} have yet to take it up", progress.waiting, progress.proxies))
     }
 }

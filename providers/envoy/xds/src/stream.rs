@@ -161,6 +161,14 @@ impl Stream {
             self.await_needs(resource);
         }
         self.kind_mut(kind).sent(nonce.clone(), &resources, &removed);
+        if kind == ResourceKind::Cluster {
+            // Right behind it: Envoy acknowledges no cluster while it warms one, and one that changed is warmed until it is told its endpoints once more.
+            for resource in &resources {
+                if self.kind(kind).outstanding.as_ref().is_some_and(|outstanding| outstanding.changed(&resource.key.name)) {
+                    self.tell_endpoints_again(&resource.key.name);
+                }
+            }
+        }
         Response { kind, nonce, resources, removed }
     }
 
@@ -189,9 +197,6 @@ impl Stream {
                 for resource in &outstanding.sent {
                     self.awaited.remove(&resource.key);
                     self.feedback.push(Feedback::Acknowledged(resource.key.clone(), Some(resource.version.clone())));
-                    if kind == ResourceKind::Cluster && outstanding.changed(&resource.key.name) {
-                        self.tell_endpoints_again(&resource.key.name);
-                    }
                 }
                 let key = |name: &String| ResourceKey { kind, name: name.clone() };
                 self.feedback.extend(outstanding.removed.iter().map(|name| Feedback::Acknowledged(key(name), None)));
