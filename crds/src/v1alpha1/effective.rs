@@ -18,6 +18,8 @@ pub use envoy::{AddressRange, AddressRangeError, EnvoySettings};
 /// Settings of one load balancer, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+// A plan has one of them.
+#[allow(clippy::large_enum_variant)]
 pub enum EffectiveProfile {
     /// In Amazon Web Services.
     Aws(AwsSettings),
