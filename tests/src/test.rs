@@ -15,9 +15,6 @@ use crate::progress::{self, bad, verdict, verdict_of};
 use crate::{cloud, conformance, e2e, exec, fleet, logs, peer, program};
 use summary::Count;
 
-/// Whether the operator serves fleets of Envoy proxies yet.
-const FLEET: bool = false;
-
 /// Arguments of `lab test`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -66,9 +63,6 @@ enum Step {
 impl Options {
     fn wants(&self, step: Step) -> bool {
         let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
-        if step == Step::EnvoyConformance && !FLEET {
-            return self.only.contains(&step);
-        }
         let long = matches!(step, Step::Clippy | Step::Deny | Step::Moto | Step::Churn | Step::SlowConformance | Step::Peer);
         if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
     }
@@ -164,7 +158,7 @@ async fn in_a_lab(options: &Options, workspace: &Path, logs: &Path) -> Result<Co
     let filter = options.filter.as_deref();
     let operator = [Step::E2e, Step::Conformance, Step::EnvoyConformance].into_iter().any(|step| options.wants(step));
     // A lab for one step holds no more than that step needs.
-    let fleet = (FLEET && options.wants(Step::E2e)) || options.wants(Step::EnvoyConformance);
+    let fleet = options.wants(Step::E2e) || options.wants(Step::EnvoyConformance);
     let own = logs.join("lab");
     let setup =
         lab::Options { name: lab_name(), cloud: true, cloud_times: None, operator, fleet, experimental: false, logs: Some(own.clone()) };

@@ -9,6 +9,17 @@ use portico_providers::{Action, Change, ChangeId, Gate, ResourceId};
 pub fn diff(stack: &Stack, observed: &Observed) -> Vec<Change<Operation>> {
     let wanted = stack.versions();
     let mut changes = Vec::new();
+    if !wanted.is_empty() && observed.identification.is_some_and(|there| there != stack.identification) {
+        changes.push(Change {
+            action: Action::Update,
+            resource: ResourceId(format!("fleet {}", stack.fleet)),
+            operation: Operation::Identify(stack.identification),
+            after: Vec::new(),
+            gate: Gate::None,
+            reason: "the profile says so".to_owned(),
+            sources: Vec::new(),
+        });
+    }
     // Keys are ordered by kind, which is the order of reference.
     for (key, version) in &wanted {
         match observed.resources.get(key) {

@@ -1,5 +1,6 @@
 //! What is published: resources by name, with their versions.
 
+use portico_crds::v1alpha1::envoy::Identification;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -122,6 +123,9 @@ impl fmt::Display for Version {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observed {
+    /// How the fleet's proxies prove who they are; absent where nothing is published on the fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identification: Option<Identification>,
     /// Resources with their versions.
     pub resources: BTreeMap<ResourceKey, Version>,
 }

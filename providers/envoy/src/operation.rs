@@ -1,6 +1,7 @@
 //! Operations: what is done to what a fleet is told.
 
 use crate::observed::ResourceKey;
+use portico_crds::v1alpha1::envoy::Identification;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -12,6 +13,8 @@ pub enum Operation {
     Publish(ResourceKey),
     /// Takes a resource back.
     Withdraw(ResourceKey),
+    /// Asks the fleet's proxies for another proof of who they are.
+    Identify(Identification),
 }
 
 impl Operation {
@@ -20,6 +23,7 @@ impl Operation {
         match self {
             Self::Publish(_) => "publish",
             Self::Withdraw(_) => "withdraw",
+            Self::Identify(_) => "identify",
         }
     }
 }
@@ -29,6 +33,9 @@ impl fmt::Display for Operation {
         match self {
             Self::Publish(key) => write!(f, "publish {key}"),
             Self::Withdraw(key) => write!(f, "withdraw {key}"),
+            Self::Identify(Identification::Node) => f.write_str("believe what proxies say of themselves"),
+            Self::Identify(Identification::Certificate) => f.write_str("ask proxies for a certificate"),
+            Self::Identify(Identification::ServiceAccountToken) => f.write_str("ask proxies for the token of a ServiceAccount"),
         }
     }
 }

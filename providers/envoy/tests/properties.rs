@@ -90,7 +90,7 @@ fn stack(ports: &Value) -> Stack {
 }
 
 fn published(stack: &Stack) -> Observed {
-    Observed { resources: stack.versions() }
+    Observed { identification: Some(stack.identification), resources: stack.versions() }
 }
 
 proptest! {
@@ -112,6 +112,7 @@ proptest! {
                     withdrawing = true;
                     prop_assert!(observed.resources.remove(&key).is_some());
                 }
+                Operation::Identify(identification) => prop_assert!(false, "{identification:?} is no news"),
             }
         }
         prop_assert_eq!(observed.resources, wanted);

@@ -174,6 +174,8 @@ fn open<P: Protocol>(ads: Ads, credentials: Arc<Credentials>, request: tonic::Re
 struct Connected<'a> {
     ads: &'a Ads,
     fleet: String,
+    /// How its proxy proved who it is.
+    identification: Identification,
     id: StreamId,
     notify: Arc<Notify>,
 }
@@ -210,7 +212,7 @@ async fn run<P: Protocol>(
     let unit = identify(&node.cluster, identification, credentials, token.as_deref(), ads.reviewer.get()).await?;
     let (id, notify) = ads.store.connect(&node.cluster, unit);
     ads.counters.connected(&node.cluster);
-    let connected = Connected { ads, fleet: node.cluster.clone(), id, notify };
+    let connected = Connected { ads, fleet: node.cluster.clone(), identification, id, notify };
     (ads.news)();
     tracing::info!(node = node.id, fleet = node.cluster, mode = ?P::MODE, "a proxy is connected");
     converse::<P>(&connected, first, requests, sender).await
@@ -241,6 +243,9 @@ async fn converse<P: Protocol>(
     let mut waiting_since: Option<Instant> = None;
     let mut next = Some(first);
     loop {
+        if connected.ads.store.identification(&connected.fleet).is_some_and(|now| now != connected.identification) {
+            return Err(Status::unauthenticated("the fleet's proxies prove in another way who they are from now on"));
+        }
         let request = next.take().and_then(|request| read::<P>(connected, request));
         let responses = step(connected, &mut stream, request);
         (connected.ads.news)();

@@ -27,6 +27,7 @@ pub(crate) async fn publication(
     for change in changes {
         match &change.operation {
             Operation::Withdraw(key) => publication.withdrawals.push(key.clone()),
+            Operation::Identify(_) => publication.identify = true,
             Operation::Publish(key) => {
                 let Some(version) = versions.get(key) else { continue };
                 let Some((body, needs)) = encode(&index, key, secrets).await? else { continue };

@@ -31,6 +31,8 @@ pub struct Publication {
     pub withdrawals: Vec<ResourceKey>,
     /// How proxies of the fleet prove who they are.
     pub identification: Identification,
+    /// Whether that is another way than before.
+    pub identify: bool,
 }
 
 /// Everything that this process tells.
@@ -59,8 +61,8 @@ impl Store {
         let mut inner = self.lock();
         let Inner { fleets, endpoints, news, .. } = &mut *inner;
         let fleet = fleets.entry(fleet.to_owned()).or_default();
-        if !publication.upserts.is_empty() || !fleet.has_units() {
-            fleet.identification = publication.identification;
+        if publication.identify || !publication.upserts.is_empty() || !fleet.has_units() {
+            fleet.identify_by(publication.identification);
         }
         let clusters: Vec<String> = publication
             .upserts

@@ -95,13 +95,23 @@ impl Fleet {
     }
 
     pub fn observed(&self, unit: &UnitId) -> Observed {
-        self.units.get(unit).map(|unit| Observed { resources: unit.published.clone() }).unwrap_or_default()
+        let identification = self.has_units().then_some(self.identification);
+        let resources = self.units.get(unit).map(|unit| unit.published.clone()).unwrap_or_default();
+        Observed { identification, resources }
     }
 
     /// The unit whose cluster this is.
     pub fn unit_of_cluster(&self, name: &str) -> Option<UnitId> {
         let key = ResourceKey { kind: ResourceKind::Cluster, name: name.to_owned() };
         self.resources.get(&key).map(|entry| entry.newest.unit.clone())
+    }
+
+    /// Says how proxies prove who they are. Streams look whether that still is how theirs did.
+    pub fn identify_by(&mut self, identification: Identification) {
+        if self.identification != identification {
+            self.identification = identification;
+            self.streams.values().for_each(|listener| listener.notify.notify_one());
+        }
     }
 
     pub fn publish(&mut self, unit: &UnitId, publication: Publication) {
