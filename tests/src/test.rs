@@ -40,6 +40,8 @@ enum Step {
     Deny,
     /// cargo test: unit tests, goldens, properties, the crate graph.
     Unit,
+    /// cargo test: the tests that need an Envoy, with one.
+    Envoy,
     /// That an interrupted lab leaves nothing behind.
     Interrupt,
     /// boto3 against a cloud of its own.
@@ -104,6 +106,12 @@ pub async fn run(options: &Options) -> Result<u8> {
             unit.env("PORTICO_TEST_FULL", "1");
         }
         total += counted("unit tests and goldens", unit, &logs, summary::cargo).await?;
+    }
+    if options.wants(Step::Envoy) {
+        let mut envoy = cargo(&workspace);
+        envoy.args(["test", "--workspace", "--test", "main", "--no-fail-fast", "--", "--ignored", "--test-threads", "1"]);
+        envoy.env("PORTICO_ENVOY", assets::envoy()?);
+        total += counted("tests with an Envoy", envoy, &logs, summary::cargo).await?;
     }
     if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::EnvoyConformance, Step::SlowConformance, Step::Peer]
         .into_iter()
