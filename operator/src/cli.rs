@@ -12,8 +12,8 @@ use crate::log::LogFormat;
 
 /// Portico turns Gateway API objects into cloud load balancers.
 ///
-/// It watches Gateways and routes and keeps an AWS Application Load Balancer for each Gateway of its classes. `portico demo` shows it all
-/// on this machine, without a cluster and without a cloud account.
+/// It watches Gateways and routes, and keeps an AWS Application Load Balancer for each Gateway of its classes, or has a fleet of Envoy
+/// proxies serve it. `portico demo` shows it all on this machine, without a cluster and without a cloud account.
 #[derive(Debug, Parser)]
 #[command(
     name = "portico",

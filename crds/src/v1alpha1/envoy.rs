@@ -26,10 +26,6 @@ pub struct EnvoyProfile {
     /// Where the proxies write their access logs. Default: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<EnvoyAccessLog>,
-    /// Seconds that connections of a listener which goes, or is replaced, have to end. Default: 60.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "drain_seconds")]
-    pub drain_seconds: Option<u32>,
 }
 
 /// What the proxies' listeners bind. Default: gatewayAddress.
@@ -78,9 +74,4 @@ fn addresses(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "type": "array", "nullable": true, "minItems": 1, "maxItems": 64, "x-kubernetes-list-type": "set",
         "items": { "type": "string", "maxLength": 96, "pattern": "^[0-9a-fA-F:.]+(/[0-9]{1,3}|-[0-9a-fA-F:.]+)?$" },
     }))
-}
-
-/// Envoy's own drain time (`--drain-time-s`) must not be shorter; an hour is long enough for anybody.
-fn drain_seconds(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schema(serde_json::json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600, "nullable": true }))
 }

@@ -44,10 +44,11 @@ pub fn diff(stack: &Stack, observed: &Observed) -> Vec<Change<Operation>> {
 }
 
 fn push(changes: &mut Vec<Change<Operation>>, action: Action, key: &ResourceKey, reason: &str) {
+    let kind = if key.kind == ResourceKind::RouteConfiguration { "route-configuration" } else { key.kind.word() };
     let operation = if action == Action::Delete { Operation::Withdraw(key.clone()) } else { Operation::Publish(key.clone()) };
     changes.push(Change {
         action,
-        resource: ResourceId(key.to_string()),
+        resource: ResourceId(format!("{kind}/{}", key.name)),
         operation,
         after: Vec::new(),
         gate: Gate::None,

@@ -25,8 +25,6 @@ pub struct EnvoySettings {
     /// Where access logs go; absent is nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<EnvoyAccessLog>,
-    /// Seconds that connections of a listener which goes have to end.
-    pub drain_seconds: u32,
 }
 
 impl Default for EnvoySettings {
@@ -37,7 +35,6 @@ impl Default for EnvoySettings {
             bind: Bind::default(),
             identification: Identification::default(),
             access_log: None,
-            drain_seconds: 60,
         }
     }
 }
@@ -135,7 +132,6 @@ pub(super) fn settle(profile: &EnvoyProfile) -> Result<EnvoySettings, String> {
         bind: profile.bind.unwrap_or_default(),
         identification: profile.identification.unwrap_or_default(),
         access_log: profile.access_log.clone(),
-        drain_seconds: profile.drain_seconds.unwrap_or(default.drain_seconds),
     })
 }
 
