@@ -72,7 +72,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Takes everything away, and waits until the cloud has forgotten it.
+    /// Takes everything away, and waits until it is gone and the cloud has forgotten it: another judge may follow.
     pub async fn clear(&self) -> Result<()> {
         self.replace(&[]).await?;
         self.objects.delete_all(&namespaces(), 4).await?;
@@ -84,6 +84,9 @@ impl Bench {
             for proxy in self.session.proxies() {
                 left |= proxy.admin.resources().await?.iter().any(|name| name.contains("judge/edge-"));
             }
+            let named =
+                |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).is_some_and(|name| NAMESPACES.contains(&name));
+            left |= self.objects.list("Namespace").await?.iter().any(named);
             Ok((!left).then_some(()))
         })
         .await
