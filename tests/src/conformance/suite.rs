@@ -24,7 +24,7 @@ pub struct Patience {
     start: u32,
     /// All of the suite, in Go's words.
     suite: &'static str,
-    /// Until the cloud is as it was before the run.
+    /// Until nothing of the run is left.
     pub emptied: Duration,
 }
 
