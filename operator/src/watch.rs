@@ -153,17 +153,14 @@ pub(crate) fn object_of(kind: Kind, mut object: DynamicObject) -> Value {
     }
     // Items of a list come without their type.
     object.types = Some(TypeMeta { api_version: kind.api_version(), kind: kind.name().to_owned() });
-    match kind {
-        // Only CA bundles are read from ConfigMaps.
-        Kind::ConfigMap => {
-            if let Some(data) = object.data.pointer_mut("/data").and_then(Value::as_object_mut) {
-                data.retain(|key, _| key == "ca.crt");
-            }
-            if let Some(object) = object.data.as_object_mut() {
-                object.remove("binaryData");
-            }
+    // Only CA bundles are read from ConfigMaps.
+    if kind == Kind::ConfigMap {
+        if let Some(data) = object.data.pointer_mut("/data").and_then(Value::as_object_mut) {
+            data.retain(|key, _| key == "ca.crt");
         }
-        _ => {}
+        if let Some(object) = object.data.as_object_mut() {
+            object.remove("binaryData");
+        }
     }
     // A DynamicObject is JSON already; its serialisation cannot fail.
     let mut object = serde_json::to_value(object).unwrap_or_default();
