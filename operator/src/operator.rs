@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineParts};
 use crate::keeper::SharedWorld;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
-use crate::queue::{Backoff, Queue};
+use crate::queue::{Backoff, Finish, Queue};
 use crate::status::StatusWriter;
 use crate::targets::Targets;
 use crate::witness::Witness;
@@ -189,27 +189,13 @@ impl<P: Provider> Operator<P> {
             self.units.add(unit);
         }
         let flush = CancellationToken::new();
-        let tracker = TaskTracker::new();
-        let status = self.status.clone();
-        let status_writes = work(
+        let writing = self.clone().work(
             limits.statuses,
             flush.clone(),
-            {
-                let status = status.clone();
-                move || {
-                    let status = status.clone();
-                    async move { status.queue().next().await }
-                }
-            },
-            move |place| {
-                let status = status.clone();
-                async move {
-                    status.queue().finish(&place, status.write(&place).await);
-                }
-            },
+            |it| it.status.queue(),
+            |it, place| async move { it.status.write(&place).await },
         );
-        let writer = tracker.spawn(status_writes);
-        tracker.close();
+        let writer = tokio::spawn(writing);
         tokio::join!(self.passes(limits.units, stop.clone()), self.class_reports(stop.clone()), self.target_syncs(limits.targets, stop));
         let flushed = async {
             while !self.status.queue().is_settled() {
@@ -222,74 +208,41 @@ impl<P: Provider> Operator<P> {
     }
 
     async fn passes(&self, limit: usize, stop: CancellationToken) {
-        let (units, engine) = (self.units.clone(), self.engine.clone());
-        let waiting = units.clone();
-        let pass = move |unit: UnitId| {
-            let (engine, units) = (engine.clone(), units.clone());
-            async move {
-                units.finish(&unit, engine.pass(&unit).await);
-            }
-        };
-        work(limit, stop, move || next(waiting.clone()), pass).await;
+        self.clone().work(limit, stop, |it| &it.units, |it, unit| async move { it.engine.pass(&unit).await }).await;
     }
 
     async fn class_reports(&self, stop: CancellationToken) {
-        let (classes, engine) = (self.classes.clone(), self.engine.clone());
-        let waiting = classes.clone();
-        let report = move |class: String| {
-            let (engine, classes) = (engine.clone(), classes.clone());
-            async move {
-                classes.finish(&class, engine.class(&class).await);
-            }
-        };
-        work(1, stop, move || next(waiting.clone()), report).await;
+        self.clone().work(1, stop, |it| &it.classes, |it, class| async move { it.engine.class(&class).await }).await;
     }
 
     async fn target_syncs(&self, limit: usize, stop: CancellationToken) {
-        let targets = self.targets.clone();
-        let waiting = targets.clone();
-        let next = move || {
-            let targets = waiting.clone();
-            async move { targets.queue().next().await }
-        };
-        let sync = move |sink| {
-            let targets = targets.clone();
-            async move {
-                targets.queue().finish(&sink, targets.sync(&sink).await);
-            }
-        };
-        work(limit, stop, next, sync).await;
+        self.clone().work(limit, stop, |it| it.targets.queue(), |it, sink| async move { it.targets.sync(&sink).await }).await;
     }
-}
 
-async fn next<K: Clone + Ord>(queue: Arc<Queue<K>>) -> K {
-    queue.next().await
-}
-
-/// Takes keys as they come and works on up to `limit` at the same time, until `stop`; then waits for those under way.
-async fn work<K, N, H, F, G>(limit: usize, stop: CancellationToken, next: N, handle: H)
-where
-    K: Send + 'static,
-    N: Fn() -> F,
-    F: Future<Output = K> + Send,
-    H: Fn(K) -> G,
-    G: Future<Output = ()> + Send + 'static,
-{
-    let tracker = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(limit.max(1)));
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { break };
-        let key = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            key = next() => key,
-        };
-        let work = handle(key);
-        tracker.spawn(async move {
-            work.await;
-            drop(permit);
-        });
+    /// Takes keys off a queue as they are due and works on up to `limit` at the same time, until `stop`; then waits for those under way.
+    async fn work<K, H, F>(self, limit: usize, stop: CancellationToken, queue: fn(&Self) -> &Queue<K>, handle: H)
+    where
+        K: Clone + Ord + Send + Sync + 'static,
+        H: Fn(Self, K) -> F + Send,
+        F: Future<Output = Finish> + Send + 'static,
+    {
+        let tracker = TaskTracker::new();
+        let room = Arc::new(Semaphore::new(limit.max(1)));
+        loop {
+            let Ok(permit) = room.clone().acquire_owned().await else { break };
+            let key = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                key = queue(&self).next() => key,
+            };
+            let (operator, work) = (self.clone(), handle(self.clone(), key.clone()));
+            tracker.spawn(async move {
+                let finish = work.await;
+                queue(&operator).finish(&key, finish);
+                drop(permit);
+            });
+        }
+        tracker.close();
+        tracker.wait().await;
     }
-    tracker.close();
-    tracker.wait().await;
 }
