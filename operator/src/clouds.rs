@@ -133,31 +133,23 @@ struct Told<'a, A, E> {
     to: &'a dyn Progress<Of<A, E>>,
 }
 
-fn wrap<O, W>(change: &Change<O>, operation: impl Fn(O) -> W) -> Change<W>
-where
-    O: Clone,
-{
-    let Change { action, resource, operation: call, after, gate, reason, sources } = change.clone();
-    Change { action, resource, operation: operation(call), after, gate, reason, sources }
-}
-
 impl Progress<portico_aws::Operation> for Told<'_, portico_aws::Operation, portico_envoy::Operation> {
     fn begin(&self, change: &Change<portico_aws::Operation>) {
-        self.to.begin(&wrap(change, Of::Aws));
+        self.to.begin(&change.clone().map(Of::Aws));
     }
 
     fn end(&self, change: &Change<portico_aws::Operation>, error: Option<&ProviderError>) {
-        self.to.end(&wrap(change, Of::Aws), error);
+        self.to.end(&change.clone().map(Of::Aws), error);
     }
 }
 
 impl Progress<portico_envoy::Operation> for Told<'_, portico_aws::Operation, portico_envoy::Operation> {
     fn begin(&self, change: &Change<portico_envoy::Operation>) {
-        self.to.begin(&wrap(change, Of::Envoy));
+        self.to.begin(&change.clone().map(Of::Envoy));
     }
 
     fn end(&self, change: &Change<portico_envoy::Operation>, error: Option<&ProviderError>) {
-        self.to.end(&wrap(change, Of::Envoy), error);
+        self.to.end(&change.clone().map(Of::Envoy), error);
     }
 }
 
@@ -253,9 +245,11 @@ impl Provider for Clouds {
 
     fn diff(&self, stack: &Stack, observed: &Observed) -> Result<Vec<Change<Operation>>, ProviderError> {
         match (stack, observed) {
-            (Of::Aws(stack), Of::Aws(observed)) => Ok(self.aws.diff(stack, observed)?.iter().map(|change| wrap(change, Of::Aws)).collect()),
+            (Of::Aws(stack), Of::Aws(observed)) => {
+                Ok(self.aws.diff(stack, observed)?.into_iter().map(|change| change.map(Of::Aws)).collect())
+            }
             (Of::Envoy(stack), Of::Envoy(observed)) => {
-                Ok(self.envoy.diff(stack, observed)?.iter().map(|change| wrap(change, Of::Envoy)).collect())
+                Ok(self.envoy.diff(stack, observed)?.into_iter().map(|change| change.map(Of::Envoy)).collect())
             }
             _ => Err(strangers()),
         }
@@ -271,15 +265,15 @@ impl Provider for Clouds {
         let told = Told { to: progress };
         match stack {
             Of::Aws(stack) => {
-                let own = changes.iter().map(|change| match &change.operation {
-                    Of::Aws(operation) => Ok(wrap(change, |_| operation.clone())),
+                let own = changes.into_iter().map(|change| match change.operation.clone() {
+                    Of::Aws(operation) => Ok(change.map(|_| operation)),
                     Of::Envoy(_) => Err(strangers()),
                 });
                 self.aws.execute(stack, own.collect::<Result<_, _>>()?, leadership, &told).await
             }
             Of::Envoy(stack) => {
-                let own = changes.iter().map(|change| match &change.operation {
-                    Of::Envoy(operation) => Ok(wrap(change, |_| operation.clone())),
+                let own = changes.into_iter().map(|change| match change.operation.clone() {
+                    Of::Envoy(operation) => Ok(change.map(|_| operation)),
                     Of::Aws(_) => Err(strangers()),
                 });
                 self.envoy.execute(stack, own.collect::<Result<_, _>>()?, leadership, &told).await

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use portico_crds::{Kind, NamespacedName};
 use serde_json::Value;
 
-pub use kube::KubeCluster;
+pub use kube::{FIELD_MANAGER, KubeCluster};
 pub use memory::{Deletion, MemoryCluster};
 
 /// The objects of a cluster, to read afresh and to write.

@@ -35,7 +35,7 @@ pub async fn listen(arguments: &XdsArguments, envoy: &Envoy, tracker: &TaskTrack
     Ok(())
 }
 
-/// The certificates that a server and its clients show, checked by its provider of cryptography.
+/// The cryptography of the server: that of all else in this process.
 pub(crate) fn cryptography() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

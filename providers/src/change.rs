@@ -30,6 +30,14 @@ pub struct Change<Operation> {
     pub sources: Vec<Source>,
 }
 
+impl<Operation> Change<Operation> {
+    /// The same change with its call in other words.
+    pub fn map<Other>(self, words: impl FnOnce(Operation) -> Other) -> Change<Other> {
+        let Self { action, resource, operation, after, gate, reason, sources } = self;
+        Change { action, resource, operation: words(operation), after, gate, reason, sources }
+    }
+}
+
 /// Kind of a change, as a plan prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Cluster, ClusterError, EventSink, key_of, merge_patch, resource_version};
 
 /// Our name in `managedFields`.
-const FIELD_MANAGER: &str = "portico";
+pub const FIELD_MANAGER: &str = "portico";
 
 /// The client retries by itself for minutes; a queue of ours decides better.
 const LIMIT: Duration = Duration::from_secs(15);

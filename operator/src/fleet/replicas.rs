@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::clock::rfc3339;
+use crate::cluster::FIELD_MANAGER;
 
 /// What marks the ConfigMaps of replicas.
 const LABEL: &str = "portico.dev/replica";
@@ -76,7 +77,7 @@ impl Replicas {
             "metadata": {"name": self.name, "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "portico"}},
             "data": {"proxies": text, "renewed": rfc3339(jiff::Timestamp::now())},
         });
-        let (parameters, patch) = (PatchParams::apply("portico").force(), Patch::Apply(&object));
+        let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&object));
         let written = self.api.patch(&self.name, &parameters, &patch);
         match tokio::time::timeout(RENEW, written).await {
             Ok(Ok(_)) => Ok(()),
