@@ -216,13 +216,8 @@ pub fn operation(name: &str) -> Option<Operation> {
 
 /// Runs an operation: EC2 spells the errors of parameters in its own way, and every operation has a dry run.
 pub fn run(operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
-    (operation.run)(state, input).map_err(|error| match error.code.as_ref() {
-        "ValidationError" => match error.message.strip_prefix("Unknown parameter: ") {
-            Some(path) => ApiError::new("UnknownParameter", format!("The parameter {} is not recognized", path.trim_matches('\''))),
-            None => ApiError::parameter_value(error.message),
-        },
-        _ => error,
-    })
+    let unknown = |path: &str| ApiError::new("UnknownParameter", format!("The parameter {} is not recognized", path.trim_matches('\'')));
+    (operation.run)(state, input).map_err(|error| error.respelled(unknown, ApiError::parameter_value))
 }
 
 /// Ends the reading of parameters: unknown ones are errors, and a dry run ends here.

@@ -31,6 +31,9 @@ pub enum CloudError {
     Config(String),
 }
 
+/// How the message about a parameter that nobody knows begins.
+const UNKNOWN_PARAMETER: &str = "Unknown parameter: ";
+
 /// An error answer of the AWS API: a code as it stands on the wire, a message and an HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
@@ -62,6 +65,23 @@ impl ApiError {
     /// EC2's answer to a wrong parameter value: `InvalidParameterValue`.
     pub fn parameter_value(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterValue", message)
+    }
+
+    /// ELBv2's answer to a parameter that nobody knows, in the words that all other services are given it in by [`Self::respelled`].
+    pub fn unknown_parameter(path: &str) -> Self {
+        Self::validation(format!("{UNKNOWN_PARAMETER}'{path}'"))
+    }
+
+    /// A wrong parameter as another service answers it: `unknown` is given the path of one that nobody knows, in quotes, `wrong` the message about any other. Errors of
+    /// other kinds stay as they are.
+    pub fn respelled(self, unknown: impl FnOnce(&str) -> Self, wrong: impl FnOnce(String) -> Self) -> Self {
+        match self.code.as_ref() {
+            "ValidationError" => match self.message.strip_prefix(UNKNOWN_PARAMETER) {
+                Some(path) => unknown(path),
+                None => wrong(self.message),
+            },
+            _ => self,
+        }
     }
 
     /// Whether the server and not the caller is to blame.

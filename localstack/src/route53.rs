@@ -118,13 +118,8 @@ fn invalid(message: impl Into<String>) -> ApiError {
 
 /// Runs an operation: Route 53 spells the errors of parameters in its own way.
 pub fn run(operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
-    (operation.run)(state, input).map_err(|error| match error.code.as_ref() {
-        "ValidationError" => match error.message.strip_prefix("Unknown parameter: ") {
-            Some(path) => invalid(format!("{path} is not served by this cloud")),
-            None => invalid(error.message),
-        },
-        _ => error,
-    })
+    let unknown = |path: &str| invalid(format!("{path} is not served by this cloud"));
+    (operation.run)(state, input).map_err(|error| error.respelled(unknown, invalid))
 }
 
 /// A domain name in lower case with a dot at its end, or why it is none.

@@ -77,11 +77,6 @@ pub fn operation(name: &str) -> Option<Operation> {
 
 /// Runs an operation: WAF spells the errors of parameters in its own way, and what nobody reads is what this cloud has not.
 pub fn run(operation: Operation, state: &mut State, input: &Input) -> Answer<Record> {
-    (operation.run)(state, input).map_err(|error| match error.code.as_ref() {
-        "ValidationError" => match error.message.strip_prefix("Unknown parameter: ") {
-            Some(path) => invalid(format!("{path} is not served by this cloud")),
-            None => invalid(error.message),
-        },
-        _ => error,
-    })
+    let unknown = |path: &str| invalid(format!("{path} is not served by this cloud"));
+    (operation.run)(state, input).map_err(|error| error.respelled(unknown, invalid))
 }

@@ -180,7 +180,7 @@ impl Input {
     pub fn done(&self) -> Answer<()> {
         match self.unread() {
             None => Ok(()),
-            Some(path) => Err(ApiError::validation(format!("Unknown parameter: '{path}'"))),
+            Some(path) => Err(ApiError::unknown_parameter(path)),
         }
     }
 
