@@ -19,7 +19,9 @@ mod stream;
 mod timeout;
 mod virtual_host;
 
-use crate::stack::core::{AggregatedConfigSource, ApiVersion, ConfigSource, DataSource, Duration, SubstitutionFormatString};
+use crate::stack::core::{
+    AggregatedConfigSource, ApiVersion, ConfigSource, DataSource, Duration, SubstitutionFormatString, TransportSocket,
+};
 use crate::stack::listener::{AccessLog, FileAccessLog};
 use crate::stack::{Cluster, RouteConfiguration, SecretSource, Stack};
 use issue::Issue;
@@ -54,6 +56,12 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
     compiler.refuse_policy_options();
     compiler.refuse_routability();
     let listeners = compiler.listeners();
+    let clusters: Vec<Cluster> = compiler.clusters.into_values().collect();
+    // Proxies ask for what is referred to: another secret would never be acknowledged.
+    let chains = listeners.iter().flat_map(|listener| &listener.filter_chains).filter_map(|chain| chain.transport_socket.as_ref());
+    let sockets = chains.chain(clusters.iter().filter_map(|cluster| cluster.transport_socket.as_ref()));
+    let used: BTreeSet<&str> = sockets.flat_map(TransportSocket::secret_names).collect();
+    let secrets = compiler.secrets.into_values().filter(|secret| used.contains(secret.name.as_str())).collect();
     let mut stack = Stack {
         cluster: cluster.clone(),
         unit: plan.unit.clone(),
@@ -62,8 +70,8 @@ pub fn compile(cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
         addresses: addresses.clone(),
         listeners,
         route_configurations: compiler.route_configurations.into_values().collect(),
-        clusters: compiler.clusters.into_values().collect(),
-        secrets: compiler.secrets.into_values().collect(),
+        clusters,
+        secrets,
     };
     let mut bindings: Vec<Binding> = compiler.bindings.into_values().collect();
     if addresses.is_empty() {

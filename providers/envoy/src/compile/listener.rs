@@ -138,20 +138,21 @@ impl Compiler<'_> {
             if self.is_taken(chains, all, listener) {
                 continue;
             }
-            let mut names: Vec<Option<Hostname>> =
-                listener.rules.iter().map(|rule| rule.hostname.clone().or_else(|| listener.hostname.clone())).collect();
-            names.sort();
-            names.dedup();
-            let served: Vec<_> = names.iter().filter(|hostname| belongs(hostname.as_ref(), listener, all)).collect();
-            // Proxies ask for no certificate that no chain shows.
-            let terminate = !served.is_empty() && listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Terminate);
+            let terminate = listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Terminate);
             let socket = if terminate {
                 let Some(socket) = self.downstream_tls(port, listener, &[]) else { continue };
                 Some(socket)
             } else {
                 None
             };
-            for hostname in served {
+            let mut names: Vec<Option<Hostname>> =
+                listener.rules.iter().map(|rule| rule.hostname.clone().or_else(|| listener.hostname.clone())).collect();
+            names.sort();
+            names.dedup();
+            for hostname in &names {
+                if !belongs(hostname.as_ref(), listener, all) {
+                    continue;
+                }
                 let rule = listener.rules.iter().find(|rule| covers(rule.hostname.as_ref(), hostname.as_ref()));
                 let filter = self.tcp_proxy(rule);
                 self.add(chains, std::slice::from_ref(listener), TLS, hostname.clone(), filter, socket.clone());

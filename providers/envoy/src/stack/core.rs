@@ -1,6 +1,7 @@
 //! What all resources are made of: `envoy.config.core.v3` and `envoy.type`.
 
 use super::message::{enumeration, message};
+use super::tls::CommonTlsContext;
 use super::typed::TypedConfig;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -146,6 +147,18 @@ message! {
     TransportSocket {
         name: string = "1",
         typed_config: message TypedConfig = "3",
+    }
+}
+
+impl TransportSocket {
+    /// The names of the secrets that it refers to.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        let common = match &self.typed_config {
+            Some(TypedConfig::DownstreamTlsContext(context)) => context.common_tls_context.as_ref(),
+            Some(TypedConfig::UpstreamTlsContext(context)) => context.common_tls_context.as_ref(),
+            _ => None,
+        };
+        common.into_iter().flat_map(CommonTlsContext::secret_names)
     }
 }
 

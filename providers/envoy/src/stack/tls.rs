@@ -32,6 +32,15 @@ message! {
     }
 }
 
+impl CommonTlsContext {
+    /// The names of the secrets that it refers to: a proxy asks for these and for no others.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        let combined = self.combined_validation_context.iter().filter_map(|it| it.validation_context_sds_secret_config.as_ref());
+        let certificates = self.tls_certificate_sds_secret_configs.iter();
+        certificates.chain(&self.validation_context_sds_secret_config).chain(combined).map(|secret| secret.name.as_str())
+    }
+}
+
 message! {
     /// `envoy.extensions.transport_sockets.tls.v3.TlsParameters`.
     TlsParameters {

@@ -3,7 +3,8 @@
 use crate::resource::Resource;
 use crate::store::Publication;
 use portico_envoy::observed::{ResourceKey, ResourceKind, Version};
-use portico_envoy::stack::{Cluster, SecretMaterial, SecretSource, TypedConfig};
+use portico_envoy::stack::core::TransportSocket;
+use portico_envoy::stack::{Cluster, SecretMaterial, SecretSource};
 use portico_envoy::{Operation, Stack};
 use portico_providers::{Change, ProviderError, Secrets};
 use prost::Message;
@@ -79,17 +80,10 @@ async fn encode(
 
 /// What a cluster cannot do without.
 fn needs(cluster: &Cluster) -> Vec<ResourceKey> {
-    let mut needs = vec![ResourceKey { kind: ResourceKind::ClusterLoadAssignment, name: cluster.name.clone() }];
-    let Some(TypedConfig::UpstreamTlsContext(context)) = cluster.transport_socket.as_ref().and_then(|it| it.typed_config.as_ref()) else {
-        return needs;
-    };
-    let common = context.common_tls_context.iter();
-    let secrets = common.flat_map(|common| {
-        let combined = common.combined_validation_context.as_ref().and_then(|it| it.validation_context_sds_secret_config.as_ref());
-        common.tls_certificate_sds_secret_configs.iter().chain(combined)
-    });
-    needs.extend(secrets.map(|secret| ResourceKey { kind: ResourceKind::Secret, name: secret.name.clone() }));
-    needs
+    let endpoints = ResourceKey { kind: ResourceKind::ClusterLoadAssignment, name: cluster.name.clone() };
+    let secrets = cluster.transport_socket.iter().flat_map(TransportSocket::secret_names);
+    let secrets = secrets.map(|name| ResourceKey { kind: ResourceKind::Secret, name: name.to_owned() });
+    std::iter::once(endpoints).chain(secrets).collect()
 }
 
 /// Reads what a secret holds, and encodes it.
