@@ -17,6 +17,7 @@ mod provider;
 mod refusal;
 mod rule;
 mod secret;
+mod support;
 mod trust;
 mod unit;
 
@@ -44,5 +45,6 @@ pub use rule::{
     SessionPersistence, SessionPersistenceKind, StringMatch, Timeouts,
 };
 pub use secret::{KeyMaterial, Secrets};
+pub use support::{Support, claimed};
 pub use trust::{Authorities, BackendTlsPolicy, CaBundle, CaBundleSource, SubjectAltName};
 pub use unit::UnitId;

@@ -1,17 +1,7 @@
 //! What an ALB serves of the Gateway API's features: the one table that `GatewayClass.status.supportedFeatures`, the documentation and the tests read.
 
 use portico_providers::Feature;
-
-/// How far a feature goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Support {
-    /// Served as the Gateway API means it, and claimed.
-    Native,
-    /// Served, but not claimed, for the reason given.
-    Served(&'static str),
-    /// Refused, with what to use instead.
-    Refused(&'static str),
-}
+pub use portico_providers::Support;
 
 /// The features of Gateway API v1.7.0 by name, sorted: all that gateways, and not meshes, can have.
 pub const FEATURES: &[(Feature, Support)] = &[
@@ -82,7 +72,7 @@ pub const FEATURES: &[(Feature, Support)] = &[
 
 /// The features that are claimed, sorted by name.
 pub fn claimed() -> Vec<Feature> {
-    FEATURES.iter().filter(|(_, support)| *support == Support::Native).map(|(feature, _)| *feature).collect()
+    portico_providers::claimed(FEATURES)
 }
 
 #[cfg(test)]

@@ -1,17 +1,8 @@
 //! What an Envoy fleet serves of the Gateway API's features: the one table that `GatewayClass.status.supportedFeatures`, the documentation and the tests read.
 
 use portico_providers::Feature;
-
-/// How far a feature goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Support {
-    /// Served as the Gateway API means it, and claimed.
-    Native,
-    /// Refused, with what to use instead.
-    Refused(&'static str),
-}
-
-use Support::{Native, Refused};
+pub use portico_providers::Support;
+use portico_providers::Support::{Native, Refused};
 
 const POOL: &str = "the LoadBalancerProfile's addresses say who reaches a Gateway";
 
@@ -75,7 +66,7 @@ pub const FEATURES: &[(Feature, Support)] = &[
 
 /// The features that a class claims, sorted by name.
 pub fn claimed() -> Vec<Feature> {
-    FEATURES.iter().filter(|(_, support)| *support == Native).map(|(feature, _)| *feature).collect()
+    portico_providers::claimed(FEATURES)
 }
 
 #[cfg(test)]
