@@ -26,6 +26,11 @@ pub struct EnvoyProfile {
     /// Where the proxies write their access logs. Default: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<EnvoyAccessLog>,
+    /// How long HTTP/2 and gRPC clients may begin further requests on a connection that a proxy is about to end, because its listener changed or went away or the proxy drains:
+    /// Envoy's `drain_timeout`. When a proxy begins and ends to drain is up to its command line (`--drain-time-s`). Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub drain_seconds: Option<u32>,
 }
 
 /// What the proxies' listeners bind. Default: gatewayAddress.

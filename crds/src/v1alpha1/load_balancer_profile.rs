@@ -83,6 +83,8 @@ pub enum OverridableField {
     TargetGroup,
     /// `accessLog` of the `envoy` branch, as a whole.
     AccessLog,
+    /// `drainSeconds` of the `envoy` branch.
+    DrainSeconds,
 }
 
 /// What Portico found out about a profile.

@@ -65,6 +65,7 @@ fn strip(object: &mut serde_json::Map<String, Value>) {
         "http2_protocol_options",
         "common_http_protocol_options",
         "request_headers_timeout",
+        "drain_timeout",
         "internal_address_config",
         "normalize_path",
         "upgrade_configs",
@@ -74,8 +75,13 @@ fn strip(object: &mut serde_json::Map<String, Value>) {
         "ignore_port_in_host_matching",
         "transport_socket_connect_timeout",
     ] {
-        // Whether HTTP/2 is spoken to a backend is no manner.
-        if key != "http2_protocol_options" || object.contains_key("rds") {
+        let own = match key {
+            // Whether HTTP/2 is spoken to a backend is no manner.
+            "http2_protocol_options" => !object.contains_key("rds"),
+            "drain_timeout" => object.get(key).is_some_and(|it| it != "5s"),
+            _ => false,
+        };
+        if !own {
             object.remove(key);
         }
     }

@@ -25,6 +25,14 @@ pub struct EnvoySettings {
     /// Where access logs go; absent is nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<EnvoyAccessLog>,
+    /// How long requests may begin on a connection that is about to end, in seconds.
+    #[serde(default = "drain_seconds")]
+    pub drain_seconds: u32,
+}
+
+/// Envoy's own default of `drain_timeout`.
+fn drain_seconds() -> u32 {
+    5
 }
 
 impl Default for EnvoySettings {
@@ -35,6 +43,7 @@ impl Default for EnvoySettings {
             bind: Bind::default(),
             identification: Identification::default(),
             access_log: None,
+            drain_seconds: drain_seconds(),
         }
     }
 }
@@ -132,6 +141,7 @@ pub(super) fn settle(profile: &EnvoyProfile) -> Result<EnvoySettings, String> {
         bind: profile.bind.unwrap_or_default(),
         identification: profile.identification.unwrap_or_default(),
         access_log: profile.access_log.clone(),
+        drain_seconds: profile.drain_seconds.unwrap_or(default.drain_seconds),
     })
 }
 

@@ -92,12 +92,14 @@ fn contradictions_are_named() {
 
 #[test]
 fn a_profile_is_for_one_branch_and_a_gateway_keeps_to_its_classs() {
-    let class = json!({ "overridable": ["accessLog"], "envoy": { "fleet": "edge", "addresses": ["198.51.100.0/24"] } });
+    let class = json!({ "overridable": ["accessLog", "drainSeconds"], "envoy": { "drainSeconds": 60, "fleet": "edge", "addresses": ["198.51.100.0/24"] } });
     let gateway = |value| merge(&spec(class.clone()), Some(&spec(value)));
-    let Ok(EffectiveProfile::Envoy(settings)) = gateway(json!({ "envoy": { "accessLog": { "path": "/dev/stdout" } } })) else {
+    let Ok(EffectiveProfile::Envoy(settings)) = gateway(json!({ "envoy": { "accessLog": { "path": "/dev/stdout" }, "drainSeconds": 30 } }))
+    else {
         panic!("no Envoy fleet")
     };
     assert_eq!((settings.fleet.as_str(), settings.access_log.map(|log| log.path).as_deref()), ("edge", Some("/dev/stdout")));
+    assert_eq!(settings.drain_seconds, 30);
     assert!(settings.addresses[0].contains("198.51.100.9".parse().unwrap()));
     assert_eq!(gateway(json!({ "envoy": { "fleet": "mine" } })), Err(MergeError::NotOverridable { field: "spec.envoy.fleet".into() }));
     assert!(gateway(json!({ "aws": {} })).is_err_and(|error| !error.blames_class() && error.to_string().contains("spec.envoy")));

@@ -25,6 +25,7 @@ impl Compiler<'_> {
             stat_prefix: routes.to_owned(),
             rds: Some(Rds { config_source: ads(), route_config_name: routes.to_owned() }),
             http_filters,
+            drain_timeout: Some(Duration::seconds(self.settings.drain_seconds)),
             access_log: self.access_log(),
             // The client is who connects, or who the trusted proxies in front say; nobody outside is trusted with `x-envoy-…` headers.
             use_remote_address: Some(true),

@@ -15,6 +15,7 @@ message! {
         rds: message Rds = "3",
         http_filters: messages HttpFilter = "5",
         http2_protocol_options: message Http2ProtocolOptions = "9",
+        drain_timeout: message Duration = "12",
         access_log: messages AccessLog = "13",
         use_remote_address: bool_value = "14",
         xff_num_trusted_hops: uint32 = "19",
