@@ -43,9 +43,13 @@ pub enum Command {
     Run(RunArguments),
     /// Show what would change in the cloud, and what it cannot have, for a cluster or for manifests. Changes nothing.
     Plan(PlanArguments),
-    /// Serve a folder of manifests from an embedded cloud on this machine: no cluster, no account, no root.
+    /// Serve a folder of manifests on this machine, from an embedded cloud or a local Envoy: no cluster, no account, no root.
     #[cfg(feature = "embedded-cloud")]
     Demo(DemoArguments),
+    /// Run a program that ends with its parent, for `demo`.
+    #[cfg(feature = "embedded-cloud")]
+    #[command(hide = true)]
+    Tied(crate::demo::tied::TiedArguments),
     /// Run the embedded cloud alone: AWS load balancing endpoints with a data plane, for any AWS client.
     #[cfg(feature = "embedded-cloud")]
     Cloud(CloudArguments),
@@ -201,6 +205,17 @@ pub struct PlanArguments {
     pub aws: AwsArguments,
 }
 
+/// What serves the demo's example.
+#[cfg(feature = "embedded-cloud")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DemoClass {
+    /// Application Load Balancers of the embedded AWS.
+    #[default]
+    Aws,
+    /// A local Envoy.
+    Envoy,
+}
+
 /// Arguments of `portico demo`.
 #[cfg(feature = "embedded-cloud")]
 #[derive(Args, Debug)]
@@ -208,6 +223,12 @@ pub struct DemoArguments {
     /// Folder of manifests [default: the bundled example of two teams].
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// What serves the bundled example; manifests of your own say it by their profiles.
+    #[arg(long, value_enum, value_name = "CLASS", default_value_t = DemoClass::Aws, conflicts_with = "dir")]
+    pub class: DemoClass,
+    /// The Envoy that serves Gateways of Envoy fleets [default: one that is installed: in PATH, in a Python environment, by func-e].
+    #[arg(long, value_name = "PATH", env = "PORTICO_ENVOY")]
+    pub envoy: Option<PathBuf>,
     /// Make the printed requests, show the answers and exit: 0 if all were answered as the routes say, 1 otherwise.
     #[arg(long)]
     pub once: bool,

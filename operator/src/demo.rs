@@ -1,13 +1,18 @@
-//! `portico demo`: a folder of manifests, served from the embedded cloud in this process.
+//! `portico demo`: a folder of manifests, served on this machine: by the embedded cloud in this process, and by real Envoy proxies, which are its children.
 //!
 //! The pipeline is that of `run`; only the source of the objects (files) and the place where statuses go (memory) differ.
 
 pub mod backends;
+mod block;
+mod program;
 mod progress;
+mod proxies;
+mod report;
 pub mod requests;
+mod stage;
+pub mod tied;
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +20,8 @@ use anyhow::{Context, bail};
 use portico_aws_api::{Aws, AwsOptions};
 use portico_cloud::{Cloud, CloudConfig};
 use portico_crds::Kind;
+use portico_crds::v1alpha1::EffectiveProfile;
+use portico_envoy::observed::ResourceKind;
 use portico_envoy_xds::Envoy;
 use portico_providers::{ClusterId, Plan, Provider, TargetState, UnitId};
 use portico_translate::translate;
@@ -23,8 +30,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cli::DemoArguments;
-use crate::clouds::Clouds;
+use crate::cli::{DemoArguments, DemoClass};
+use crate::clouds::{Clouds, Stack};
 use crate::cluster::MemoryCluster;
 use crate::keeper::{Keeper, SharedWorld};
 use crate::lease::Holder;
@@ -36,48 +43,97 @@ use crate::secrets::ClusterSecrets;
 use crate::watch::Sighting;
 use backends::Backends;
 use progress::ProgressWitness;
-use requests::{Answer, ExampleRequest, examples};
+use proxies::Proxies;
+use report::Shown;
 
-/// The bundled example.
-const EXAMPLE: [(&str, &str); 3] = [
-    ("demo/10-platform.yaml", include_str!("../demo/10-platform.yaml")),
-    ("demo/20-team-shop.yaml", include_str!("../demo/20-team-shop.yaml")),
-    ("demo/30-team-news.yaml", include_str!("../demo/30-team-news.yaml")),
+/// What the bundled example's class stands for, on AWS and on an Envoy fleet.
+const AWS_CLASS: (&str, &str) = ("demo/aws/00-class.yaml", include_str!("../demo/aws/00-class.yaml"));
+const ENVOY_CLASS: (&str, &str) = ("demo/envoy/00-class.yaml", include_str!("../demo/envoy/00-class.yaml"));
+/// The rest of it, which is the same.
+const TEAMS: [(&str, &str); 3] = [
+    ("demo/teams/10-platform.yaml", include_str!("../demo/teams/10-platform.yaml")),
+    ("demo/teams/20-team-shop.yaml", include_str!("../demo/teams/20-team-shop.yaml")),
+    ("demo/teams/30-team-news.yaml", include_str!("../demo/teams/30-team-news.yaml")),
 ];
 
-/// How long the cloud may take to make everything and to find the backends healthy.
+/// How long everything may take until it is made, acknowledged and found healthy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a demo ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// With `--once`: everything was as the routes say.
+    Good,
+    /// With `--once`: something was not.
+    Wrong,
+    /// It served until it was told to stop.
+    Stopped,
+    /// It was told to stop before it served.
+    BrokenOff,
+}
 
 /// Runs the command. Returns whether everything was as the routes say.
 pub async fn run(arguments: DemoArguments) -> anyhow::Result<bool> {
     let stop = crate::shutdown::on_signal()?;
-    let manifests = match &arguments.dir {
-        Some(dir) => Manifests::load(std::slice::from_ref(dir))?,
-        None => Manifests::parse(EXAMPLE)?,
+    let pool = crate::cloud::pool(&arguments.addresses)?;
+    let mut manifests = manifests(&arguments)?;
+    let mut proxies =
+        if stage::has_fleets(&manifests) { Some(Proxies::prepare(arguments.envoy.as_deref(), pool, &mut manifests).await?) } else { None };
+    let config = CloudConfig { addresses: pool, ..CloudConfig::default() };
+    let region = config.region.clone();
+    let cloud = if proxies.is_none() || stage::has_others(&manifests) {
+        Some(Cloud::start(config).await.context("the embedded cloud cannot start")?)
+    } else {
+        None
     };
     let (tasks, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let config = CloudConfig { addresses: crate::cloud::pool(&arguments.addresses)?, ..CloudConfig::default() };
-    let region = config.region.clone();
-    let cloud = Cloud::start(config).await.context("the embedded cloud cannot start")?;
-    let result = async {
-        let provider = Arc::new(Clouds::new(Aws::connect(options(&cloud, region)).await, Envoy::new()));
+    let served = async {
+        let aws = AwsOptions { region: Some(region), endpoint: cloud.as_ref().map(Cloud::endpoint), vpc: None, emulated: true };
+        let provider = Arc::new(Clouds::new(Aws::connect(aws).await, Envoy::new()));
         let source = arguments.dir.as_ref().map_or_else(|| "the bundled example".to_owned(), |dir| dir.display().to_string());
         line(format_args!("{} {}, {}", styled(HEADING, "Serving"), source, count(manifests.all.len(), "object")))?;
-        line(format_args!("An embedded cloud answers at {}; nothing leaves this machine.", cloud.endpoint()))?;
+        if let Some(cloud) = &cloud {
+            line(format_args!("An embedded cloud answers at {}; nothing leaves this machine.", cloud.endpoint()))?;
+        }
+        if let Some(proxies) = &proxies {
+            proxies.introduce()?;
+        }
         let backends = backends::start(&manifests.all, &tracker, &tasks).await?;
         introduce(&backends)?;
         let demo = Demo::new(&manifests, &backends, provider);
-        demo.show(&manifests, &cloud, &tracker, &tasks, arguments.once, &stop).await
+        demo.show(&manifests, cloud.as_ref(), proxies.as_mut(), &tracker, &tasks, arguments.once, &stop).await
     };
-    let result = tokio::select! {
-        result = result => result,
-        () = interrupted(&stop, arguments.once) => Ok(false),
+    let ending = tokio::select! {
+        ending = served => ending,
+        () = interrupted(&stop, arguments.once) => Ok(Ending::BrokenOff),
+    };
+    let logs = match proxies {
+        Some(proxies) => proxies.stop(matches!(ending, Err(_) | Ok(Ending::Wrong))).await,
+        None => None,
     };
     tasks.cancel();
     tracker.close();
     let _ = tokio::time::timeout(Duration::from_secs(5), tracker.wait()).await;
-    cloud.shutdown().await;
-    result
+    if let Some(cloud) = cloud {
+        cloud.shutdown().await;
+    }
+    if let Some(logs) = logs {
+        anstream::eprintln!("Envoy's configuration and log are in {}", logs.display());
+    }
+    if let Ok(Ending::Stopped) = ending {
+        line("Stopped: backends and load balancers are gone.")?;
+    }
+    ending.map(|ending| matches!(ending, Ending::Good | Ending::Stopped))
+}
+
+/// The manifests that are served.
+fn manifests(arguments: &DemoArguments) -> anyhow::Result<Manifests> {
+    let class = match (&arguments.dir, arguments.class) {
+        (Some(dir), _) => return Manifests::load(std::slice::from_ref(dir)),
+        (None, DemoClass::Aws) => AWS_CLASS,
+        (None, DemoClass::Envoy) => ENVOY_CLASS,
+    };
+    Manifests::parse(std::iter::once(class).chain(TEAMS))
 }
 
 /// While it serves, the demo itself watches for Ctrl-C; before that, and with `--once`, Ctrl-C breaks it off.
@@ -87,10 +143,6 @@ async fn interrupted(stop: &CancellationToken, once: bool) {
         // The demo ends by itself where it serves; elsewhere this moment ends it.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-fn options(cloud: &Cloud, region: String) -> AwsOptions {
-    AwsOptions { region: Some(region), endpoint: Some(cloud.endpoint()), vpc: None, emulated: true }
 }
 
 /// Says which backends stand in for the Deployments.
@@ -112,15 +164,15 @@ fn introduce(backends: &Backends) -> anyhow::Result<()> {
 }
 
 /// The demo's operator and what it works on.
-struct Demo<P> {
-    operator: Operator<P>,
+struct Demo {
+    operator: Operator<Clouds>,
     cluster: Arc<MemoryCluster>,
     sightings: Option<mpsc::UnboundedReceiver<Sighting>>,
     world: SharedWorld,
     cluster_id: ClusterId,
 }
 
-impl Demo<Clouds> {
+impl Demo {
     fn new(manifests: &Manifests, backends: &Backends, provider: Arc<Clouds>) -> Self {
         let (out, sightings) = mpsc::unbounded_channel();
         let cluster = Arc::new(MemoryCluster::new(out));
@@ -144,15 +196,17 @@ impl Demo<Clouds> {
         Self { operator, cluster, sightings: Some(sightings), world, cluster_id }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that a demo is made of")]
     async fn show(
         mut self,
         manifests: &Manifests,
-        cloud: &Cloud,
+        cloud: Option<&Cloud>,
+        mut proxies: Option<&mut Proxies>,
         tracker: &TaskTracker,
         tasks: &CancellationToken,
         once: bool,
         stop: &CancellationToken,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Ending> {
         let Some(mut sightings) = self.sightings.take() else { bail!("the demo can be shown once") };
         let mut keeper = Keeper::new(self.world.clone(), BTreeSet::new());
         keeper.take(std::iter::from_fn(|| sightings.try_recv().ok()));
@@ -169,22 +223,103 @@ impl Demo<Clouds> {
         line(styled(HEADING, "Applying"))?;
         let begun = Instant::now();
         self.start(keeper, sightings, tracker, tasks);
-        if !self.operator.settle(PATIENCE).await {
-            bail!("the load balancers were not done after {} s", PATIENCE.as_secs());
+        if let Some(proxies) = &mut proxies {
+            proxies.start(self.fleets(), provider.envoy(), tracker, tasks)?;
         }
-        let healthy = self.wait_for_health().await?;
+        let unhealthy = tokio::select! {
+            made = self.wait() => made?,
+            ended = ended(&mut proxies) => return Err(ended),
+        };
         line(format_args!("Done in {:.1} s.", begun.elapsed().as_secs_f64()))?;
         line("")?;
 
-        let asked = self.requests(cloud)?;
-        let good = self.report(&asked, healthy).await?;
+        if let Some(proxies) = &proxies {
+            proxies.show()?;
+            self.acknowledged()?;
+            line("")?;
+        }
+        let shown: Vec<Shown> = self
+            .plans()
+            .map(|(unit, plan)| {
+                let gateway = self.gateway(&unit);
+                Shown::new(unit, plan, &gateway, cloud, proxies.as_deref())
+            })
+            .collect();
+        let good = report::report(&shown, unhealthy).await?;
         if once {
-            return Ok(good && document.summary.errors == 0);
+            return Ok(if good && document.summary.errors == 0 { Ending::Good } else { Ending::Wrong });
         }
         line(styled(DIM, "Serving until Ctrl-C; nothing is left behind then."))?;
-        stop.cancelled().await;
-        line("Stopped: backends, load balancers and cloud are gone.")?;
-        Ok(true)
+        tokio::select! {
+            () = stop.cancelled() => Ok(Ending::Stopped),
+            ended = ended(&mut proxies) => Err(ended),
+        }
+    }
+
+    /// The plans of all Gateways, as they are now.
+    fn plans(&self) -> impl Iterator<Item = (UnitId, Option<Plan>)> + use<> {
+        let world = self.world.read();
+        let plan = |unit: UnitId| {
+            let plan = translate(&world, &unit).and_then(|translation| translation.plan);
+            (unit, plan)
+        };
+        world.units().map(plan).collect::<Vec<_>>().into_iter()
+    }
+
+    /// A Gateway's object, with its status.
+    fn gateway(&self, unit: &UnitId) -> Value {
+        unit.gateway().and_then(|gateway| self.cluster.read(Kind::Gateway, gateway)).unwrap_or_default()
+    }
+
+    /// The fleets that serve.
+    fn fleets(&self) -> BTreeSet<String> {
+        let fleet = |plan: Plan| match plan.profile {
+            EffectiveProfile::Envoy(settings) => Some(settings.fleet),
+            EffectiveProfile::Aws(_) => None,
+        };
+        self.plans().filter_map(|(_, plan)| fleet(plan?)).collect()
+    }
+
+    /// Waits until everything is made, acknowledged and healthy. Returns the targets that are not, in words.
+    async fn wait(&self) -> anyhow::Result<Vec<String>> {
+        let deadline = Instant::now() + PATIENCE;
+        if !self.operator.settle(PATIENCE).await {
+            bail!("the load balancers were not done after {} s", PATIENCE.as_secs());
+        }
+        let is_pending = |(unit, plan): (UnitId, Option<Plan>)| plan.is_some() && report::is_pending(&self.gateway(&unit));
+        while self.plans().any(is_pending) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.wait_for_health().await
+    }
+
+    /// Says what proxies acknowledged.
+    fn acknowledged(&self) -> anyhow::Result<()> {
+        let provider = self.operator.engine().provider();
+        for (unit, plan) in self.plans() {
+            let Some(Stack::Envoy(stack)) = plan.map(|plan| provider.compile(&self.cluster_id, &plan).stack) else { continue };
+            let progress = provider.envoy().progress(&stack.fleet, &unit);
+            let mut counts: BTreeMap<ResourceKind, usize> = BTreeMap::new();
+            for key in stack.versions().into_keys() {
+                *counts.entry(key.kind).or_default() += 1;
+            }
+            let words = |(kind, number): (&ResourceKind, &usize)| match kind {
+                ResourceKind::Cluster => format!("{} with endpoints", count(*number, "cluster")),
+                ResourceKind::RouteConfiguration => count(*number, "route configuration"),
+                kind => count(*number, kind.word()),
+            };
+            let what = counts.iter().map(words).collect::<Vec<_>>().join(", ");
+            let who = if progress.acknowledged > 0 && progress.waiting == 0 && progress.refusals.is_empty() {
+                "acknowledged"
+            } else {
+                "not acknowledged"
+            };
+            line(format_args!("    {unit}: {who}: {what}"))?;
+            for refusal in progress.refusals {
+                line(format_args!("      {} {refusal}", styled(DELETE, "!")))?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the operator work, with the memory cluster's changes as its events.
@@ -214,10 +349,9 @@ impl Demo<Clouds> {
             for sink in self.operator.targets().sinks() {
                 let health =
                     self.operator.engine().provider().target_health(&sink).await.context("the health of targets cannot be read")?;
-                for target in health
-                    .iter()
-                    .filter(|target| !matches!(target.state, TargetState::Healthy | TargetState::Draining | TargetState::Unused))
-                {
+                for target in health.iter().filter(|target| {
+                    !matches!(target.state, TargetState::Healthy | TargetState::Draining | TargetState::Unused | TargetState::Unavailable)
+                }) {
                     unhealthy.push(format!(
                         "{}:{} in {sink}: {}",
                         target.address,
@@ -232,117 +366,12 @@ impl Demo<Clouds> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-
-    /// The Gateways with their addresses, and a request for each of their rules.
-    fn requests(&self, cloud: &Cloud) -> anyhow::Result<Vec<Shown>> {
-        let world = self.world.read();
-        let mut shown = Vec::new();
-        for unit in world.units() {
-            let plan = translate(&world, &unit).and_then(|translation| translation.plan);
-            let status = unit.gateway().and_then(|gateway| self.cluster.read(Kind::Gateway, gateway)).unwrap_or_default();
-            let name = status.pointer("/status/addresses/0/value").and_then(Value::as_str).map(str::to_owned);
-            let place = name.as_deref().and_then(|name| cloud.load_balancer(name));
-            let requests = plan.iter().flat_map(examples).map(|request| {
-                let bound = place.as_ref().and_then(|place| match place.ports.get(&request.port)? {
-                    Ok(port) => Some(SocketAddr::new(place.address, *port)),
-                    Err(_) => None,
-                });
-                (request, bound)
-            });
-            let ports = place.iter().flat_map(|place| place.ports.clone()).collect();
-            let address = place.as_ref().map(|place| place.address);
-            shown.push(Shown { name, address, ports, programmed: programmed(&status), requests: requests.collect(), plan, unit });
-        }
-        Ok(shown)
-    }
-
-    /// Prints what is served; makes every request once and says what answered.
-    async fn report(&self, shown: &[Shown], unhealthy: Vec<String>) -> anyhow::Result<bool> {
-        let mut good = unhealthy.is_empty();
-        line(styled(HEADING, "Addresses"))?;
-        for gateway in shown {
-            gateway.introduce()?;
-            good &= gateway.programmed.is_ok();
-        }
-        for target in unhealthy {
-            line(format_args!("  {} {target}", styled(DELETE, "!")))?;
-        }
-        line("")?;
-        line(format_args!("{} (each was just made; this is what answered)", styled(HEADING, "Try")))?;
-        for (request, address) in shown.iter().flat_map(|gateway| &gateway.requests) {
-            line("")?;
-            line(format_args!("{}", styled(DIM, format_args!("# {}", request.rule))))?;
-            let Some(address) = address else {
-                good = false;
-                line(format_args!("# port {} is not bound, so that nothing can be asked", request.port))?;
-                continue;
-            };
-            line(request.curl(*address))?;
-            let answer = request.send(*address).await;
-            good &= answer.as_ref().is_ok_and(|answer| self.is_right(shown, request, answer));
-            line(format_args!("{}", styled(DIM, format_args!("# {}", words(&answer)))))?;
-        }
-        line("")?;
-        Ok(good)
-    }
-
-    /// Whether an answer is what the route says: one of its rule's backends where it has some that are valid, an error or a redirect otherwise.
-    fn is_right(&self, shown: &[Shown], request: &ExampleRequest, answer: &Answer) -> bool {
-        let rules = shown.iter().filter_map(|gateway| gateway.plan.as_ref()).flat_map(Plan::rules).map(|(_, _, rule)| rule);
-        let rule = rules.into_iter().find(|rule| rule.id == request.rule);
-        let services = rule
-            .is_some_and(|rule| rule.backends.iter().any(|b| b.weight > 0 && matches!(b.backend, portico_providers::Backend::Service(_))));
-        if services { answer.status == 200 && answer.backend.is_some() } else { answer.status >= 300 }
-    }
 }
 
-/// A Gateway and what can be asked of it.
-struct Shown {
-    unit: UnitId,
-    plan: Option<Plan>,
-    name: Option<String>,
-    address: Option<std::net::IpAddr>,
-    ports: std::collections::BTreeMap<u16, Result<u16, String>>,
-    programmed: Result<(), String>,
-    requests: Vec<(ExampleRequest, Option<SocketAddr>)>,
-}
-
-impl Shown {
-    fn introduce(&self) -> anyhow::Result<()> {
-        let name = self.name.as_deref().unwrap_or("no address");
-        match &self.programmed {
-            Ok(()) => line(format_args!("  {}  {name}", self.unit))?,
-            Err(why) => line(format_args!("  {}  {}", self.unit, styled(DELETE, why)))?,
-        }
-        let Some(address) = self.address else { return Ok(()) };
-        for (port, bound) in &self.ports {
-            match bound {
-                Ok(bound) if bound == port => line(format_args!("    port {port} at http://{address}:{port}"))?,
-                Ok(bound) => {
-                    line(format_args!("    port {port} at http://{address}:{bound} (port {bound} stands in: {port} cannot be bound here)"))?
-                }
-                Err(why) => line(format_args!("    {} port {port}: {why}", styled(DELETE, "!")))?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a Gateway's status says Programmed, or what it says instead.
-fn programmed(gateway: &Value) -> Result<(), String> {
-    let conditions = gateway.pointer("/status/conditions").and_then(Value::as_array);
-    let found = conditions.into_iter().flatten().find(|condition| condition.get("type").and_then(Value::as_str) == Some("Programmed"));
-    let text = |field: &str| found.and_then(|condition| condition.get(field)).and_then(Value::as_str).unwrap_or_default();
-    if text("status") == "True" { Ok(()) } else { Err(format!("not programmed: {}: {}", text("reason"), text("message"))) }
-}
-
-fn words(answer: &anyhow::Result<Answer>) -> String {
-    match answer {
-        Err(error) => format!("no answer: {}", crate::output::explain(error)),
-        Ok(Answer { status, backend: Some((namespace, pod)), seen_path }) => {
-            let path = seen_path.as_deref().unwrap_or("/");
-            format!("{status} from {namespace}/{pod}, which saw {path}")
-        }
-        Ok(Answer { status, .. }) => format!("{status} from the load balancer itself"),
+/// Comes back when a proxy ends by itself.
+async fn ended(proxies: &mut Option<&mut Proxies>) -> anyhow::Error {
+    match proxies {
+        Some(proxies) => proxies.ended().await,
+        None => std::future::pending().await,
     }
 }

@@ -28,6 +28,10 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "embedded-cloud")]
+    if let Command::Tied(arguments) = &cli.command {
+        return portico::demo::tied::run(arguments);
+    }
     let long_running = matches!(cli.command, Command::Run(_));
     let format =
         cli.log_format.unwrap_or(if long_running && !std::io::stderr().is_terminal() { LogFormat::Json } else { LogFormat::Human });
@@ -48,6 +52,9 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Demo(arguments) => {
                 portico::demo::run(arguments).await.map(|good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
+            // Has become another program by now.
+            #[cfg(feature = "embedded-cloud")]
+            Command::Tied(_) => Ok(ExitCode::FAILURE),
             #[cfg(feature = "embedded-cloud")]
             Command::Cloud(arguments) => portico::cloud::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Manifests(arguments) => portico::install::run(&arguments).map(|()| ExitCode::SUCCESS),

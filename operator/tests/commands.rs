@@ -1,5 +1,7 @@
 //! The commands, as processes.
 
+mod envoy;
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
