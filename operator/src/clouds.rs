@@ -10,7 +10,7 @@ use portico_aws_api::Aws;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_envoy_xds::Envoy;
 use portico_providers::{
-    Change, ClusterId, Compiled, Feature, Leadership, Outcome, Plan, Progress, Provider, ProviderError, Secrets, ServiceTargets,
+    Change, ClusterId, Compiled, Feature, Gathering, Leadership, Outcome, Plan, Progress, Provider, ProviderError, Secrets, ServiceTargets,
     TargetHealth, TargetSetId, TargetsReport, UnitId,
 };
 use prometheus_client::registry::Registry;
@@ -294,6 +294,10 @@ impl Provider for Clouds {
         } else {
             self.aws.sync_targets(targets, leadership).await
         }
+    }
+
+    fn gathering(&self, set: &TargetSetId) -> Gathering {
+        if is_cluster(set) { self.envoy.gathering(set) } else { self.aws.gathering(set) }
     }
 
     async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError> {

@@ -108,7 +108,7 @@ impl Session {
         let (events, told) = (CancellationToken::new(), TaskTracker::new());
         let (recorder, writing) = Recorder::new(cluster.clone(), instance(), self.metrics.clone(), events.clone());
         told.spawn(writing);
-        let proxies = self.serve_proxies(provider.envoy(), &world).await?;
+        let proxies = self.serve_proxies(provider.envoy(), &world, &leadership).await?;
         let operator = Operator::new(OperatorParts {
             provider,
             cluster_id: self.cluster_id.clone(),
@@ -154,11 +154,11 @@ impl Session {
     }
 
     /// Starts to serve Envoy proxies, to tell the other replicas how far they are, and to hear it of theirs.
-    async fn serve_proxies(&self, envoy: &Envoy, world: &SharedWorld) -> anyhow::Result<Proxies> {
+    async fn serve_proxies(&self, envoy: &Envoy, world: &SharedWorld, leadership: &Arc<dyn Leadership>) -> anyhow::Result<Proxies> {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         envoy.review_tokens_by(Arc::new(ClusterTokens::new(self.client.clone(), world.clone())));
         fleet::listen(&self.arguments.xds, envoy, &tracker, &stop).await?;
-        let replicas = Replicas::new(self.client.clone(), &self.lease_namespace, &uuid::Uuid::new_v4(), envoy.clone());
+        let replicas = Replicas::new(self.client.clone(), &self.lease_namespace, &uuid::Uuid::new_v4(), envoy.clone(), leadership.clone());
         tracker.spawn(replicas.clone().tell(stop.clone()));
         tracker.spawn(replicas.hear(stop.clone()));
         Ok(Proxies { stop, tracker })

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use portico_crds::NamespacedName;
 use portico_providers::{
-    Binding, Leadership, Provider, ProviderError, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport,
-    UnitId,
+    Binding, Gathering, Leadership, Provider, ProviderError, RejectedTarget, ServiceTargets, TargetHealth, TargetSetId, TargetState,
+    TargetsReport, UnitId,
 };
 use tracing::{debug, info, warn};
 
@@ -21,12 +21,6 @@ use crate::news::News;
 use crate::queue::{Backoff, Finish, Queue};
 use crate::witness::Witness;
 use bindings::Bindings;
-
-/// An endpoint that must get no more requests is taken out at once, but for what changes in the same moment.
-const GATHER_LOSSES: Duration = Duration::from_millis(20);
-
-/// The pods of a scale-up become ready one after the other: new endpoints are gathered this long, so that they cost one call.
-const GATHER_GAINS: Duration = Duration::from_millis(250);
 
 /// Pause before another look at addresses that cannot be registered yet.
 const WAITING: Duration = Duration::from_secs(5);
@@ -136,7 +130,8 @@ impl<P: Provider> Targets<P> {
     /// Whether nothing is being worked on, due, or gathered.
     pub fn is_settled(&self) -> bool {
         let patience = self.patience();
-        self.queue.is_settled_for(GATHER_GAINS) && self.awaited().values().all(|awaited| awaited.open || awaited.since.elapsed() > patience)
+        self.queue.is_settled_for(Gathering::default().gains)
+            && self.awaited().values().all(|awaited| awaited.open || awaited.since.elapsed() > patience)
     }
 
     /// Which of the target sets that a unit's changes need are not ready; the loop looks after them, and wakes the unit when they are. What the unit waited for before
@@ -263,7 +258,8 @@ impl<P: Provider> Targets<P> {
             let Some((_, binding)) = bindings.by_sink.get(sink) else { continue };
             let now = portico_translate::endpoints(&world, binding).in_use();
             let loses = bindings.used.get(sink).is_none_or(|before| !before.is_subset(&now));
-            self.queue.add_after(sink.clone(), if loses { GATHER_LOSSES } else { GATHER_GAINS });
+            let gathering = self.provider.gathering(sink);
+            self.queue.add_after(sink.clone(), if loses { gathering.losses } else { gathering.gains });
         }
     }
 

@@ -38,7 +38,9 @@ pub use plan::{
     AddressKind, AddressRequest, Certificate, CertificateReference, ClientValidation, Infrastructure, Ingress, ListenerOwner,
     ListenerParent, ListenerTls, Plan, PlanGateway, PlanListener, PlanPort, PortProtocol, TlsMode,
 };
-pub use provider::{Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Progress, Provider, ProviderError};
+pub use provider::{
+    Compiled, Feature, Gathering, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Progress, Provider, ProviderError,
+};
 pub use refusal::{Refusal, RefusalCause, Residue, Subject};
 pub use rule::{
     GrpcMatch, HeaderMatch, HttpMatch, PathMatch, PlanRule, QueryParamMatch, Retry, RouteId, RouteKind, RuleId, RuleMatch,

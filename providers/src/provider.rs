@@ -82,12 +82,33 @@ pub trait Provider: Send + Sync + 'static {
     /// [`ProviderError::NotReady`] where the target set does not exist yet.
     async fn sync_targets(&self, targets: &ServiceTargets, leadership: &Arc<dyn Leadership>) -> Result<TargetsReport, ProviderError>;
 
+    /// How long changes of a target set's endpoints wait for one another.
+    fn gathering(&self, _set: &TargetSetId) -> Gathering {
+        Gathering::default()
+    }
+
     /// Health of a target set as the cloud sees it: one read.
     async fn target_health(&self, set: &TargetSetId) -> Result<Vec<TargetHealth>, ProviderError>;
 
     /// All units of this cluster that own something in the cloud: one bulk listing, at start and in each round of the sweep, of every place that one of these settings
     /// names or where this process has worked. What is remembered of things that others make is forgotten.
     async fn owned_units(&self, cluster: &ClusterId, settings: &[EffectiveProfile]) -> Result<Vec<UnitId>, ProviderError>;
+}
+
+/// How long changes of endpoints wait for others that come in the same moment, so that they cost one call together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathering {
+    /// Where an endpoint must get no more requests.
+    pub losses: Duration,
+    /// Where there are only new endpoints.
+    pub gains: Duration,
+}
+
+impl Default for Gathering {
+    /// What suits a cloud in which each change is a call: the pods of a scale-up, which become ready one after the other, cost one.
+    fn default() -> Self {
+        Self { losses: Duration::from_millis(20), gains: Duration::from_millis(250) }
+    }
 }
 
 /// Outcome of compile.

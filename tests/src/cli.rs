@@ -160,7 +160,16 @@ pub fn run() -> Result<ExitCode> {
             let held: &[&str] = if options.class == judge::Class::PorticoEnvoy { &["--fleet"] } else { &[] };
             inside("judge", "portico", held, || told(assets::portico()?), || judge::run(&options))
         }
-        Command::Scale(options) => inside("scale", "none", &[], || told(assets::portico_that_counts()?), || scale::run(&options)),
+        Command::Scale(options) => {
+            let prepare = || {
+                let mut prepared = told(assets::portico_that_counts()?)?;
+                if options.class == judge::Class::PorticoEnvoy {
+                    prepared.push((scale::ENVOY_VARIABLE, assets::envoy()?));
+                }
+                Ok(prepared)
+            };
+            inside("scale", "none", &[], prepare, || scale::run(&options))
+        }
         Command::Peer => inside("peer", "none", &[], || Ok(peer::environment(assets::peer()?)), peer::run),
         Command::CloudCompare(options) => outside(cloud::moto::run(&options)),
         Command::CloudBench(options) => cloud::envoy::run(&options),

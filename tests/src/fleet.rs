@@ -73,6 +73,11 @@ impl Proxy {
         Self::new(SIZE, &[server])
     }
 
+    /// One of several that a lab without a fleet starts by itself; they are told apart by their numbers.
+    pub fn alone(number: u16, server: SocketAddr) -> Self {
+        Self::new(number, &[server])
+    }
+
     /// One of another fleet, with further arguments of the bootstrap; several are told apart by their numbers, which begin with 1.
     pub fn of(fleet: &str, number: u16, server: SocketAddr, more: &[&str]) -> Self {
         let more = more.iter().map(|&argument| argument.to_owned()).collect();

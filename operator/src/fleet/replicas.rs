@@ -1,6 +1,7 @@
 //! How far the proxies of each replica are, told to the others through a ConfigMap for each, so that the leader's statuses speak for all proxies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -10,6 +11,7 @@ use kube_runtime::WatchStreamExt;
 use kube_runtime::watcher::{Config, Event, watcher};
 use portico_crds::kubernetes::{ConfigMap, ResourceExt};
 use portico_envoy_xds::{Acknowledgement, Envoy};
+use portico_providers::Leadership;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -35,27 +37,27 @@ pub struct Replicas {
     api: Api<ConfigMap>,
     name: String,
     envoy: Envoy,
+    leadership: Arc<dyn Leadership>,
 }
 
 impl Replicas {
     /// The replicas in a namespace, of which this one has a unique identity.
-    pub fn new(client: Client, namespace: &str, identity: &uuid::Uuid, envoy: Envoy) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: format!("portico-replica-{}", identity.simple()), envoy }
+    pub fn new(client: Client, namespace: &str, identity: &uuid::Uuid, envoy: Envoy, leadership: Arc<dyn Leadership>) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: format!("portico-replica-{}", identity.simple()), envoy, leadership }
     }
 
-    /// Tells how far this replica's proxies are, until `stop`; then takes it back.
+    /// Tells how far this replica's proxies are, until `stop`; then takes it back. While it leads there is nobody who would have to hear it: whoever leads next does so after this
+    /// replica has ended, and its proxies are with others.
     pub async fn tell(self, stop: CancellationToken) {
         let mut changes = self.envoy.changes();
         let mut told: Option<(Vec<Acknowledgement>, Instant)> = None;
         while !stop.is_cancelled() {
-            let now = self.envoy.acknowledgements();
-            let due = told.as_ref().is_none_or(|(before, at)| *before != now || at.elapsed() >= RENEW);
-            // Where no proxies are, nobody need hear of it.
-            if due && (told.is_some() || now.iter().any(|it| it.progress.proxies > 0)) {
-                match self.write(&now).await {
-                    Ok(()) => told = Some((now, Instant::now())),
-                    Err(error) => warn!(%error, "the other replicas cannot be told how far this one's proxies are; trying again"),
+            if self.leadership.is_leader() {
+                if told.take().is_some() {
+                    self.remove(&self.name).await;
                 }
+            } else {
+                self.tell_once(&mut told).await;
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -66,6 +68,18 @@ impl Replicas {
         }
         if told.is_some() {
             self.remove(&self.name).await;
+        }
+    }
+
+    async fn tell_once(&self, told: &mut Option<(Vec<Acknowledgement>, Instant)>) {
+        let now = self.envoy.acknowledgements();
+        let due = told.as_ref().is_none_or(|(before, at)| *before != now || at.elapsed() >= RENEW);
+        // Where no proxies are, nobody need hear of it.
+        if due && (told.is_some() || now.iter().any(|it| it.progress.proxies > 0)) {
+            match self.write(&now).await {
+                Ok(()) => *told = Some((now, Instant::now())),
+                Err(error) => warn!(%error, "the other replicas cannot be told how far this one's proxies are; trying again"),
+            }
         }
     }
 

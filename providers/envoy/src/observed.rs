@@ -100,16 +100,24 @@ pub struct Version(pub String);
 impl Version {
     /// The version of some content.
     pub fn of(content: &[u8]) -> Self {
-        Self(Sha256::digest(content).iter().take(10).map(|byte| format!("{byte:02x}")).collect())
+        Self::of_digest(&Sha256::digest(content))
     }
 
     /// The version of several resources together.
     pub fn of_all(versions: &BTreeMap<ResourceKey, Self>) -> Self {
         let mut digest = Sha256::new();
         for (key, version) in versions {
-            digest.update(format!("{key} {version}\n").as_bytes());
+            for part in [key.kind.word(), " ", &key.name, " ", &version.0, "\n"] {
+                digest.update(part.as_bytes());
+            }
         }
-        Self(digest.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect())
+        Self::of_digest(&digest.finalize())
+    }
+
+    fn of_digest(digest: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = digest.iter().take(10).flat_map(|byte| [byte >> 4, byte & 15]);
+        Self(digits.filter_map(|digit| DIGITS.get(usize::from(digit))).map(|digit| char::from(*digit)).collect())
     }
 }
 

@@ -4,10 +4,14 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use crate::judge::Class;
+
 /// Namespaces hold so many Gateways each.
 const GATEWAYS_PER_NAMESPACE: usize = 50;
-/// Services of one Gateway's routes.
+/// Services of one Gateway's routes, at least.
 const SERVICES_PER_GATEWAY: usize = 2;
+/// Routes that share a Service and a hostname, of the class whose load balancers take as many as that makes. (AWS: 5 conditions per rule, 100 rules per load balancer.)
+const ROUTES_PER_SERVICE: usize = 10;
 /// Endpoints of one Service.
 const ENDPOINTS_PER_SERVICE: usize = 2;
 /// The port of all endpoints.
@@ -19,13 +23,42 @@ const FIRST_ENDPOINT: Ipv4Addr = Ipv4Addr::new(198, 19, 128, 0);
 /// How many addresses there are for endpoints; they are used again, since targets of different target groups may share one.
 const ENDPOINT_ADDRESSES: usize = 30_000;
 
+/// What all Gateways have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Their class.
+    pub class: Class,
+    /// How many routes each has.
+    pub routes: usize,
+}
+
 /// One of the Gateways, with all that belongs to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Member(pub usize);
+pub struct Member {
+    /// Which one.
+    pub number: usize,
+    /// What it has in common with the others.
+    pub shape: Shape,
+}
+
+impl Shape {
+    /// One of the Gateways.
+    pub fn member(self, number: usize) -> Member {
+        Member { number, shape: self }
+    }
+
+    /// How many Services the routes of a Gateway lead to.
+    fn services(self) -> usize {
+        match self.class {
+            Class::PorticoAlb => SERVICES_PER_GATEWAY,
+            Class::PorticoEnvoy => SERVICES_PER_GATEWAY.max(self.routes / ROUTES_PER_SERVICE),
+        }
+    }
+}
 
 impl Member {
     fn namespace(self) -> String {
-        format!("scale-{}", self.0 / GATEWAYS_PER_NAMESPACE)
+        format!("scale-{}", self.number / GATEWAYS_PER_NAMESPACE)
     }
 
     fn object(self, kind: &str, name: &str, spec: Value) -> Value {
@@ -33,45 +66,64 @@ impl Member {
         json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": self.namespace()}, "spec": spec})
     }
 
+    /// Its Gateway's name.
+    pub fn name(self) -> String {
+        format!("edge-{}", self.number)
+    }
+
     /// The Gateway.
     pub fn gateway(self) -> Value {
         let listener = json!({"name": "http", "port": 80, "protocol": "HTTP"});
-        self.object("Gateway", &format!("edge-{}", self.0), json!({"gatewayClassName": "portico-alb", "listeners": [listener]}))
+        self.object("Gateway", &self.name(), json!({"gatewayClassName": self.shape.class.name(), "listeners": [listener]}))
+    }
+
+    /// The hostname of a route, of the class whose routes have one.
+    pub fn hostname(self, number: usize) -> Option<String> {
+        let service = number % self.shape.services();
+        (self.shape.class == Class::PorticoEnvoy).then(|| format!("app-{service}.example.com"))
     }
 
     /// A route with one rule; `path` tells it from the others.
     pub fn route(self, number: usize, path: &str) -> Value {
-        let backend = json!({"name": self.service_name(number % SERVICES_PER_GATEWAY), "port": 8080});
+        let backend = json!({"name": self.service_name(number % self.shape.services()), "port": 8080});
         let rule = json!({"matches": [{"path": {"type": "PathPrefix", "value": path}}], "backendRefs": [backend]});
-        let spec = json!({"parentRefs": [{"name": format!("edge-{}", self.0)}], "rules": [rule]});
-        self.object("HTTPRoute", &format!("route-{}-{number}", self.0), spec)
+        let mut spec = json!({"parentRefs": [{"name": self.name()}], "rules": [rule]});
+        if let (Some(hostname), Some(spec)) = (self.hostname(number), spec.as_object_mut()) {
+            spec.insert("hostnames".to_owned(), json!([hostname]));
+        }
+        self.object("HTTPRoute", &format!("route-{}-{number}", self.number), spec)
     }
 
     /// All of its routes.
-    pub fn routes(self, count: usize) -> impl Iterator<Item = Value> {
-        (0..count).map(move |number| self.route(number, &format!("/path-{number}")))
+    pub fn routes(self) -> impl Iterator<Item = Value> {
+        (0..self.shape.routes).map(move |number| self.route(number, &format!("/path-{number}")))
     }
 
     fn service_name(self, number: usize) -> String {
-        format!("service-{}-{number}", self.0)
+        format!("service-{}-{number}", self.number)
     }
 
     /// Its Services, whose endpoints are written by hand: a benchmark of thousands of pods would be one of the kubelet.
     pub fn services(self) -> impl Iterator<Item = Value> {
-        (0..SERVICES_PER_GATEWAY).map(move |number| self.object("Service", &self.service_name(number), json!({"ports": [{"port": 8080}]})))
+        (0..self.shape.services()).map(move |number| self.object("Service", &self.service_name(number), json!({"ports": [{"port": 8080}]})))
     }
 
     /// The endpoints of its Services.
     pub fn slices(self) -> impl Iterator<Item = Value> {
-        (0..SERVICES_PER_GATEWAY).map(move |number| self.slice(number, ENDPOINTS_PER_SERVICE))
+        (0..self.shape.services()).map(move |number| self.slice(number, 0..ENDPOINTS_PER_SERVICE))
     }
 
-    /// So many endpoints of one of its Services.
-    pub fn slice(self, number: usize, endpoints: usize) -> Value {
-        let first = (self.0 * SERVICES_PER_GATEWAY + number) * (ENDPOINTS_PER_SERVICE + 2);
+    /// The address of an endpoint of one of its Services.
+    pub fn endpoint(self, number: usize, at: usize) -> Ipv4Addr {
+        let first = (self.number * self.shape.services() + number) * (ENDPOINTS_PER_SERVICE + 2);
+        let offset = u32::try_from((first + at) % ENDPOINT_ADDRESSES).unwrap_or(0) + 1;
+        Ipv4Addr::from_bits(FIRST_ENDPOINT.to_bits() + offset)
+    }
+
+    /// These endpoints of one of its Services.
+    pub fn slice(self, number: usize, endpoints: std::ops::Range<usize>) -> Value {
         let endpoint = |at: usize| {
-            let offset = u32::try_from((first + at) % ENDPOINT_ADDRESSES).unwrap_or(0) + 1;
-            json!({"addresses": [Ipv4Addr::from_bits(FIRST_ENDPOINT.to_bits() + offset).to_string()],
+            json!({"addresses": [self.endpoint(number, at).to_string()],
                 "conditions": {"ready": true, "serving": true, "terminating": false}, "zone": "us-east-1a"})
         };
         let name = self.service_name(number);
@@ -80,7 +132,7 @@ impl Member {
             "kind": "EndpointSlice",
             "metadata": {"name": name, "namespace": self.namespace(), "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4",
-            "endpoints": (0..endpoints).map(endpoint).collect::<Vec<_>>(),
+            "endpoints": endpoints.map(endpoint).collect::<Vec<_>>(),
             "ports": [{"name": "", "port": ENDPOINT_PORT, "protocol": "TCP"}],
         })
     }
@@ -98,14 +150,15 @@ mod tests {
 
     #[test]
     fn endpoints_of_different_services_are_different_and_in_their_range() {
-        let addresses = |member: usize, number: usize| {
-            let slice = Member(member).slice(number, 3);
-            let endpoints = slice["endpoints"].as_array().unwrap().clone();
-            endpoints.iter().map(|it| it["addresses"][0].as_str().unwrap().parse::<Ipv4Addr>().unwrap()).collect::<Vec<_>>()
-        };
-        let all: Vec<Ipv4Addr> = (0..1000).flat_map(|member| [addresses(member, 0), addresses(member, 1)].concat()).collect();
-        let different: std::collections::BTreeSet<_> = all.iter().collect();
-        assert_eq!(different.len(), all.len());
-        assert!(all.iter().all(|it| it.octets()[0] == 198 && it.octets()[1] == 19 && it.octets()[2] >= 128));
+        for (class, routes, gateways) in [(Class::PorticoAlb, 50, 1000), (Class::PorticoEnvoy, 20, 1000), (Class::PorticoEnvoy, 1000, 20)] {
+            let shape = Shape { class, routes };
+            let of = |member: Member| {
+                (0..shape.services()).flat_map(move |service| (0..ENDPOINTS_PER_SERVICE + 2).map(move |at| member.endpoint(service, at)))
+            };
+            let all: Vec<Ipv4Addr> = (0..gateways).flat_map(|number| of(shape.member(number))).collect();
+            let different: std::collections::BTreeSet<_> = all.iter().collect();
+            assert_eq!(different.len(), all.len());
+            assert!(all.iter().all(|it| it.octets()[0] == 198 && it.octets()[1] == 19 && it.octets()[2] >= 128));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What something cost: calls to the cloud, requests to the API server, allocations, time.
+//! What something cost: calls to the cloud or messages to proxies, requests to the API server, allocations, time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -29,6 +29,9 @@ pub struct Cost {
     pub reads: u64,
     /// Calls by operation.
     pub operations: BTreeMap<String, u64>,
+    /// What proxies were told, by kind of resource.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, Told>,
     /// Writes of statuses to the API server.
     pub status_writes: u64,
     /// Requests to the API server for objects that the operator works with, those of the benchmark itself left out.
@@ -40,6 +43,28 @@ pub struct Cost {
     pub time: Duration,
 }
 
+/// What proxies were told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// Responses.
+    pub responses: u64,
+    /// Resources in them.
+    pub resources: u64,
+    /// Bytes of these resources.
+    pub bytes: u64,
+}
+
+impl Cost {
+    /// What proxies were told of all kinds.
+    pub fn told(&self) -> Told {
+        self.told.values().fold(Told::default(), |sum, it| Told {
+            responses: sum.responses + it.responses,
+            resources: sum.resources + it.resources,
+            bytes: sum.bytes + it.bytes,
+        })
+    }
+}
+
 fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((time.as_secs_f64() * 1000.0).round() / 1000.0)
 }
@@ -48,8 +73,8 @@ fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok
 pub struct Meter<'a> {
     /// The API server.
     pub objects: &'a Objects,
-    /// The cloud's URL.
-    pub cloud: &'a str,
+    /// The cloud's URL, of a class that is served by one.
+    pub cloud: Option<&'a str>,
 }
 
 /// A reading of all counters.
@@ -123,23 +148,33 @@ impl Meter<'_> {
     }
 
     async fn forget_calls(&self) -> Result<()> {
-        client::send(Method::POST, &format!("{}/_cloud/reset", self.cloud), &[], "calls").await?;
+        if let Some(cloud) = self.cloud {
+            client::send(Method::POST, &format!("{cloud}/_cloud/reset"), &[], "calls").await?;
+        }
         Ok(())
+    }
+
+    /// What the cloud was asked: calls in all, those of them that changed something, and how often which.
+    async fn calls(&self) -> Result<(u64, u64, BTreeMap<String, u64>)> {
+        let Some(cloud) = self.cloud else { return Ok(Default::default()) };
+        let calls = client::get(&format!("{cloud}/_cloud/calls")).await?.json()?;
+        let number = |key: &str| calls.get(key).and_then(Value::as_u64).with_context(|| format!("the cloud counts no {key}: {calls}"));
+        let operations = calls.get("operations").and_then(Value::as_object).into_iter().flatten();
+        let operations = operations.filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect();
+        Ok((number("total")?, number("mutations")?, operations))
     }
 
     async fn cost(&self, before: &Reading, operator: &Operator, own: u64) -> Result<Cost> {
         let after = self.reading(operator).await?;
-        let calls = client::get(&format!("{}/_cloud/calls", self.cloud)).await?.json()?;
-        let number = |key: &str| calls.get(key).and_then(Value::as_u64).with_context(|| format!("the cloud counts no {key}: {calls}"));
-        let (total, mutations) = (number("total")?, number("mutations")?);
-        let operations = calls.get("operations").and_then(Value::as_object).cloned().unwrap_or_default();
+        let (total, mutations, operations) = self.calls().await?;
         let written = |counters: &Counters| counters.sum("portico_status_writes_total", |labels| labels.contains("written"));
         let requests = |counters: &Counters| counters.sum("apiserver_request_total", concerns_us);
         let allocated = allocations(&after.operator).map(|now| now.saturating_sub(allocations(&before.operator).unwrap_or(0)));
         Ok(Cost {
             mutations,
             reads: total.saturating_sub(mutations),
-            operations: operations.into_iter().filter_map(|(name, count)| Some((name, count.as_u64()?))).collect(),
+            operations,
+            told: told(&before.operator, &after.operator),
             status_writes: written(&after.operator).saturating_sub(written(&before.operator)),
             api_requests: requests(&after.api).saturating_sub(requests(&before.api)).saturating_sub(own),
             allocations: allocated,
@@ -148,12 +183,33 @@ impl Meter<'_> {
     }
 }
 
+/// What proxies were told between two readings.
+fn told(before: &Counters, after: &Counters) -> BTreeMap<String, Told> {
+    let more = |name: &str| {
+        let before = before.by_label(name, "kind");
+        let after = after.by_label(name, "kind").into_iter();
+        after.map(move |(kind, count)| (kind.clone(), count.saturating_sub(before.get(&kind).copied().unwrap_or_default())))
+    };
+    let mut told: BTreeMap<String, Told> = BTreeMap::new();
+    for (kind, count) in more("portico_xds_responses_total") {
+        told.entry(kind).or_default().responses = count;
+    }
+    for (kind, count) in more("portico_xds_resources_total") {
+        told.entry(kind).or_default().resources = count;
+    }
+    for (kind, count) in more("portico_xds_bytes_total") {
+        told.entry(kind).or_default().bytes = count;
+    }
+    told.retain(|_, told| *told != Told::default());
+    told
+}
+
 fn allocations(counters: &Counters) -> Option<u64> {
     Some(counters.sum("portico_allocations_total", |_| true)).filter(|count| *count > 0)
 }
 
 /// Whether a count of the API server concerns objects that the operator works with, and requests that end (watches are told apart by their verb).
 fn concerns_us(labels: &str) -> bool {
-    const RESOURCES: [&str; 6] = ["gateways", "httproutes", "gatewayclasses", "services", "endpointslices", "events"];
+    const RESOURCES: [&str; 7] = ["gateways", "httproutes", "gatewayclasses", "services", "endpointslices", "events", "configmaps"];
     RESOURCES.iter().any(|it| labels.contains(&format!("resource=\"{it}\""))) && !labels.contains("verb=\"WATCH\"")
 }

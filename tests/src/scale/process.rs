@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::daemon::{Daemon, Ends};
 use crate::session::Session;
-use crate::{client, cloud, operator};
+use crate::{client, cloud, fleet, operator};
 
 /// How long the operator may take until it is ready: with 20,000 routes its stores take a while to sync.
 const READY_WITHIN: Duration = Duration::from_secs(300);
@@ -31,14 +31,17 @@ pub struct Counters {
 }
 
 impl Operator {
-    /// Starts it, without the sweep, whose calls would be counted as those of whatever is measured.
-    pub async fn start(portico: &Path, session: &Session, cloud: &str) -> Result<Self> {
+    /// Starts it, without the sweep, whose calls would be counted as those of whatever is measured. Without a cloud it serves proxies.
+    pub async fn start(portico: &Path, session: &Session, cloud: Option<&str>) -> Result<Self> {
         let (ends, received): (Ends, _) = mpsc::unbounded_channel();
         let mut command = Command::new(portico);
         command
             .args(["run", "--listen", operator::HEALTH_ADDRESS, "--lease-namespace", operator::NAMESPACE, "--sweep-interval", "0"])
-            .envs(&session.env)
-            .envs(cloud::environment(cloud));
+            .envs(&session.env);
+        match cloud {
+            Some(cloud) => command.envs(cloud::environment(cloud)),
+            None => command.args([operator::XDS_FLAG, &fleet::OPERATOR.to_string()]),
+        };
         // A line for each of 20,000 rules would be measured, too.
         command.args(["--log", "warn"]);
         let daemon = Daemon::spawn("operator", command, &session.logs, &ends)?;
@@ -68,11 +71,16 @@ impl Operator {
 
     /// Its peak of resident memory in KiB: `VmHWM`.
     pub fn peak_memory(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.daemon.pid());
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        line.trim().trim_end_matches(" kB").parse().with_context(|| format!("VmHWM: {line}"))
+        peak_memory(&self.daemon)
     }
+}
+
+/// A process's peak of resident memory in KiB: `VmHWM`.
+pub fn peak_memory(daemon: &Daemon) -> Result<u64> {
+    let path = format!("/proc/{}/status", daemon.pid());
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    line.trim().trim_end_matches(" kB").parse().with_context(|| format!("VmHWM: {line}"))
 }
 
 impl Counters {
@@ -95,11 +103,24 @@ impl Counters {
         samples.map(|(_, value)| *value).sum::<f64>() as u64
     }
 
+    /// The sums of all samples of a counter by one of its labels.
+    pub fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        let of_name = self.samples.range(format!("{name}{{")..).take_while(|(key, _)| key.starts_with(name));
+        for (key, value) in of_name {
+            let Some((_, rest)) = key.split_once(&format!("{label}=\"")) else { continue };
+            let Some((word, _)) = rest.split_once('"') else { continue };
+            *sums.entry(word.to_owned()).or_default() += *value as u64;
+        }
+        sums
+    }
+
     /// What changes while the operator works.
     pub fn work(&self) -> Vec<u64> {
         let names = ["portico_passes_total", "portico_changes_total", "portico_status_writes_total", "portico_watch_events_total"];
         let targets = ["portico_targets_registered_total", "portico_targets_deregistered_total"];
-        names.into_iter().chain(targets).map(|name| self.sum(name, |_| true)).collect()
+        let proxies = ["portico_xds_responses_total", "portico_xds_acknowledged_total"];
+        names.into_iter().chain(targets).chain(proxies).map(|name| self.sum(name, |_| true)).collect()
     }
 }
 
@@ -114,5 +135,7 @@ mod tests {
         assert_eq!(counters.sum("x_total", |labels| labels.contains("a=\"1\"")), 3);
         assert_eq!(counters.sum("y", |_| true), 1);
         assert_eq!(counters.sum("z", |_| true), 0);
+        assert_eq!(counters.by_label("x_total", "b"), BTreeMap::from([("2".to_owned(), 3)]));
+        assert_eq!(counters.by_label("x_total", "a"), BTreeMap::from([("1".to_owned(), 3), ("2".to_owned(), 4)]));
     }
 }

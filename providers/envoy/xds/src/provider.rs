@@ -5,8 +5,8 @@ use crate::{Envoy, Observed, Operation, Stack, publish};
 use async_trait::async_trait;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
-    AddressKind, Change, ClusterId, Compiled, Feature, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Plan, Progress,
-    Provider, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport, UnitId,
+    AddressKind, Change, ClusterId, Compiled, Feature, Gathering, Leadership, LoadBalancerAddress, LoadBalancerState, Outcome, Plan,
+    Progress, Provider, ProviderError, ServiceTargets, TargetHealth, TargetSetId, TargetState, TargetsReport, UnitId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Proxies answer within milliseconds: a pass waits this long for them, rather than to say for a moment that the Gateway is not programmed.
 const ANSWERS: Duration = Duration::from_secs(1);
+/// Proxies are told of endpoints in one message whenever they have answered the last one: what waits is only for slices of a Service that change in the same moment.
+const GATHERED: Duration = Duration::from_millis(10);
 /// When to look again, in case nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -129,6 +131,10 @@ impl Provider for Envoy {
         let change = self.shared.store.set_endpoints(&targets.binding.sink, targets.in_use());
         self.tell_news();
         Ok(TargetsReport { registered: change.added, deregistered: change.removed, held: change.held, ..TargetsReport::default() })
+    }
+
+    fn gathering(&self, _set: &TargetSetId) -> Gathering {
+        Gathering { losses: GATHERED, gains: GATHERED }
     }
 
     /// Proxies keep to themselves how they find endpoints: what is known is that they were told of them.

@@ -124,6 +124,7 @@ impl Store {
                 if let (Some(unit), Some(known)) = (fleet.unit_of_cluster(&set.0), endpoints.get_mut(set)) {
                     known.used = true;
                     fleet.set_endpoints(&unit, known.resource(&unit));
+                    fleet.tell(&unit);
                     news.extend(fleet.take_news());
                 }
             }

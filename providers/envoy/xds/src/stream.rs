@@ -164,7 +164,7 @@ impl Stream {
         if kind == ResourceKind::Cluster {
             // Right behind it: Envoy acknowledges no cluster while it warms one, and one that changed is warmed until it is told its endpoints once more.
             for resource in &resources {
-                if self.kind(kind).outstanding.as_ref().is_some_and(|outstanding| outstanding.changed(&resource.key.name)) {
+                if self.kind(kind).outstanding.as_ref().is_some_and(|outstanding| outstanding.changed(resource)) {
                     self.tell_endpoints_again(&resource.key.name);
                 }
             }

@@ -50,6 +50,8 @@ impl Entry {
 struct Unit {
     /// Versions as the stack has them.
     published: BTreeMap<ResourceKey, Version>,
+    /// Version of all that is published.
+    version: Option<Version>,
     /// What goes as soon as every proxy has what no longer refers to it.
     leaving: BTreeSet<ResourceKey>,
     /// What a proxy refused and none took since, with the reason.
@@ -129,12 +131,13 @@ impl Fleet {
             state.published.insert(resource.key.clone(), version);
             resources.push(resource);
         }
+        state.version = Some(Version::of_all(&state.published));
         for resource in resources {
             self.set(resource);
         }
     }
 
-    /// Endpoints go with their cluster.
+    /// Endpoints go with their cluster. Whoever calls this tells of the unit afterwards.
     pub fn set_endpoints(&mut self, unit: &UnitId, resource: Arc<Resource>) {
         let key = resource.key.clone();
         let known = self.resources.contains_key(&key);
@@ -147,7 +150,6 @@ impl Fleet {
                 }
             }
         }
-        self.tell(unit);
     }
 
     fn set(&mut self, resource: Arc<Resource>) {
@@ -329,7 +331,7 @@ impl Fleet {
 
     pub fn progress(&self, unit: &UnitId) -> Progress {
         let Some(state) = self.units.get(unit) else { return Progress::default() };
-        let mut progress = Progress { version: Some(Version::of_all(&state.published)), ..Progress::default() };
+        let mut progress = Progress { version: state.version.clone(), ..Progress::default() };
         let mut refusals: BTreeSet<String> = state.refused.iter().map(|(key, message)| format!("{key}: {message}")).collect();
         let mut new = 0;
         for listener in self.streams.values().filter(|listener| listener.hears_of(unit)) {
@@ -349,7 +351,8 @@ impl Fleet {
         progress
     }
 
-    fn tell(&mut self, unit: &UnitId) {
+    /// Notes where the proxies are with a unit, and that it is news if it is.
+    pub fn tell(&mut self, unit: &UnitId) {
         let progress = self.progress(unit);
         if let Some(state) = self.units.get_mut(unit)
             && state.told != progress

@@ -24,10 +24,9 @@ pub(super) struct Outstanding {
 }
 
 impl Outstanding {
-    /// Whether the proxy had nothing of this name, or another version.
-    pub fn changed(&self, name: &str) -> bool {
-        let version = self.sent.iter().find(|resource| resource.key.name == name).map(|resource| &resource.version);
-        self.before.get(name).map(|held| &held.version) != version
+    /// Whether the proxy had nothing of the name of this resource, which was sent, or another version.
+    pub fn changed(&self, sent: &Resource) -> bool {
+        self.before.get(&sent.key.name).is_none_or(|held| held.version != sent.version)
     }
 }
 
@@ -105,10 +104,8 @@ impl KindState {
             }
             return verdict;
         }
-        let suspect = |resource: &&Arc<Resource>| {
-            let name = &resource.key.name;
-            outstanding.changed(name) || self.refused.get(name) == Some(&resource.version)
-        };
+        let suspect =
+            |resource: &&Arc<Resource>| outstanding.changed(resource) || self.refused.get(&resource.key.name) == Some(&resource.version);
         let mut at_fault: Vec<Arc<Resource>> = outstanding.sent.iter().filter(suspect).cloned().collect();
         // Envoy names what it refuses, and goes on with the rest.
         if at_fault.iter().any(|resource| mentions(message, &resource.key.name)) {
