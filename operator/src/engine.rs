@@ -362,8 +362,10 @@ impl<P: Provider> Engine<P> {
                 self.tell(unit, &News::Drifted);
             }
             info!(%unit, changes = changes.len(), "changes");
-            // What translation found out need not wait for the cloud.
-            self.say(unit, report);
+            // What translation found out need not wait for a cloud.
+            if !self.provider.is_served_by_every_replica(stack) {
+                self.say(unit, report);
+            }
             self.hold(principals).await?;
             self.owned().insert(unit.clone(), Owned::Served);
             let executed = self.execute(unit, stack, changes).await;

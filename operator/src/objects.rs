@@ -79,7 +79,7 @@ impl Objects {
     }
 
     /// The same; returns the object as it was shown last, nothing if it is gone.
-    async fn bring(
+    pub(crate) async fn bring(
         &self,
         kind: Kind,
         key: &NamespacedName,
@@ -131,10 +131,12 @@ impl Objects {
 }
 
 /// What a write came to.
-struct Brought {
+#[derive(Debug)]
+pub(crate) struct Brought {
     /// The object as it was shown last.
-    object: Arc<Value>,
-    written: bool,
+    pub object: Arc<Value>,
+    /// Whether there was anything to write.
+    pub written: bool,
 }
 
 /// The finalizers of an object with or without one of them, if that changes anything.

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use crate::clock::rfc3339;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, resource_version};
 use crate::metrics::{Metrics, WriteLabels};
 use crate::objects::{Objects, Write};
 use crate::queue::{Backoff, Finish, Queue};
@@ -64,6 +64,9 @@ impl StatusWriter {
         self.memory().remember(speaker, &statuses);
         for (place, desired) in statuses {
             // Most of what is said is no news: it costs a comparison and no turn in the queue.
+            if self.is_standing(&place, speaker, &desired) {
+                continue;
+            }
             let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = said.entry(place.clone()).or_default();
             waiting.retain(|(who, _)| who != speaker);
@@ -71,6 +74,15 @@ impl StatusWriter {
             drop(said);
             self.queue.add(place);
         }
+    }
+
+    /// Whether an object's status holds something already, and nothing else waits or is being written.
+    fn is_standing(&self, place: &Place, speaker: &Speaker, desired: &Desired) -> bool {
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).contains_key(place) {
+            return false;
+        }
+        let Some(object) = self.objects.newest(place.0, &place.1) else { return false };
+        self.memory().is_standing(place, speaker, desired, resource_version(&object))
     }
 
     /// Forgets what a unit said, which is no more. Returns the objects about which it did.
@@ -112,6 +124,7 @@ impl StatusWriter {
 
     /// Writes what was said about one object.
     pub async fn write(&self, place: &Place) -> Finish {
+        self.memory().begin_write(place);
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
         let repair = self.memory().begin_repair(place);
         if !self.leadership.is_leader() || (said.is_none() && !repair) {
@@ -124,10 +137,13 @@ impl StatusWriter {
         }
         let (kind, key) = place;
         let now = jiff::Timestamp::now();
-        let written = self.objects.write(*kind, key, |object| merged(object, &said, now).map(Write::Status)).await;
+        let written = self.objects.bring(*kind, key, |object| merged(object, &said, now).map(Write::Status)).await;
+        if let Ok(Some(brought)) = &written {
+            self.memory().stands(place, &said, resource_version(&brought.object));
+        }
         let result = match &written {
-            Ok(false) => return Finish::Done,
-            Ok(true) => {
+            Ok(brought) if !brought.as_ref().is_some_and(|brought| brought.written) => return Finish::Done,
+            Ok(_) => {
                 debug!(%kind, object = %key, "status written");
                 "written"
             }
@@ -157,17 +173,19 @@ impl StatusWriter {
 
 /// The object's status after everything that was said, if that changes it.
 fn merged(object: &Value, said: &Said, now: jiff::Timestamp) -> Option<Value> {
-    let mut object = object.clone();
-    let mut changed = false;
-    for (_, desired) in said {
-        if let Some(status) = status::merge(&object, desired, &rfc3339(now)) {
-            if let Some(map) = object.as_object_mut() {
-                map.insert("status".to_owned(), status);
-            }
-            changed = true;
+    let now = rfc3339(now);
+    // What is said is no news, mostly: the object is copied only to say more about one that changes.
+    let mut changed: Option<Value> = None;
+    for (at, (_, desired)) in said.iter().enumerate() {
+        let Some(status) = status::merge(changed.as_ref().unwrap_or(object), desired, &now) else { continue };
+        if at + 1 == said.len() {
+            return Some(status);
+        }
+        if let Some(map) = changed.get_or_insert_with(|| object.clone()).as_object_mut() {
+            map.insert("status".to_owned(), status);
         }
     }
-    if changed { object.get("status").cloned() } else { None }
+    changed.and_then(|mut changed| changed.get_mut("status").map(Value::take))
 }
 
 #[cfg(test)]

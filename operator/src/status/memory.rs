@@ -21,6 +21,16 @@ pub(super) struct Memory {
     said: BTreeMap<Place, Said>,
     places: BTreeMap<Speaker, BTreeSet<Place>>,
     repairs: BTreeMap<Place, Repairs>,
+    standing: BTreeMap<Place, Standing>,
+}
+
+/// What an object's status holds already.
+#[derive(Debug)]
+struct Standing {
+    speaker: Speaker,
+    desired: Arc<Desired>,
+    /// The object's resourceVersion.
+    version: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +59,7 @@ impl Memory {
                 if said.is_empty() {
                     self.said.remove(gone);
                     self.repairs.remove(gone);
+                    self.standing.remove(gone);
                 }
             }
         }
@@ -65,6 +76,27 @@ impl Memory {
     /// What was said last about an object.
     pub fn said(&self, place: &Place) -> Said {
         self.said.get(place).cloned().unwrap_or_default()
+    }
+
+    /// Remembers what a status holds at a resourceVersion; nothing where several speak about the object.
+    pub fn stands(&mut self, place: &Place, said: &Said, version: &str) {
+        if let [(speaker @ Some(_), desired)] = said.as_slice()
+            && self.places.get(speaker).is_some_and(|places| places.contains(place))
+        {
+            let standing = Standing { speaker: speaker.clone(), desired: desired.clone(), version: version.to_owned() };
+            self.standing.insert(place.clone(), standing);
+        }
+    }
+
+    /// A write begins: what the status holds is known again when it has ended.
+    pub fn begin_write(&mut self, place: &Place) {
+        self.standing.remove(place);
+    }
+
+    /// Whether the status of an object at this resourceVersion holds what a speaker has to say.
+    pub fn is_standing(&self, place: &Place, speaker: &Speaker, desired: &Desired, version: &str) -> bool {
+        let standing = self.standing.get(place);
+        standing.is_some_and(|it| it.version == version && it.speaker == *speaker && *it.desired == *desired)
     }
 
     /// Wants an object's status said again. Returns the pause before that; nothing where it is wanted already.

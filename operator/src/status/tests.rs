@@ -138,6 +138,37 @@ async fn what_others_take_away_is_said_again_and_the_rest_costs_nothing() {
 }
 
 #[tokio::test]
+async fn what_stands_is_not_looked_at_again_until_the_object_or_the_words_change() {
+    let mut lab = Lab::new();
+    lab.say();
+    lab.write().await;
+    // Before and after the watch shows it.
+    lab.say();
+    assert_eq!(lab.waiting(), 0);
+    lab.events();
+    lab.say();
+    assert_eq!(lab.waiting(), 0);
+    // Another word, and the former one before that is written: the last one counts.
+    let (_, key) = place();
+    let report = translate(&lab.world.read(), &unit()).unwrap().report;
+    let meant = report.statuses(&lab.world.read());
+    let mut other = report.clone();
+    other.fail(&portico_providers::ProviderError::Settings { message: "no".into() });
+    let other = other.statuses(&lab.world.read());
+    assert_ne!(meant, other);
+    lab.writer.say(&Some(unit()), other);
+    assert!(lab.waiting() > 0);
+    lab.writer.say(&Some(unit()), meant);
+    assert_eq!(lab.write().await, 0, "{key}: what was said last stands already");
+    // Somebody else changes the object.
+    lab.events();
+    lab.rewrite(|status| status["parents"][0]["conditions"][0]["status"] = json!("False")).await;
+    lab.events();
+    lab.say();
+    assert_eq!(lab.write().await, 1);
+}
+
+#[tokio::test]
 async fn what_no_longer_holds_is_not_said_again() {
     let mut lab = Lab::new();
     lab.say();

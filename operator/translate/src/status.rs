@@ -93,15 +93,18 @@ pub struct ParentStatus {
 /// `raw` is the object as last read, `now` is RFC 3339 and becomes the transition time of conditions whose status flips. Conditions of a
 /// generation that is newer than the desired one are left alone: another replica has seen more.
 pub fn merge(raw: &Value, desired: &Desired, now: &str) -> Option<Value> {
-    let old = raw.get("status").cloned().unwrap_or_else(|| json!({}));
-    let mut new = old.as_object().cloned().unwrap_or_default();
+    let old = raw.get("status");
+    let mut new = old.and_then(Value::as_object).cloned().unwrap_or_default();
     match desired {
         Desired::Object(desired) => object(&mut new, desired, now),
         Desired::Route(desired) => entries(&mut new, &PARENTS, desired, now),
         Desired::Policy(desired) => entries(&mut new, &ANCESTORS, desired, now),
     }
-    let new = Value::Object(new);
-    (new != old).then_some(new)
+    let is_as_before = match old {
+        Some(old) => old.as_object() == Some(&new),
+        None => new.is_empty(),
+    };
+    (!is_as_before).then_some(Value::Object(new))
 }
 
 fn object(status: &mut Map<String, Value>, desired: &ObjectStatus, now: &str) {

@@ -17,6 +17,8 @@ use crate::objects::Objects;
 
 /// The header in which an endpoint says which one it is.
 pub const ENDPOINT_HEADER: &str = "x-endpoint";
+/// What is asked for.
+const PATH: &str = "/reach";
 /// How often it is measured.
 const ROUNDS: usize = 20;
 /// Between two changes, so that each stands for itself.
@@ -63,9 +65,10 @@ struct Way {
 pub async fn measure(objects: &Objects, member: Member) -> Result<Vec<Times>> {
     let way = Way {
         client: Client::builder(TokioExecutor::new()).build_http(),
-        url: format!("http://{}/path-0", SocketAddr::new(address(objects, member).await?, 80)),
+        url: format!("http://{}{PATH}", SocketAddr::new(address(objects, member).await?, 80)),
         host: member.hostname(0).context("routes of this class have no hostname")?,
     };
+    objects.apply(&member.route(0, PATH)).await?;
     way.until(Instant::now(), |_| true).await?;
     let (mut more, mut others) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

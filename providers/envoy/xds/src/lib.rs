@@ -27,6 +27,7 @@ use metrics::Counters;
 use peers::Peers;
 use portico_providers::{Secrets, UnitId};
 use prometheus_client::registry::Registry;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use store::Store;
@@ -50,6 +51,8 @@ struct Shared {
     tell: OnceLock<Tell>,
     complete: CancellationToken,
     peers: Mutex<Peers>,
+    /// Units whose pass is under way and looks at its proxies by itself.
+    looking: Mutex<BTreeSet<UnitId>>,
     /// Counts changes of units' progress, for those who wait for one.
     progress: watch::Sender<u64>,
 }
@@ -77,6 +80,7 @@ impl Envoy {
             tell: OnceLock::new(),
             complete: CancellationToken::new(),
             peers: Mutex::default(),
+            looking: Mutex::default(),
             progress: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -149,11 +153,32 @@ impl Envoy {
             return;
         }
         self.shared.progress.send_modify(|count| *count += 1);
+        let looked_at = lock(&self.shared.looking).clone();
+        units.iter().filter(|unit| !looked_at.contains(unit)).for_each(|unit| self.wake(unit));
+    }
+
+    fn wake(&self, unit: &UnitId) {
         if let Some(tell) = self.shared.tell.get() {
-            for unit in units {
-                tell(unit);
-            }
+            tell(unit);
         }
+    }
+
+    /// Begins to look at a unit's proxies: what happens to it wakes nobody else until the end.
+    fn look(&self, unit: &UnitId) -> Looking<'_> {
+        lock(&self.shared.looking).insert(unit.clone());
+        Looking { envoy: self, unit: unit.clone() }
+    }
+}
+
+/// A look at a unit's proxies, until this is dropped.
+struct Looking<'a> {
+    envoy: &'a Envoy,
+    unit: UnitId,
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        lock(&self.envoy.shared.looking).remove(&self.unit);
     }
 }
 

@@ -91,6 +91,7 @@ impl Provider for Envoy {
         }
         let result = match publish::publication(stack, &changes, self.shared.secrets.get()).await {
             Ok(publication) => {
+                let _looking = self.look(&stack.unit);
                 self.shared.store.publish(&stack.fleet, &stack.unit, publication);
                 self.tell_news();
                 Ok(())
@@ -106,6 +107,7 @@ impl Provider for Envoy {
     async fn outcome(&self, stack: &Stack) -> Result<Outcome, ProviderError> {
         let addresses =
             stack.addresses.iter().map(|address| LoadBalancerAddress { kind: AddressKind::IpAddress, value: address.to_string() });
+        let looking = self.look(&stack.unit);
         let mut changed = self.shared.progress.subscribe();
         let answered = async {
             loop {
@@ -122,8 +124,14 @@ impl Provider for Envoy {
             Ok(progress) => progress,
             Err(_) => self.progress(&stack.fleet, &stack.unit),
         };
+        drop(looking);
+        let state = state(stack, &progress);
+        // Nobody else was told of what came after the last look.
+        if self::state(stack, &self.progress(&stack.fleet, &stack.unit)) != state {
+            self.wake(&stack.unit);
+        }
         let addresses = if progress.version.is_some() { addresses.collect() } else { Vec::new() };
-        Ok(Outcome { state: state(stack, &progress), addresses })
+        Ok(Outcome { state, addresses })
     }
 
     /// Sets the endpoints of a cluster, on whatever fleet it is, also before the cluster is there. Never waits.
