@@ -37,6 +37,8 @@ impl Operator {
         let mut command = Command::new(portico);
         command
             .args(["run", "--listen", operator::HEALTH_ADDRESS, "--lease-namespace", operator::NAMESPACE, "--sweep-interval", "0"])
+            // It is alone, and is to be measured however busy the machine is with the API server.
+            .arg("--no-leader-election")
             .envs(&session.env);
         match cloud {
             Some(cloud) => command.envs(cloud::environment(cloud)),
