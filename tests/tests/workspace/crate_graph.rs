@@ -39,7 +39,8 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("gateway-api", &["portico-crds"]),
     ("aws-*", &["portico-aws-api"]),
     ("tonic*", &["portico-envoy-xds"]),
-    ("prost*", &["portico-envoy", "portico-envoy-xds"]),
+    // portico: its benchmark plays a proxy.
+    ("prost*", &["portico-envoy", "portico-envoy-xds", "portico"]),
     ("kube-client", &["portico", "portico-tests"]),
     ("kube-runtime", &["portico", "portico-tests"]),
 ];
