@@ -89,13 +89,15 @@ pub struct Elb {
     pub dirty: Dirty,
 }
 
-/// Load balancers and target groups, by ARN, that may have changed, come or gone.
+/// What may have changed, come or gone, by ARN.
 #[derive(Clone, Debug, Default)]
 pub struct Dirty {
     /// Load balancers.
     pub load_balancers: BTreeSet<String>,
     /// Target groups.
     pub target_groups: BTreeSet<String>,
+    /// Rules by listener, of load balancers of which nothing else may have changed.
+    pub rules: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Elb {
@@ -164,16 +166,22 @@ impl Elb {
         let seen = Some(arn).filter(|arn| !self.unfound.contains(*arn));
         seen.and_then(|arn| self.load_balancers.get(&arn::load_balancer_of(arn)))
             .and_then(|owner| Some((owner, owner.listeners.get(arn)?)))
-            .ok_or_else(|| ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found")))
+            .ok_or_else(|| listener_not_found(arn))
     }
 
     /// The listener with this ARN, to change it.
     pub fn listener_mut(&mut self, arn: &str) -> Answer<&mut Listener> {
         self.listener(arn)?;
-        self.load_balancer_mut(&arn::load_balancer_of(arn))?
-            .listeners
-            .get_mut(arn)
-            .ok_or_else(|| ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found")))
+        self.load_balancer_mut(&arn::load_balancer_of(arn))?.listeners.get_mut(arn).ok_or_else(|| listener_not_found(arn))
+    }
+
+    /// The rules of the listener with this ARN, to change those with the given ARNs, and no others.
+    pub fn rules_mut(&mut self, listener: &str, changed: impl IntoIterator<Item = String>) -> Answer<&mut BTreeMap<String, Rule>> {
+        self.listener(listener)?;
+        self.dirty.rules.entry(listener.to_string()).or_default().extend(changed);
+        let owner = self.load_balancers.get_mut(&arn::load_balancer_of(listener));
+        let found = owner.and_then(|owner| owner.listeners.get_mut(listener));
+        found.map(|found| &mut found.rules).ok_or_else(|| listener_not_found(listener))
     }
 
     /// The rule with this ARN, with its listener and load balancer. `None` for the rule if it is the listener's default rule.
@@ -201,6 +209,10 @@ impl Elb {
         self.dirty.target_groups.insert(arn.to_string());
         self.target_groups.get_mut(arn).ok_or_else(target_group_not_found)
     }
+}
+
+fn listener_not_found(arn: &str) -> ApiError {
+    ApiError::new("ListenerNotFound", format!("Listener '{arn}' not found"))
 }
 
 /// The error for a target group that does not exist.

@@ -1,8 +1,8 @@
 //! What the data plane serves: a plain, immutable description with no AWS call, ARN syntax or XML in it.
 //!
 //! The control plane turns its state into a [`DataPlaneConfig`] after every mutation and hands it to
-//! [`DataPlane::apply`](super::DataPlane::apply), or what is new of it to [`DataPlane::change`](super::DataPlane::change). Load balancers and target groups sit behind [`Arc`]: handing over the same `Arc` (or an
-//! equal value) costs nothing for what did not change.
+//! [`DataPlane::apply`](super::DataPlane::apply), or what is new of it to [`DataPlane::change`](super::DataPlane::change). Load balancers with their listeners and rules, and target groups,
+//! sit behind [`Arc`]: handing over the same `Arc` (or an equal value) costs nothing for what did not change.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -152,7 +152,7 @@ pub struct LoadBalancer {
     /// Who may reach it, from its security groups' ingress rules. Empty: nobody.
     pub ingress: Vec<IngressRule>,
     /// Its listeners, one per port.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Arc<Listener>>,
 }
 
 /// Lets sources connect to a range of ports of a load balancer.
@@ -249,7 +249,7 @@ pub struct Listener {
     /// Attributes that change its responses.
     pub attributes: ListenerAttributes,
     /// The rules, in any order; the data plane evaluates them by ascending priority.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Arc<Rule>>,
     /// What happens to requests that no rule matches.
     pub default_rule: DefaultRule,
 }
@@ -297,7 +297,7 @@ impl Default for ListenerAttributes {
 }
 
 /// A listener rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Its id.
     pub id: RuleId,

@@ -1,6 +1,7 @@
 //! The routing table: a configuration compiled once, immutable, shared by all requests.
 
 use std::{
+    cell::LazyCell,
     collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
@@ -40,6 +41,8 @@ pub(super) struct RoutingTable {
 pub(super) struct LoadBalancerTable {
     pub(super) config: Arc<LoadBalancer>,
     pub(super) listeners: Vec<Arc<ListenerTable>>,
+    /// The target groups that any rule refers to, also with weight 0.
+    pub(super) referenced: HashSet<TargetGroupId>,
 }
 
 /// A compiled listener.
@@ -59,38 +62,66 @@ pub(super) struct ListenerTable {
 /// A compiled rule.
 #[derive(Debug)]
 pub(super) struct CompiledRule {
-    config: Rule,
+    config: Arc<Rule>,
     conditions: Vec<Matcher>,
     pub(super) transforms: Transforms,
     requests: AtomicU64,
 }
 
+/// What a table takes over from the one before: rules, with their counters.
+struct Known<'a> {
+    rules: HashMap<*const Rule, &'a Arc<CompiledRule>>,
+    previous: Option<&'a LoadBalancerTable>,
+    /// Made when a rule comes that is not the one of before: what is projected as a whole has new rules throughout.
+    by_id: LazyCell<HashMap<&'a RuleId, &'a Arc<CompiledRule>>, Box<dyn FnOnce() -> HashMap<&'a RuleId, &'a Arc<CompiledRule>> + 'a>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(previous: Option<&'a LoadBalancerTable>) -> Self {
+        let rules = move || previous.into_iter().flat_map(|table| &table.listeners).flat_map(|listener| &listener.rules);
+        Self {
+            rules: rules().map(|rule| (Arc::as_ptr(&rule.config), rule)).collect(),
+            previous,
+            by_id: LazyCell::new(Box::new(move || rules().map(|rule| (rule.id(), rule)).collect())),
+        }
+    }
+
+    fn rule(&self, rule: &Arc<Rule>) -> Arc<CompiledRule> {
+        if let Some(same) = self.rules.get(&Arc::as_ptr(rule)) {
+            return Arc::clone(same);
+        }
+        CompiledRule::reuse_or_compile(rule, self.by_id.get(&rule.id).copied())
+    }
+
+    fn default_rule(&self, listener: &Listener) -> Arc<CompiledRule> {
+        let previous = self.previous.into_iter().flat_map(|table| &table.listeners).map(|listener| &listener.default_rule);
+        let rule = Rule {
+            id: listener.default_rule.id.clone(),
+            priority: u32::MAX,
+            conditions: Vec::new(),
+            transforms: Vec::new(),
+            action: listener.default_rule.action.clone(),
+        };
+        CompiledRule::reuse_or_compile(&Arc::new(rule), previous.into_iter().find(|known| *known.id() == listener.default_rule.id))
+    }
+
+    fn tls(&self, listener: &ListenerId) -> Option<&'a Arc<TlsTable>> {
+        self.previous?.listeners.iter().find(|known| known.id == *listener)?.tls.as_ref()
+    }
+}
+
 impl LoadBalancerTable {
     /// Compiles a load balancer. Rules that did not change are taken over from its previous table with their counters.
     pub(super) fn new(config: &Arc<LoadBalancer>, previous: Option<&Self>) -> Self {
-        let known: HashMap<&RuleId, &Arc<CompiledRule>> = previous
-            .iter()
-            .flat_map(|table| &table.listeners)
-            .flat_map(|listener| listener.rules.iter().chain([&listener.default_rule]))
-            .map(|rule| (rule.id(), rule))
-            .collect();
-        let tls = |id: &ListenerId| previous?.listeners.iter().find(|listener| listener.id == *id)?.tls.as_ref();
-        let table = |listener: &Listener| Arc::new(ListenerTable::new(config, listener, &known, tls(&listener.id)));
-        let listeners = config.listeners.iter().map(table).collect();
-        Self { config: Arc::clone(config), listeners }
-    }
-
-    /// The target groups that any rule refers to, also with weight 0.
-    pub(super) fn referenced_groups(&self) -> HashSet<&TargetGroupId> {
-        let rules = self.listeners.iter().flat_map(|listener| listener.rules.iter().chain([&listener.default_rule]));
-        rules
-            .filter_map(|rule| match rule.action().served_by() {
-                Action::Forward(forward) => Some(&forward.target_groups),
-                _ => None,
-            })
-            .flatten()
-            .map(|weighted| &weighted.target_group)
-            .collect()
+        let known = Known::new(previous);
+        let listeners: Vec<_> = config.listeners.iter().map(|listener| Arc::new(ListenerTable::new(config, listener, &known))).collect();
+        let rules = listeners.iter().flat_map(|listener| listener.rules());
+        let groups = rules.filter_map(|rule| match rule.action().served_by() {
+            Action::Forward(forward) => Some(&forward.target_groups),
+            _ => None,
+        });
+        let referenced = groups.flatten().map(|weighted| weighted.target_group.clone()).collect();
+        Self { config: Arc::clone(config), listeners, referenced }
     }
 }
 
@@ -103,21 +134,9 @@ impl RoutingTable {
 }
 
 impl ListenerTable {
-    fn new(
-        load_balancer: &Arc<LoadBalancer>,
-        listener: &Listener,
-        known: &HashMap<&RuleId, &Arc<CompiledRule>>,
-        tls: Option<&Arc<TlsTable>>,
-    ) -> Self {
-        let mut rules: Vec<_> = listener.rules.iter().map(|rule| CompiledRule::reuse_or_compile(rule, known)).collect();
+    fn new(load_balancer: &Arc<LoadBalancer>, listener: &Listener, known: &Known<'_>) -> Self {
+        let mut rules: Vec<_> = listener.rules.iter().map(|rule| known.rule(rule)).collect();
         rules.sort_by_key(|rule| rule.config.priority);
-        let default_rule = Rule {
-            id: listener.default_rule.id.clone(),
-            priority: u32::MAX,
-            conditions: Vec::new(),
-            transforms: Vec::new(),
-            action: listener.default_rule.action.clone(),
-        };
         let response_headers = listener
             .attributes
             .response_headers
@@ -129,11 +148,14 @@ impl ListenerTable {
             id: listener.id.clone(),
             port: listener.port,
             protocol: listener.protocol.clone(),
-            tls: listener.tls.as_ref().map(|wanted| TlsTable::new(wanted, Negotiation::of_http(load_balancer.attributes.http2), tls)),
+            tls: listener
+                .tls
+                .as_ref()
+                .map(|wanted| TlsTable::new(wanted, Negotiation::of_http(load_balancer.attributes.http2), known.tls(&listener.id))),
             server_header: listener.attributes.server_header,
             response_headers,
             rules,
-            default_rule: CompiledRule::reuse_or_compile(&default_rule, known),
+            default_rule: known.default_rule(listener),
         }
     }
 
@@ -149,15 +171,14 @@ impl ListenerTable {
 }
 
 impl CompiledRule {
-    fn reuse_or_compile(rule: &Rule, known: &HashMap<&RuleId, &Arc<Self>>) -> Arc<Self> {
-        let previous = known.get(&rule.id);
+    fn reuse_or_compile(rule: &Arc<Rule>, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
             Some(previous) if previous.config == *rule => Arc::clone(previous),
             _ => Arc::new(Self::compile(rule, previous.map_or(0, |previous| previous.requests()))),
         }
     }
 
-    fn compile(rule: &Rule, requests: u64) -> Self {
+    fn compile(rule: &Arc<Rule>, requests: u64) -> Self {
         let conditions: Result<Vec<_>, _> = rule.conditions.iter().map(Matcher::new).collect();
         let compiled = conditions.and_then(|conditions| Ok((conditions, Transforms::new(&rule.transforms)?)));
         let (conditions, transforms) = compiled.unwrap_or_else(|error| {
@@ -165,7 +186,7 @@ impl CompiledRule {
             tracing::error!(rule = %rule.id, %error, "a rule does not compile and matches nothing");
             (vec![Matcher::Never], Transforms::default())
         });
-        Self { config: rule.clone(), conditions, transforms, requests: AtomicU64::new(requests) }
+        Self { config: Arc::clone(rule), conditions, transforms, requests: AtomicU64::new(requests) }
     }
 
     pub(super) fn id(&self) -> &RuleId {

@@ -28,26 +28,42 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// Notes that a load balancer does not use target groups any more.
-    fn drop_uses(&mut self, users: &mut Users, id: &LoadBalancerId, groups: HashSet<&TargetGroupId>) {
-        for group in groups {
-            if let Some(of) = users.get_mut(group) {
+    /// Notes which target groups a load balancer has used and uses now. With the zones that it serves, the state of all of them may change.
+    fn uses(&mut self, users: &mut Users, id: &LoadBalancerId, (before, after): (&Uses<'_>, &Uses<'_>)) {
+        for group in before.groups.difference(&after.groups) {
+            if let Some(of) = users.get_mut(*group) {
                 of.retain(|user| user != id);
                 if of.is_empty() {
-                    users.remove(group);
+                    users.remove(*group);
                 }
             }
-            self.target_groups.insert(group.clone());
+            self.target_groups.insert((*group).clone());
+        }
+        for group in &after.groups {
+            let known = before.groups.contains(group);
+            if !known {
+                users.entry((*group).clone()).or_default().push(id.clone());
+            }
+            if !known || before.zones != after.zones {
+                self.target_groups.insert((*group).clone());
+            }
         }
     }
+}
 
-    /// Notes that a load balancer uses target groups.
-    fn add_uses(&mut self, users: &mut Users, id: &LoadBalancerId, groups: HashSet<&TargetGroupId>) {
-        for group in groups {
-            users.entry(group.clone()).or_default().push(id.clone());
-            self.target_groups.insert(group.clone());
-        }
-    }
+/// What a load balancer uses.
+#[derive(Default)]
+struct Uses<'a> {
+    groups: HashSet<&'a TargetGroupId>,
+    zones: &'a [String],
+}
+
+fn uses(table: Option<&Arc<LoadBalancerTable>>) -> Uses<'_> {
+    table.map(|table| Uses { groups: table.referenced.iter().collect(), zones: &table.config.zones }).unwrap_or_default()
+}
+
+fn network_uses(table: Option<&Arc<NetworkTable>>) -> Uses<'_> {
+    table.map(|table| Uses { groups: table.referenced_groups(), zones: &table.config.zones }).unwrap_or_default()
 }
 
 /// Puts network load balancers in force. Everything that goes, goes first: an address may pass from one to another.
@@ -69,10 +85,10 @@ fn network(changes: &Changes, previous: &RoutingTable, table: &mut RoutingTable,
             for key in known.listeners.iter().flat_map(|listener| listener.keys()) {
                 table.network_listeners.remove(&key);
             }
-            touched.drop_uses(users, id, known.referenced_groups());
             table.network.remove(id);
         }
         let ready = config.map(|config| Arc::new(NetworkTable::new(config, known.map(Arc::as_ref))));
+        touched.uses(users, id, (&network_uses(known), &network_uses(ready.as_ref())));
         let before = known.map(|known| known.shape()).unwrap_or_default();
         let after = ready.as_ref().map(|ready| ready.shape()).unwrap_or_default();
         touched.network_sockets.extend(before.symmetric_difference(&after).map(|(key, _, _)| *key));
@@ -84,7 +100,6 @@ fn network(changes: &Changes, previous: &RoutingTable, table: &mut RoutingTable,
                 table.network_listeners.insert(key, Arc::clone(listener));
             }
         }
-        touched.add_uses(users, id, ready.referenced_groups());
         table.network.insert(id.clone(), ready);
     }
 }
@@ -118,9 +133,9 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
             for listener in &known.listeners {
                 table.listeners.remove(&(listener.load_balancer.address, listener.port));
             }
-            touched.drop_uses(users, id, known.referenced_groups());
             table.load_balancers.remove(id);
         }
+        touched.uses(users, id, (&uses(known), &uses(table_of.as_ref())));
         let shape = |config: &LoadBalancer| -> HashSet<_> {
             let listeners = config.listeners.iter();
             listeners.map(|listener| ((config.address, listener.port), listener.id.clone(), listener.protocol.clone())).collect()
@@ -134,7 +149,6 @@ pub(super) fn change(changes: &Changes, previous: &RoutingTable, users: &mut Use
         for listener in &made.listeners {
             table.listeners.insert((listener.load_balancer.address, listener.port), Arc::clone(listener));
         }
-        touched.add_uses(users, id, made.referenced_groups());
         table.load_balancers.insert(id.clone(), made);
     }
     network(changes, previous, &mut table, users, &mut touched);

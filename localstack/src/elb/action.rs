@@ -1,5 +1,7 @@
 //! Actions of rules and listeners: read, check, show.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::authentication::Authentication;
@@ -96,6 +98,11 @@ impl Action {
         };
         record.maybe("Order", self.order)
     }
+}
+
+/// The ARNs of the target groups that actions name.
+pub fn target_groups(actions: &[Action]) -> BTreeSet<String> {
+    actions.iter().flat_map(Action::target_groups).cloned().collect()
 }
 
 /// Actions as a list of records.

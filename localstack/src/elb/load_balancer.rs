@@ -285,6 +285,7 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     }
     let gone = state.elb.load_balancers.get_mut(&arn).map(|balancer| std::mem::take(&mut balancer.listeners)).unwrap_or_default();
     state.reindex(&arn);
+    state.elb.dirty.load_balancers.insert(arn.clone());
     state.release_certificates(gone.values().filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::all));
     if let Some(balancer) = state.elb.load_balancers.remove(&arn) {
         for node in &balancer.nodes {

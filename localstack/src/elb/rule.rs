@@ -1,5 +1,7 @@
 //! Rules of listeners.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::{self, Action};
@@ -112,9 +114,9 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let balancer_arn = balancer.arn.clone();
     let arn = arn::child(&listener_arn, arn::Kind::Rule, &state.ids.hex(16));
     let rule = Rule { arn: arn.clone(), priority, conditions, actions, transforms, tags };
-    let record = rule.record();
-    state.elb.listener_mut(&listener_arn)?.rules.insert(arn, rule);
-    state.reindex(&balancer_arn);
+    let (record, named) = (rule.record(), action::target_groups(&rule.actions));
+    state.elb.rules_mut(&listener_arn, [arn.clone()])?.insert(arn, rule);
+    state.reindex_rule(&balancer_arn, &BTreeSet::new(), &named);
     Ok(Record::new().list("Rules", [record]))
 }
 
@@ -141,8 +143,9 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
         state.check_actions(&balancer.arn, &listener.protocol, actions, &rule.actions)?;
     }
     let (balancer_arn, listener_arn) = (balancer.arn.clone(), listener.arn.clone());
-    let mut record = Record::new();
-    if let Some(rule) = state.elb.listener_mut(&listener_arn)?.rules.get_mut(&arn) {
+    let before = action::target_groups(&rule.actions);
+    let (mut record, mut after) = (Record::new(), BTreeSet::new());
+    if let Some(rule) = state.elb.rules_mut(&listener_arn, [arn.clone()])?.get_mut(&arn) {
         if let Some(conditions) = conditions {
             rule.conditions = conditions;
         }
@@ -155,9 +158,9 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
         if let Some(transforms) = transforms {
             rule.transforms = transforms;
         }
-        record = rule.record();
+        (record, after) = (rule.record(), action::target_groups(&rule.actions));
     }
-    state.reindex(&balancer_arn);
+    state.reindex_rule(&balancer_arn, &before, &after);
     Ok(Record::new().list("Rules", [record]))
 }
 
@@ -166,12 +169,13 @@ pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("RuleArn")?.to_string();
     input.done()?;
     let (balancer, listener, rule) = state.elb.rule(&arn)?;
-    if rule.is_none() {
+    let Some(rule) = rule else {
         return Err(ApiError::new("OperationNotPermitted", format!("Default rule '{arn}' cannot be deleted")));
-    }
+    };
+    let named = action::target_groups(&rule.actions);
     let (balancer_arn, listener_arn) = (balancer.arn.clone(), listener.arn.clone());
-    state.elb.listener_mut(&listener_arn)?.rules.remove(&arn);
-    state.reindex(&balancer_arn);
+    state.elb.rules_mut(&listener_arn, [arn.clone()])?.remove(&arn);
+    state.reindex_rule(&balancer_arn, &named, &BTreeSet::new());
     Ok(Record::new())
 }
 

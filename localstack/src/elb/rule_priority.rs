@@ -1,6 +1,6 @@
 //! SetRulePriorities: one atomic step, so that rules can swap their priorities.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arn;
 use super::rule::{Rule, check_priority};
@@ -42,17 +42,19 @@ pub fn set(state: &mut State, input: &Input) -> Answer<Record> {
     }
     let listener_arn = listener_arn.unwrap_or_default();
     arn::check(&listener_arn, arn::Kind::Listener)?;
-    let listener = state.elb.listener_mut(&listener_arn)?;
-    let clash = listener.rules.values().find(|rule| !wanted.contains_key(&rule.arn) && wanted.values().any(|p| *p == rule.priority));
+    let (_, listener) = state.elb.listener(&listener_arn)?;
+    let taken: BTreeSet<u32> = wanted.values().copied().collect();
+    let clash = listener.rules.values().find(|rule| !wanted.contains_key(&rule.arn) && taken.contains(&rule.priority));
     if let Some(clash) = clash {
         return Err(ApiError::new("PriorityInUse", format!("Priority '{}' is currently in use", clash.priority)));
     }
+    let rules = state.elb.rules_mut(&listener_arn, wanted.keys().cloned())?;
     for (arn, priority) in &wanted {
-        if let Some(rule) = listener.rules.get_mut(arn) {
+        if let Some(rule) = rules.get_mut(arn) {
             rule.priority = *priority;
         }
     }
-    let mut changed: Vec<&Rule> = listener.rules.values().filter(|rule| wanted.contains_key(&rule.arn)).collect();
+    let mut changed: Vec<&Rule> = wanted.keys().filter_map(|arn| rules.get(arn)).collect();
     changed.sort_by_key(|rule| rule.priority);
     Ok(Record::new().list("Rules", changed.into_iter().map(Rule::record)))
 }

@@ -33,12 +33,11 @@ pub fn tags_mut<'a>(state: &'a mut State, arn: &str) -> Answer<&'a mut Tags> {
         Some(Kind::TrustStore) => Ok(&mut elb.trust_store_mut(arn)?.tags),
         Some(Kind::TargetGroup) => Ok(&mut elb.target_group_mut(arn)?.tags),
         Some(Kind::Rule) => {
-            let is_default = elb.rule(arn)?.2.is_none();
-            let listener = elb.listener_mut(&arn::listener_of(arn))?;
-            if is_default {
-                return Ok(&mut listener.default_rule_tags);
+            let listener = arn::listener_of(arn);
+            if elb.rule(arn)?.2.is_none() {
+                return Ok(&mut elb.listener_mut(&listener)?.default_rule_tags);
             }
-            let rule = listener.rules.get_mut(arn);
+            let rule = elb.rules_mut(&listener, None)?.get_mut(arn);
             rule.map(|rule| &mut rule.tags).ok_or_else(|| ApiError::new("RuleNotFound", "One or more rules not found"))
         }
         None => Err(ApiError::validation(format!("'{arn}' is not a valid resource ARN"))),

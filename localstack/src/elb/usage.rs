@@ -14,20 +14,35 @@ use crate::state::State;
 impl State {
     /// Brings the index of used target groups up to date after the listeners or rules of a load balancer changed.
     pub fn reindex(&mut self, arn: &str) {
-        let Ok(balancer) = self.elb.load_balancer_mut(arn) else { return };
-        let used = used_by(balancer);
+        let Some(balancer) = self.elb.load_balancers.get_mut(arn) else { return };
+        let used = kept_without(balancer, &[]);
         let before = std::mem::replace(&mut balancer.target_groups, used.clone());
-        for group in used.difference(&before) {
-            if let Ok(group) = self.elb.target_group_mut(group) {
-                group.load_balancers.insert(arn.to_string());
-                group.released = None;
-            }
-        }
+        self.take_into_use(arn, used.difference(&before));
         let released = clock::after(self.now, self.config.times.target_group_delete_lag);
         for group in before.difference(&used) {
             if let Ok(group) = self.elb.target_group_mut(group) {
                 group.load_balancers.remove(arn);
                 group.released = Some(released);
+            }
+        }
+    }
+
+    /// The same after a rule changed that named some target groups `before` and names others `after`: all other rules are looked at only if it does
+    /// not name one any more.
+    pub fn reindex_rule(&mut self, arn: &str, before: &BTreeSet<String>, after: &BTreeSet<String>) {
+        if !before.is_subset(after) {
+            return self.reindex(arn);
+        }
+        let Some(balancer) = self.elb.load_balancers.get_mut(arn) else { return };
+        let new: Vec<String> = after.iter().filter(|group| balancer.target_groups.insert((*group).clone())).cloned().collect();
+        self.take_into_use(arn, new.iter());
+    }
+
+    fn take_into_use<'a>(&mut self, arn: &str, groups: impl Iterator<Item = &'a String>) {
+        for group in groups {
+            if let Ok(group) = self.elb.target_group_mut(group) {
+                group.load_balancers.insert(arn.to_string());
+                group.released = None;
             }
         }
     }
@@ -85,6 +100,10 @@ impl State {
             ));
         }
         self.check_stickiness(actions)?;
+        if wanted.iter().all(|group| balancer.target_groups.contains(*group)) {
+            // What it has already is within the limits.
+            return Ok(());
+        }
         let kept = kept_without(balancer, replaced);
         self.check_totals(balancer, &kept.union(&wanted.into_iter().cloned().collect()).cloned().collect())
     }
@@ -206,12 +225,7 @@ pub fn zones_of(group: &TargetGroup) -> impl Iterator<Item = (&str, usize)> {
     group.targets.values().map(move |target| (target.zone.as_str(), weight))
 }
 
-/// The target groups that a load balancer's actions name.
-fn used_by(balancer: &LoadBalancer) -> BTreeSet<String> {
-    kept_without(balancer, &[])
-}
-
-/// As [`used_by`], but without what only the `replaced` actions name (they are told by their place in memory).
+/// The target groups that a load balancer's actions name, but without what only the `replaced` actions name (they are told by their place in memory).
 fn kept_without(balancer: &LoadBalancer, replaced: &[Action]) -> BTreeSet<String> {
     balancer
         .listeners

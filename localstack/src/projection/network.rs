@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Projector, balancer_of, forward, target_group_id, target_id};
+use super::rule::forward;
+use super::target_group::balancer_of;
+use super::{Projector, target_group_id, target_id};
 use crate::dataplane::config::{
     self as plane, FlowOptions, FlowReach, IngressRule, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol,
     ProtocolVersion, Reach, Reachability, TargetProtocol, Transport,

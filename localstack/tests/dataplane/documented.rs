@@ -83,7 +83,7 @@ impl Table {
     async fn rule(&mut self, conditions: Vec<Condition>, transforms: Vec<Transform>, action: Action) {
         let mut made = rule(1, conditions, action);
         made.transforms = transforms;
-        self.world.load_balancers[0].listeners[0].rules = vec![made];
+        self.world.listener().rules = vec![made.into()];
         self.world.apply().await;
     }
 

@@ -293,7 +293,7 @@ pub fn listener(port: u16, rules: Vec<Rule>, default: Action) -> Listener {
         protocol: ListenerProtocol::Http,
         tls: None,
         attributes: ListenerAttributes::default(),
-        rules,
+        rules: rules.into_iter().map(Arc::new).collect(),
         default_rule: DefaultRule { id: format!("default-{port}").into(), action: default },
     }
 }
@@ -305,7 +305,7 @@ pub fn load_balancer(address: IpAddr, listeners: Vec<Listener>) -> LoadBalancer 
         zones: vec!["zone-a".into()],
         attributes: LoadBalancerAttributes::default(),
         ingress: vec![IngressRule { from_port: 0, to_port: u16::MAX, source: "127.0.0.0/8".parse().unwrap() }],
-        listeners,
+        listeners: listeners.into_iter().map(Arc::new).collect(),
     }
 }
 
@@ -365,6 +365,11 @@ impl World {
         self.load_balancers.push(load_balancer(address, vec![listener(PORT, rules, default)]));
         self.apply().await;
         SocketAddr::new(address, PORT)
+    }
+
+    /// The first listener of the first load balancer, to change it before [`apply`](Self::apply).
+    pub fn listener(&mut self) -> &mut Listener {
+        Arc::make_mut(&mut self.load_balancers[0].listeners[0])
     }
 
     pub async fn apply(&mut self) {

@@ -86,7 +86,7 @@ async fn states_without_probes() {
     assert_eq!(backend.connections.load(Ordering::SeqCst), 0, "no probe of an unreferenced group");
 
     // Referenced, if only with weight 0.
-    world.load_balancers[0].listeners[0].rules = vec![rule(1, vec![], forward(&[("g", 0)]))];
+    world.listener().rules = vec![rule(1, vec![], forward(&[("g", 0)])).into()];
     world.apply().await;
     world.until("g", backend.address, Healthy).await;
     assert_eq!(get(at, "h", "/").await.status, 503);
@@ -103,8 +103,8 @@ async fn states_without_probes() {
     assert_eq!(board_state(&world, "g", backend.address), Some((Draining, Some("Target.DeregistrationInProgress"))));
     world.groups[0].targets[0].draining = false;
     world.groups[0].health_check.enabled = false;
-    world.load_balancers[0].listeners[0].rules.clear();
-    world.load_balancers[0].listeners[0].default_rule.action = forward(&[("g", 1)]);
+    world.listener().rules.clear();
+    world.listener().default_rule.action = forward(&[("g", 1)]);
     world.apply().await;
     assert_eq!(board_state(&world, "g", backend.address), Some((Unavailable, Some("Target.HealthCheckDisabled"))));
     assert_eq!(get(at, "h", "/").await.status, 200);

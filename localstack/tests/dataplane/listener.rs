@@ -15,7 +15,7 @@ async fn sockets_open_and_close() {
     assert_eq!(get(at, "h", "/").await.body, "first");
     assert!(TcpStream::connect(second).await.is_err());
 
-    world.load_balancers[0].listeners.push(listener(PORT + 1, vec![], fixed("second")));
+    world.load_balancers[0].listeners.push(listener(PORT + 1, vec![], fixed("second")).into());
     world.apply().await;
     assert_eq!(get(second, "h", "/").await.body, "second");
     let bound: Vec<_> = world.plane.bound().into_iter().map(|bound| (bound.port, bound.bound)).collect();
@@ -25,7 +25,7 @@ async fn sockets_open_and_close() {
     world.load_balancers[0].listeners.remove(0);
     world.apply().await;
     assert!(TcpStream::connect(at).await.is_err());
-    world.load_balancers[0].listeners.push(listener(PORT, vec![], fixed("again")));
+    world.load_balancers[0].listeners.push(listener(PORT, vec![], fixed("again")).into());
     world.apply().await;
     assert_eq!(get(at, "h", "/").await.body, "again");
     assert_eq!(get(second, "h", "/").await.body, "second");

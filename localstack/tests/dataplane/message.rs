@@ -94,7 +94,7 @@ async fn attributes_change_headers_between_two_requests() {
     let attributes = &mut world.load_balancers[0].attributes;
     attributes.forwarded_for = ForwardedFor::Remove;
     attributes.drop_invalid_header_fields = true;
-    let listener = &mut world.load_balancers[0].listeners[0].attributes;
+    let listener = &mut world.listener().attributes;
     listener.server_header = false;
     listener.response_headers = vec![("Strict-Transport-Security".into(), "max-age=60".into())];
     world.apply().await;
@@ -103,7 +103,7 @@ async fn attributes_change_headers_between_two_requests() {
     assert_eq!((reply.header("server"), reply.header("strict-transport-security")), (None, Some("max-age=60")));
 
     world.load_balancers[0].attributes.desync_mitigation = DesyncMitigation::Strictest;
-    world.load_balancers[0].listeners[0].default_rule.action = fixed("own");
+    world.listener().default_rule.action = fixed("own");
     world.apply().await;
     let reply = client.send(request).await;
     assert_eq!(reply.status, 400, "x_y is not compliant");
@@ -199,7 +199,7 @@ async fn websockets_pass_both_ways() {
         assert_eq!(back, [round; 4]);
     }
     // A change of rules leaves it alone; the end of one side ends the other.
-    world.load_balancers[0].listeners[0].default_rule.action = fixed("other");
+    world.listener().default_rule.action = fixed("other");
     world.apply().await;
     client.stream.write_all(b"still").await.unwrap();
     let mut there = [0; 5];

@@ -134,7 +134,7 @@ async fn ask(at: SocketAddr, config: &Arc<ClientConfig>) -> Option<String> {
 }
 
 async fn set(world: &mut World, server: &Arc<ServerCertificate>, authentication: ClientAuthentication) {
-    world.load_balancers[0].listeners[0].tls = Some(mutual(server, authentication));
+    world.listener().tls = Some(mutual(server, authentication));
     world.apply().await;
 }
 
@@ -226,7 +226,7 @@ async fn targets_learn_what_was_verified() {
     // Another listener has other names for them.
     let mut renamed = mutual(&server, verify(&[&root], &[], false));
     renamed.clients.as_mut().unwrap().headers.subject = "X-Subject".into();
-    world.load_balancers[0].listeners[0].tls = Some(renamed);
+    world.listener().tls = Some(renamed);
     world.apply().await;
     let answer = ask(at, &showing(&server, &[&client], BOTH)).await.unwrap();
     assert!(answer.contains("\nx-subject: cn=client,"), "{answer}");

@@ -224,7 +224,7 @@ async fn cookies_keep_a_client_with_its_group_and_target() {
     for group in &mut world.groups {
         group.stickiness = Some(TargetStickiness::ApplicationCookie { name: "SESSION".into(), duration: Duration::from_secs(60) });
     }
-    world.load_balancers[0].listeners[0].default_rule.action = forward(&[("a", 1)]);
+    world.listener().default_rule.action = forward(&[("a", 1)]);
     world.apply().await;
     assert_eq!(client.get("h", "/").await.cookies(), "");
     let first = client.get("h", "/cookie").await;

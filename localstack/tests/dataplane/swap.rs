@@ -75,9 +75,9 @@ async fn no_request_is_lost_when_rules_change() {
     let load = Load::start(at, 8);
     for round in 0..40 {
         let (now, later) = if round % 2 == 0 { ("b", "a") } else { ("a", "b") };
-        let listener = &mut world.load_balancers[0].listeners[0];
+        let listener = world.listener();
         listener.default_rule.action = forward(&[(now, 1), (later, 0)]);
-        listener.rules = (1..=round % 7).map(|priority| rule(priority, vec![path(&["/other/*"])], fixed("other"))).collect();
+        listener.rules = (1..=round % 7).map(|priority| rule(priority, vec![path(&["/other/*"])], fixed("other")).into()).collect();
         world.apply().await;
         // The next request is served by the new configuration.
         assert_eq!(get(at, "h", "/").await.from(), now);
@@ -98,7 +98,7 @@ async fn no_request_is_lost_when_targets_and_listeners_come_and_go() {
         let new = if round % 2 == 0 { &b } else { &a };
         // Register, wait until healthy, drain, and remove when nothing is in flight any more: as an operator should.
         world.groups[0].targets.push(target(new.address));
-        world.load_balancers[0].listeners.push(listener(18081, vec![], fixed("second")));
+        world.load_balancers[0].listeners.push(listener(18081, vec![], fixed("second")).into());
         world.apply().await;
         world.until("g", new.address, Healthy).await;
         world.groups[0].targets[0].draining = true;

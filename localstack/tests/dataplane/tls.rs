@@ -133,7 +133,7 @@ async fn versions_follow_the_policy() {
     let a = certificate("a.example");
     let (mut world, at) = world(tls(&a, &[]), vec![]).await;
     for (tls12, tls13) in [(true, true), (true, false), (false, true)] {
-        let listener = &mut world.load_balancers[0].listeners[0];
+        let listener = world.listener();
         listener.tls = Some(Tls { tls12, tls13, ..tls(&a, &[]) });
         world.apply().await;
         for (version, expected) in [(&version::TLS12, tls12), (&version::TLS13, tls13)] {
@@ -208,7 +208,7 @@ async fn a_new_certificate_is_served_at_once_and_no_request_is_lost() {
     let mut kept = Client::over(connect(at, "a.example", &first).await.unwrap());
     for round in 0..20 {
         let next = certificate("a.example");
-        world.load_balancers[0].listeners[0].tls = Some(tls(&next, &[]));
+        world.listener().tls = Some(tls(&next, &[]));
         world.apply().await;
         certificates.push(next.clone());
         // The open connection goes on, with the first certificate; a new one gets the new one.
@@ -356,7 +356,7 @@ async fn https_targets_need_no_valid_certificate() {
     assert_eq!(client.get("a.example", "/").await.from(), "secret");
     assert_eq!(client.get("a.example", "/").await.from(), "secret", "on a pooled connection");
     // A target that speaks no TLS: 502.
-    world.load_balancers[0].listeners[0].default_rule.action = forward(&[("no-tls", 1)]);
+    world.listener().default_rule.action = forward(&[("no-tls", 1)]);
     world.apply().await;
     assert_eq!(client.get("a.example", "/").await.status, 502);
     world.plane.shutdown().await;

@@ -150,7 +150,7 @@ proptest! {
             protocol: ListenerProtocol::Http,
             tls: None,
             attributes: Default::default(),
-            rules: rules.clone(),
+            rules: rules.iter().cloned().map(Arc::new).collect(),
             default_rule: DefaultRule { id: RuleId::from("default"), action },
         };
         let load_balancer = Arc::new(LoadBalancer {
@@ -159,7 +159,7 @@ proptest! {
             zones: Vec::new(),
             attributes: LoadBalancerAttributes::default(),
             ingress: Vec::new(),
-            listeners: vec![listener],
+            listeners: vec![Arc::new(listener)],
         });
         let first = LoadBalancerTable::new(&load_balancer, None);
         // A table that takes its rules over from another decides the same.

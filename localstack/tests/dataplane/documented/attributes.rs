@@ -55,7 +55,7 @@ async fn headers_that_a_listener_adds() {
         for (name, value) in ADDED {
             let attributes =
                 ListenerAttributes { response_headers: vec![((*name).into(), (*value).into())], ..ListenerAttributes::default() };
-            table.world.load_balancers[0].listeners[0].attributes = attributes;
+            table.world.listener().attributes = attributes;
             table.world.apply().await;
             let reply = table.ask(&request(text)).await;
             assert_eq!((reply.status, reply.header(name)), (status, Some(*value)), "{text}");
@@ -64,8 +64,7 @@ async fn headers_that_a_listener_adds() {
         }
         // "routing.http.response.server.enabled": the Server header of any answer goes.
         for enabled in [true, false] {
-            table.world.load_balancers[0].listeners[0].attributes =
-                ListenerAttributes { server_header: enabled, ..ListenerAttributes::default() };
+            table.world.listener().attributes = ListenerAttributes { server_header: enabled, ..ListenerAttributes::default() };
             table.world.apply().await;
             assert_eq!(table.ask(&request(text)).await.header("server").is_some(), enabled, "{text}");
         }
