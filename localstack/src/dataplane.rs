@@ -46,6 +46,7 @@ mod target;
 mod tls;
 mod transform;
 
+use authentication::KeyStore;
 use config::{
     Changes, DataPlaneConfig, DataPlaneOptions, ListenerId, LoadBalancerId, PortFallback, RuleId, TargetGroupId, Timing, Transport,
 };
@@ -92,6 +93,8 @@ struct Shared {
     log_random: Random,
     timing: Timing,
     tracker: TaskTracker,
+    /// Keys of those who issue tokens.
+    keys: KeyStore,
     /// Where listeners listen whose own ports cannot be bound, by where they should.
     stand_ins: RwLock<HashMap<SocketAddr, SocketAddr>>,
     /// Ends all tasks at once.
@@ -152,6 +155,7 @@ impl DataPlane {
             log_random: Random::new(options.seed.map(u64::reverse_bits)),
             timing: options.timing,
             tracker: TaskTracker::new(),
+            keys: KeyStore::default(),
             stand_ins: RwLock::default(),
             hard_stop: CancellationToken::new(),
         };
@@ -256,7 +260,7 @@ impl DataPlane {
         let listeners = table.load_balancers.values().flat_map(|load_balancer| &load_balancer.listeners);
         let mut rules: Vec<_> = listeners.flat_map(|listener| listener.rules()).map(|rule| (rule.id().clone(), rule.requests())).collect();
         let network = table.network.values().flat_map(|load_balancer| &load_balancer.listeners);
-        rules.extend(network.map(|listener| (listener.rule.clone(), listener.flows())));
+        rules.extend(network.flat_map(|listener| listener.rules()).map(|rule| (rule.id.clone(), rule.flows())));
         rules.sort();
         rules.dedup();
         let mut target_groups: Vec<_> = table.target_groups.iter().map(|(id, group)| (id.clone(), group.requests())).collect();

@@ -47,6 +47,7 @@ pub mod trust_store;
 pub mod usage;
 pub mod validation;
 
+use kind::LoadBalancerKind;
 use listener::Listener;
 use load_balancer::LoadBalancer;
 use rule::Rule;
@@ -96,7 +97,7 @@ pub struct Dirty {
     pub load_balancers: BTreeSet<String>,
     /// Target groups.
     pub target_groups: BTreeSet<String>,
-    /// Rules by listener, of load balancers of which nothing else may have changed.
+    /// Rules by listener, of application load balancers of which nothing else may have changed.
     pub rules: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -177,7 +178,10 @@ impl Elb {
 
     /// The rules of the listener with this ARN, to change those with the given ARNs, and no others.
     pub fn rules_mut(&mut self, listener: &str, changed: impl IntoIterator<Item = String>) -> Answer<&mut BTreeMap<String, Rule>> {
-        self.listener(listener)?;
+        let owner = self.listener(listener)?.0;
+        if owner.kind == LoadBalancerKind::Network {
+            self.dirty.load_balancers.insert(owner.arn.clone());
+        }
         self.dirty.rules.entry(listener.to_string()).or_default().extend(changed);
         let owner = self.load_balancers.get_mut(&arn::load_balancer_of(listener));
         let found = owner.and_then(|owner| owner.listeners.get_mut(listener));

@@ -11,11 +11,16 @@ use super::{
     page::{self, ErrorPage},
 };
 
+mod keys;
+
+pub(super) use keys::KeyStore;
+
 /// Where the identity provider sends users back to.
 const CALLBACK: &str = "/oauth2/idpresponse";
 
 /// What a request gets instead of what its rule would serve it with; None: it is served.
-pub(super) fn answer(
+pub(super) async fn answer(
+    keys: &KeyStore,
     demand: &Demand,
     head: &request::Parts,
     host: &str,
@@ -28,7 +33,7 @@ pub(super) fn answer(
             Unauthenticated::Allow => Ok(None),
             Unauthenticated::SignIn => Ok(Some(redirect(sign_in, host, random))),
         },
-        Demand::Token(token) => Err(judged(token, head, Timestamp::now())),
+        Demand::Token(token) => judged(keys, token, head, Timestamp::now()).await.map(|()| None),
     }
 }
 
@@ -49,7 +54,7 @@ pub(super) fn error_reason(demand: &Demand, head: &request::Parts) -> Option<&'s
     if demanded.any(|name| claims.get(name).is_none()) {
         return Some("JWTClaimNotPresent");
     }
-    // What says all the right things fails for want of its signature's verification, for which AWS has no code.
+    // What says all the right things fails by its signature, or for want of keys, for which AWS has no code that we could read.
     let right = says_what_it_must(token, sent.to_str().ok()?.strip_prefix("Bearer ")?, Timestamp::now()).unwrap_or(false);
     (!right).then_some("JWTClaimValueInvalid")
 }
@@ -72,11 +77,30 @@ fn redirect(sign_in: &SignIn, host: &str, random: u128) -> Response<ResponseBody
     response
 }
 
-/// Why a token is not taken: what it says, or that its signature cannot be verified.
-fn judged(demand: &Token, head: &request::Parts, now: Timestamp) -> ErrorPage {
+/// Whether a token says what it must and is signed, and else what its client gets.
+async fn judged(keys: &KeyStore, demand: &Token, head: &request::Parts, now: Timestamp) -> Result<(), ErrorPage> {
     let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if says_what_it_must(demand, token, now).unwrap_or(false) { ErrorPage::AuthenticationNotServed } else { ErrorPage::Unauthorized }
+    if !says_what_it_must(demand, token, now).unwrap_or(false) {
+        return Err(ErrorPage::Unauthorized);
+    }
+    let (id, text, signature) = signature(token).ok_or(ErrorPage::Unauthorized)?;
+    match keys.signed(&demand.keys, id.as_deref(), text.as_bytes(), &signature).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ErrorPage::Unauthorized),
+        Err(trouble) => {
+            // AWS: a request is not forwarded if the keys cannot be had.
+            tracing::warn!(target: "portico_cloud", "tokens cannot be verified with the keys of {}: {trouble}", demand.keys);
+            Err(ErrorPage::InternalServerError)
+        }
+    }
+}
+
+/// The id of the key that signed a token, what it signed, and the signature.
+fn signature(token: &str) -> Option<(Option<String>, &str, Vec<u8>)> {
+    let (text, signature) = token.rsplit_once('.')?;
+    let (head, _) = parts(token)?;
+    Some((head.get("kid").and_then(Value::as_str).map(str::to_owned), text, URL_SAFE_NO_PAD.decode(signature).ok()?))
 }
 
 fn says_what_it_must(demand: &Token, token: &str, now: Timestamp) -> Option<bool> {
@@ -113,6 +137,7 @@ fn has(claims: &Value, wanted: &Claim) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::keys::tests::Issuer;
     use super::*;
 
     fn token(head: &Value, claims: &Value) -> String {
@@ -120,28 +145,34 @@ mod tests {
         format!("{}.{}.c2ln", part(head), part(claims))
     }
 
-    fn judge(authorization: Option<String>) -> u16 {
+    /// The status that a token's client gets, which must not depend on any key: 200 if it is served.
+    async fn judge(keys: &str, authorization: Option<String>) -> u16 {
         let claims = [("roles", ClaimFormat::Array), ("scope", ClaimFormat::SpaceSeparated)];
         let claim = |(name, format): (&str, ClaimFormat)| Claim { name: name.into(), format, values: vec!["a".into(), "b".into()] };
-        let demand = Token { issuer: "me".into(), claims: claims.map(claim).to_vec() };
+        let demand = Token { keys: keys.into(), issuer: "me".into(), claims: claims.map(claim).to_vec() };
         let mut request = http::Request::get("/");
         if let Some(value) = authorization {
             request = request.header("authorization", value);
         }
-        judged(&demand, &request.body(()).unwrap().into_parts().0, Timestamp::from_second(1000).unwrap()).status().0
+        let head = request.body(()).unwrap().into_parts().0;
+        let judged = judged(&KeyStore::default(), &demand, &head, Timestamp::from_second(1000).unwrap()).await;
+        judged.map_or_else(|page| page.status().0, |()| 200)
     }
 
-    #[test]
-    fn tokens_must_say_what_is_demanded() {
+    /// Where no keys are.
+    const NOWHERE: &str = "https://127.0.0.1:1/keys";
+
+    #[tokio::test]
+    async fn tokens_must_say_what_is_demanded() {
         let head = json!({ "alg": "RS256" });
         let good = json!({ "iss": "me", "exp": 1001, "nbf": 999, "roles": ["x", "b"], "scope": "y a" });
         let but = |name: &str, value: Value| {
             let mut claims = good.clone();
             claims[name] = value;
-            judge(Some(format!("Bearer {}", token(&head, &claims))))
+            judge(NOWHERE, Some(format!("Bearer {}", token(&head, &claims))))
         };
-        // All that can be judged is right: what is left is the signature.
-        assert_eq!(but("iat", json!(1000)), 500);
+        // All that it says is right: what is left is the signature, and there are no keys.
+        assert_eq!(but("iat", json!(1000)).await, 500);
         for (name, value) in [
             ("iss", json!("you")),
             ("exp", json!(999)),
@@ -153,18 +184,37 @@ mod tests {
             ("roles", json!("a")),
             ("scope", json!("ya")),
         ] {
-            assert_eq!(but(name, value.clone()), 401, "{name} {value}");
+            assert_eq!(but(name, value.clone()).await, 401, "{name} {value}");
         }
-        assert_eq!(judge(Some(format!("Bearer {}", token(&json!({ "alg": "none" }), &good)))), 401);
+        assert_eq!(judge(NOWHERE, Some(format!("Bearer {}", token(&json!({ "alg": "none" }), &good)))).await, 401);
         for value in [None, Some("Bearer x".into()), Some("Basic x".into()), Some(format!("Bearer {}.x", token(&head, &good)))] {
-            assert_eq!(judge(value), 401);
+            assert_eq!(judge(NOWHERE, value).await, 401);
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_must_be_signed_with_a_published_key() {
+        let (issuer, stranger) = (Issuer::start().await, Issuer::start().await);
+        let good = json!({ "iss": "me", "exp": 1001, "roles": ["b"], "scope": "a" });
+        let forged = json!({ "iss": "me", "exp": 1001, "roles": ["a"], "scope": "a" });
+        let served = async |token: String| judge(&issuer.endpoint, Some(format!("Bearer {token}"))).await;
+        assert_eq!(served(issuer.token(Some("1"), &good)).await, 200);
+        // Without an id any key may have signed it.
+        assert_eq!(served(issuer.token(None, &good)).await, 200);
+        assert_eq!(served(issuer.token(Some("2"), &good)).await, 401);
+        assert_eq!(served(stranger.token(Some("1"), &good)).await, 401);
+        let (signed, other) = (issuer.token(Some("1"), &good), issuer.token(Some("1"), &forged));
+        let spoilt = format!("{}.{}", other.rsplit_once('.').unwrap().0, signed.rsplit_once('.').unwrap().1);
+        assert_eq!(served(spoilt).await, 401);
+        for wrong in ["many", "other", "absent"] {
+            assert_eq!(judge(&format!("{}{wrong}", issuer.endpoint), Some(format!("Bearer {signed}"))).await, 500, "{wrong}");
         }
     }
 
     #[test]
     fn refusals_have_the_documented_reasons() {
         let claims = vec![Claim { name: "roles".into(), format: ClaimFormat::Array, values: vec!["a".into()] }];
-        let demand = Demand::Token(Token { issuer: "me".into(), claims });
+        let demand = Demand::Token(Token { keys: NOWHERE.into(), issuer: "me".into(), claims });
         let reason = |authorization: Option<String>| {
             let mut request = http::Request::get("/");
             if let Some(value) = authorization {
@@ -181,8 +231,8 @@ mod tests {
         assert_eq!(reason(bearer(json!({ "iss": "me", "exp": later, "roles": ["a"] }))), None);
     }
 
-    #[test]
-    fn sign_ins_send_away_deny_or_allow() {
+    #[tokio::test]
+    async fn sign_ins_send_away_deny_or_allow() {
         let sign_in = |unauthenticated| {
             Demand::SignIn(SignIn {
                 authorization_endpoint: "https://idp.example/authorize".into(),
@@ -192,15 +242,16 @@ mod tests {
                 unauthenticated,
             })
         };
-        let ask = |unauthenticated, path: &str| {
-            answer(&sign_in(unauthenticated), &http::Request::get(path).body(()).unwrap().into_parts().0, "a.example", 5)
+        let ask = async |unauthenticated, path: &str| {
+            let head = http::Request::get(path).body(()).unwrap().into_parts().0;
+            answer(&KeyStore::default(), &sign_in(unauthenticated), &head, "a.example", 5).await
         };
-        let response = ask(Unauthenticated::SignIn, "/x").unwrap().unwrap();
+        let response = ask(Unauthenticated::SignIn, "/x").await.unwrap().unwrap();
         let expected = "https://idp.example/authorize?client_id=me&redirect_uri=https%3A%2F%2Fa.example%2Foauth2%2Fidpresponse&response_type=code\
                         &scope=openid+email&state=00000000000000000000000000000005&prompt=login";
         assert_eq!((response.status().as_u16(), response.headers()["location"].to_str().unwrap()), (302, expected));
-        assert_eq!(ask(Unauthenticated::Deny, "/x").unwrap_err(), ErrorPage::Unauthorized);
-        assert!(ask(Unauthenticated::Allow, "/x").unwrap().is_none());
-        assert_eq!(ask(Unauthenticated::SignIn, CALLBACK).unwrap_err(), ErrorPage::AuthenticationNotServed);
+        assert_eq!(ask(Unauthenticated::Deny, "/x").await.unwrap_err(), ErrorPage::Unauthorized);
+        assert!(ask(Unauthenticated::Allow, "/x").await.unwrap().is_none());
+        assert_eq!(ask(Unauthenticated::SignIn, CALLBACK).await.unwrap_err(), ErrorPage::AuthenticationNotServed);
     }
 }

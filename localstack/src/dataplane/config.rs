@@ -18,7 +18,8 @@ mod tls;
 pub use authentication::{Authenticate, Claim, ClaimFormat, Demand, SignIn, Token, Unauthenticated};
 pub use log::{HealthCheckLog, LogKind, LogOptions, LogStream};
 pub use network::{
-    FlowOptions, FlowReach, NetworkIngress, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, Reach, Transport,
+    FlowOptions, FlowReach, IpVersion, NetworkIngress, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol, NetworkRule,
+    Reach, Transport,
 };
 pub use options::{DataPlaneOptions, PortFallback, Timing};
 pub use target_group::{

@@ -131,7 +131,7 @@ async fn respond(
     log.decided_by(rule);
     let (rewritten_host, url) = transform(&rule.transforms, host, url, log)?;
     if let Action::Authenticate(authenticate) = rule.action() {
-        let asked = authentication::answer(&authenticate.demand, &head, host, shared.random.bits());
+        let asked = authentication::answer(&shared.keys, &authenticate.demand, &head, host, shared.random.bits()).await;
         match asked {
             Ok(None) => {}
             Ok(Some(response)) => {

@@ -266,6 +266,20 @@ static TARGET_TLS: LazyLock<Vec<TargetTls>> = LazyLock::new(|| {
 
 type TargetTls = (Option<&'static str>, Result<Arc<ClientConfig>, String>);
 
+/// TLS towards a host whose name matters to it.
+static NAMED_TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
+    let mut config = target_config(None).map_err(|error| error.to_string())?;
+    config.enable_sni = true;
+    Ok(Arc::new(config))
+});
+
+/// Shakes hands with a host by its name. Its certificate is not validated: that of a test is one that nobody vouches for.
+pub(super) async fn connect_to(stream: TcpStream, host: &str) -> io::Result<client::TlsStream<TcpStream>> {
+    let config = NAMED_TLS.as_ref().map_err(|error| io::Error::other(error.clone()))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(Arc::clone(config)).connect(name, stream).await
+}
+
 fn target_config(alpn: Option<&str>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));

@@ -4,6 +4,8 @@ use ipnet::IpNet;
 use regex::bytes::RegexBuilder;
 use serde::{Deserialize, Serialize};
 
+use super::kind::LoadBalancerKind;
+use super::validation;
 use crate::config::Quotas;
 use crate::error::{Answer, ApiError};
 use crate::wire::{Input, Output, Record};
@@ -57,7 +59,7 @@ impl Field {
     }
 }
 
-/// A condition. Exactly one of `values`, `regex_values` and `query` is used.
+/// A condition. Exactly one of `values`, `regex_values`, `query` and `address_type` is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// What it looks at.
@@ -70,11 +72,14 @@ pub struct Condition {
     pub regex_values: Vec<String>,
     /// Keys and values, for `query-string`.
     pub query: Vec<(Option<String>, String)>,
+    /// `IpAddressType`, for `source-ip` of network load balancers: `ipv4` or `ipv6`.
+    #[serde(default)]
+    pub address_type: Option<String>,
 }
 
 impl Condition {
     fn count(&self) -> usize {
-        self.values.len() + self.regex_values.len() + self.query.len()
+        self.values.len() + self.regex_values.len() + self.query.len() + usize::from(self.address_type.is_some())
     }
 
     /// How many wildcards its values have.
@@ -97,6 +102,9 @@ impl Condition {
             let pairs = self.query.iter().map(|(key, value)| Record::new().maybe("Key", key.as_ref()).with("Value", value));
             return record.with(self.field.config(), config.list("Values", pairs));
         }
+        if let Some(address_type) = &self.address_type {
+            return record.with(self.field.config(), Record::new().with("IpAddressType", address_type));
+        }
         let both = matches!(self.field, Field::HostHeader | Field::PathPattern);
         let (name, values) = if self.regex_values.is_empty() { ("Values", &self.values) } else { ("RegexValues", &self.regex_values) };
         let record = if both { record.list(name, values) } else { record };
@@ -113,6 +121,23 @@ fn wildcards(text: &str) -> usize {
             wild
         })
         .count()
+}
+
+/// Whether rules of this type of load balancer can have these conditions. AWS: those of a network load balancer tell IPv4 from IPv6 sources, and nothing
+/// else (API reference, SourceIpConditionConfig).
+pub fn check_kind(conditions: &[Condition], kind: LoadBalancerKind) -> Answer<()> {
+    let fits = |condition: &&Condition| condition.address_type.is_some() == (kind == LoadBalancerKind::Network);
+    match conditions.iter().find(|condition| !fits(condition)) {
+        None => Ok(()),
+        Some(condition) if condition.address_type.is_some() => Err(ApiError::validation(format!(
+            "You cannot provide 'IpAddressType' for a condition of type 'source-ip' on load balancers of type '{}'",
+            kind.word()
+        ))),
+        Some(condition) => Err(ApiError::validation(format!(
+            "Rules of load balancers of type 'network' can have a condition of type 'source-ip' with 'IpAddressType' only, and not one of type '{}'",
+            condition.field.name()
+        ))),
+    }
 }
 
 /// Reads and checks `Conditions`; `None` if absent or empty.
@@ -147,7 +172,8 @@ fn one(item: &Input) -> Answer<Condition> {
         ApiError::validation(format!("Condition field '{name}' must be one of '[{}]'", names.join(",")))
     })?;
     let plain = (item.strings("Values"), item.strings("RegexValues"));
-    let mut condition = Condition { field, header: None, values: Vec::new(), regex_values: Vec::new(), query: Vec::new() };
+    let mut condition =
+        Condition { field, header: None, values: Vec::new(), regex_values: Vec::new(), query: Vec::new(), address_type: None };
     for other in Field::ALL.into_iter().filter(|other| *other != field) {
         if item.child(other.config()).is_some() {
             return Err(ApiError::validation(format!("You cannot provide '{}' for a condition of type '{name}'", other.config())));
@@ -164,6 +190,9 @@ fn one(item: &Input) -> Answer<Condition> {
             }
             if field == Field::HttpHeader {
                 condition.header = Some(header_name(config)?);
+            }
+            if field == Field::SourceIp {
+                condition.address_type = config.text("IpAddressType").filter(|text| !text.is_empty()).map(str::to_string);
             }
             if field == Field::QueryString {
                 for pair in config.items("Values") {
@@ -208,6 +237,14 @@ fn check(condition: &Condition) -> Answer<()> {
     let name = condition.field.name();
     if condition.count() == 0 {
         return Err(ApiError::validation("A condition value must be specified"));
+    }
+    if let Some(wanted) = &condition.address_type {
+        validation::one_of(wanted, "conditions.1.member.sourceIpConfig.ipAddressType", &["ipv4", "ipv6"])?;
+        if !condition.values.is_empty() {
+            return Err(ApiError::validation(format!(
+                "You cannot provide both Values and 'IpAddressType' for a condition of type '{name}'"
+            )));
+        }
     }
     if !condition.values.is_empty() && !condition.regex_values.is_empty() {
         return Err(ApiError::validation(format!("You cannot provide both Values and RegexValues for a condition of type '{name}'")));

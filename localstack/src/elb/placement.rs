@@ -325,6 +325,12 @@ pub fn set_security_groups(state: &mut State, input: &Input) -> Answer<Record> {
 
 /// Whether the listeners that are there can be served with this IP address type.
 fn check_listeners(balancer: &LoadBalancer, ip_address_type: &str, source_nat: bool) -> Answer<()> {
+    if balancer.kind == LoadBalancerKind::Network && ip_address_type == "ipv4" && balancer.rule_count() > 0 {
+        return Err(ApiError::new(
+            "InvalidConfigurationRequest",
+            format!("The IP address type of '{}' must be 'dualstack' as long as its listeners have rules", balancer.arn),
+        ));
+    }
     let changed = LoadBalancer { ip_address_type: ip_address_type.into(), source_nat, ..balancer.clone() };
     balancer.listeners.values().try_for_each(|listener| dualstack::check_listener(&changed, &listener.protocol))
 }

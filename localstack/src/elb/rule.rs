@@ -10,7 +10,7 @@ use super::kind::LoadBalancerKind;
 use super::listener::Listener;
 use super::load_balancer::LoadBalancer;
 use super::transform::{self, Transform};
-use super::{arn, tagging, validation};
+use super::{arn, protocol, tagging, validation};
 use crate::error::{Answer, ApiError};
 use crate::page;
 use crate::state::State;
@@ -64,31 +64,32 @@ pub fn check_priority(priority: i64) -> Answer<u32> {
     Ok(u32::try_from(priority).unwrap_or_default())
 }
 
-/// Rules of network load balancers tell IPv4 from IPv6 sources, and so need dualstack ones (network user guide, "Listener rules"). Since nobody comes
-/// over IPv6 here, those are not served.
-fn refuse_network(balancer: &LoadBalancer) -> Answer<()> {
+/// Whether a listener can have rules, and such ones. AWS: those of a network load balancer need a dualstack one and rewrite nothing (network user guide,
+/// "Listener rules for your Network Load Balancer").
+fn check_listener(balancer: &LoadBalancer, listener: &Listener, transforms: &[Transform]) -> Answer<()> {
+    let fault = |why: String| Err(ApiError::new("InvalidConfigurationRequest", why));
     if balancer.kind == LoadBalancerKind::Application {
         return Ok(());
     }
-    if balancer.ip_address_type != "ipv4" {
-        return Err(ApiError::new(
-            "InvalidConfigurationRequest",
-            "Listener rules of load balancers of type 'network' are not served by this cloud",
-        ));
-    }
-    Err(ApiError::new(
-        "InvalidConfigurationRequest",
-        format!(
+    if balancer.ip_address_type == "ipv4" {
+        return fault(format!(
             "Listener rules of load balancers of type 'network' require the IP address type 'dualstack'; '{}' has '{}'",
             balancer.arn, balancer.ip_address_type
-        ),
-    ))
+        ));
+    }
+    if protocol::is_quic(&listener.protocol) {
+        return fault(format!("Listener rules are not supported on {} listeners", listener.protocol));
+    }
+    if !transforms.is_empty() {
+        return fault("Transforms are not supported in listener rules of load balancers of type 'network'".into());
+    }
+    Ok(())
 }
 
 /// CreateRule.
 pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let listener_arn = input.required("ListenerArn")?.to_string();
-    refuse_network(state.elb.listener(&listener_arn)?.0)?;
+    state.elb.listener(&listener_arn)?;
     let priority = input.required("Priority").and_then(|_| input.parse::<i64>("Priority"))?.unwrap_or_default();
     let tags = tagging::read(input)?;
     let quotas = state.config.quotas;
@@ -97,8 +98,10 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     let (balancer, listener) = state.elb.listener(&listener_arn)?;
     let actions = action::read(input, "Actions", (&listener.protocol, listener.port), &quotas)?;
     input.done()?;
+    check_listener(balancer, listener, &transforms)?;
     let conditions = conditions.ok_or_else(|| ApiError::validation("A rule must have at least one condition"))?;
     let mut actions = actions.ok_or_else(|| ApiError::validation("A rule must have at least one action"))?;
+    condition::check_kind(&conditions, balancer.kind)?;
     action::settle_secrets(&mut actions, &[])?;
     let priority = check_priority(priority)?;
     if listener.rules.values().any(|rule| rule.priority == priority) {
@@ -137,6 +140,8 @@ pub fn modify(state: &mut State, input: &Input) -> Answer<Record> {
     if transforms.is_some() && reset {
         return Err(ApiError::validation("You cannot specify both 'Transforms' and 'ResetTransforms'"));
     }
+    check_listener(balancer, listener, transforms.as_deref().unwrap_or_default())?;
+    condition::check_kind(conditions.as_deref().unwrap_or_default(), balancer.kind)?;
     let mut actions = actions;
     if let Some(actions) = &mut actions {
         action::settle_secrets(actions, &rule.actions)?;

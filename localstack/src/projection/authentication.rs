@@ -27,6 +27,7 @@ pub(super) fn demand(authentication: &Authentication) -> plane::Demand {
             sign_in(format!("https://{host}/oauth2/authorize"), &cognito.user_pool_client_id, &cognito.session)
         }
         Authentication::Jwt(jwt) => plane::Demand::Token(plane::Token {
+            keys: jwt.jwks_endpoint.clone(),
             issuer: jwt.issuer.clone(),
             claims: jwt
                 .claims

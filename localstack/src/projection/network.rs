@@ -9,8 +9,8 @@ use super::rule::forward;
 use super::target_group::balancer_of;
 use super::{Projector, target_group_id, target_id};
 use crate::dataplane::config::{
-    self as plane, FlowOptions, FlowReach, IngressRule, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol,
-    ProtocolVersion, Reach, Reachability, TargetProtocol, Transport,
+    self as plane, FlowOptions, FlowReach, IngressRule, IpVersion, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode,
+    NetworkProtocol, NetworkRule, ProtocolVersion, Reach, Reachability, TargetProtocol, Transport,
 };
 use crate::elb::action::ActionKind;
 use crate::elb::attribute;
@@ -18,6 +18,7 @@ use crate::elb::kind::LoadBalancerKind;
 use crate::elb::listener::Listener;
 use crate::elb::load_balancer::LoadBalancer;
 use crate::elb::network_attribute::TCP_LISTENER;
+use crate::elb::rule::Rule;
 use crate::elb::target::{Target, TargetKey};
 use crate::elb::target_group::TargetGroup;
 use crate::reachability::Network;
@@ -86,10 +87,28 @@ impl Projector {
             tls: self.tls(state, balancer, listener),
             alpn: alpn(listener.tls.as_ref().and_then(|tls| tls.alpn.as_deref())),
             idle_timeout: if is_tls { TLS_IDLE_TIMEOUT } else { Duration::from_secs(seconds.parse().unwrap_or(350)) },
+            rules: rules(listener),
             rule: listener.default_rule.as_str().into(),
             forward: forward(action),
         })
     }
+}
+
+fn rules(listener: &Listener) -> Vec<NetworkRule> {
+    let mut rules: Vec<_> = listener.rules.values().filter_map(rule).collect();
+    rules.sort_by_key(|rule| rule.priority);
+    rules
+}
+
+fn rule(rule: &Rule) -> Option<NetworkRule> {
+    let ActionKind::Forward(action) = &rule.actions.last()?.kind else { return None };
+    let version = rule.conditions.iter().find_map(|condition| condition.address_type.as_deref())?;
+    Some(NetworkRule {
+        id: rule.arn.as_str().into(),
+        priority: rule.priority,
+        source: if version == "ipv6" { IpVersion::V6 } else { IpVersion::V4 },
+        forward: forward(action),
+    })
 }
 
 fn protocol(name: &str) -> NetworkProtocol {
@@ -170,7 +189,10 @@ pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetG
 
 /// The Host header of health checks: AWS sends the node's address and the listener's port.
 fn host(balancer: &LoadBalancer, group: &TargetGroup) -> Option<String> {
-    let uses = |listener: &&Listener| listener.default_actions.iter().any(|action| action.target_groups().contains(&&group.arn));
+    let uses = |listener: &&Listener| {
+        let mut actions = listener.rules.values().flat_map(|rule| &rule.actions).chain(&listener.default_actions);
+        actions.any(|action| action.target_groups().contains(&&group.arn))
+    };
     let listener = balancer.listeners.values().find(uses)?;
     Some(format!("{}:{}", balancer.address()?, listener.port))
 }

@@ -1,4 +1,4 @@
-//! DER, as far as certificates need it: elements one after the other, lengths checked, nothing copied.
+//! DER, as far as certificates and keys need it: elements one after the other, lengths checked, nothing copied in reading.
 
 /// Tags of the universal class that certificates use.
 pub mod tag {
@@ -114,6 +114,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An element with this tag and content.
+pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let length = length.iter().position(|byte| *byte != 0).and_then(|first| length.get(first..)).unwrap_or(&[0]);
+    let head = match length {
+        [short] if *short < 0x80 => vec![tag, *short],
+        long => [&[tag, 0x80 | u8::try_from(long.len()).unwrap_or_default()], long].concat(),
+    };
+    [head.as_slice(), content].concat()
+}
+
 /// An OBJECT IDENTIFIER's content as dotted numbers.
 pub fn dotted(content: &[u8]) -> String {
     let mut numbers: Vec<u64> = Vec::new();
@@ -162,6 +173,14 @@ mod tests {
             &[0x04, 0x84, 255, 255, 255, 255],
         ] {
             assert_eq!(Reader::new(wrong).any(), None, "{wrong:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for length in [0, 1, 127, 128, 255, 256, 70_000] {
+            let content = vec![7; length];
+            assert_eq!(Reader::new(&element(tag::OCTET_STRING, &content)).expect(tag::OCTET_STRING).unwrap().content, content);
         }
     }
 

@@ -100,13 +100,48 @@ def taken(w):
     w.mapped({"IPv6Address": address})
 
 
-def rule(w):
-    listener = w.listener(w.mapped({}, {}), "TCP")
-    group = listener["DefaultActions"][0]["TargetGroupArn"]
-    w.world.elb.create_rule(
-        ListenerArn=listener["ListenerArn"], Priority=1, Actions=[{"Type": "forward", "TargetGroupArn": group}],
-        Conditions=[{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}],
-    )
+def of_type(*types):
+    return [{"Field": "source-ip", "SourceIpConfig": {"IpAddressType": wanted}} for wanted in types]
+
+
+class Ruled:
+    """A dualstack network load balancer with a listener, to which rules can be added."""
+
+    def __init__(self, w):
+        self.w, self.balancer = w, w.mapped({}, {})
+        listener = w.listener(self.balancer, "TCP")
+        self.listener, self.action = listener["ListenerArn"], listener["DefaultActions"]
+
+    def rule(self, *types, priority=1, **more):
+        wanted = {"Conditions": of_type(*types), "Actions": [{"Type": "forward", "TargetGroupArn": self.action[0]["TargetGroupArn"]}]} | more
+        return self.w.world.elb.create_rule(ListenerArn=self.listener, Priority=priority, **wanted)["Rules"][0]
+
+
+def rule(w, *types, **more):
+    return Ruled(w).rule(*types, **more)
+
+
+def rules(w):
+    ruled, elb = Ruled(w), w.world.elb
+    first, second = ruled.rule("ipv4", priority=1), ruled.rule("ipv6", priority=2)
+    elb.modify_rule(RuleArn=first["RuleArn"], Conditions=of_type("ipv6"))
+    elb.modify_rule(RuleArn=second["RuleArn"], Conditions=of_type("ipv4"))
+    elb.set_rule_priorities(RulePriorities=[{"RuleArn": first["RuleArn"], "Priority": 2}, {"RuleArn": second["RuleArn"], "Priority": 1}])
+    told = elb.describe_rules(ListenerArn=ruled.listener)["Rules"]
+    elb.delete_rule(RuleArn=first["RuleArn"])
+    left = elb.describe_rules(ListenerArn=ruled.listener)["Rules"]
+    types = [[c["SourceIpConfig"]["IpAddressType"] for c in rule["Conditions"]] for rule in told]
+    return [rule["Priority"] for rule in told] == ["1", "2", "default"] and types == [["ipv4"], ["ipv6"], []] and len(left) == 2
+
+
+def modified(w, **more):
+    return w.world.elb.modify_rule(RuleArn=rule(w, "ipv4")["RuleArn"], **more)
+
+
+def no_more_dualstack(w):
+    ruled = Ruled(w)
+    ruled.rule("ipv4")
+    w.world.elb.set_ip_address_type(LoadBalancerArn=ruled.balancer["LoadBalancerArn"], IpAddressType="ipv4")
 
 
 def comes_and_goes(w):
@@ -158,7 +193,18 @@ ROWS = [
     ("UDP with them", lambda w: datagrams(w, EnablePrefixForIpv6SourceNat="on"), lambda r: r == "UDP"),
     ("dualstack with UDP", becomes_dualstack, Fails("InvalidConfigurationRequest", "UDP")),
     ("dualstack with UDP and prefixes", lambda w: becomes_dualstack(w, EnablePrefixForIpv6SourceNat="on"), lambda r: (r["IpAddressType"], r["EnablePrefixForIpv6SourceNat"]) == ("dualstack", "on")),
-    ("rules are not served", rule, Fails("InvalidConfigurationRequest", "not served")),
+    ("a rule for IPv4", lambda w: rule(w, "ipv4"), lambda r: r["Conditions"] == of_type("ipv4") and r["Actions"][0]["Type"] == "forward" and not r["Transforms"]),
+    ("rules for both", rules, lambda r: r),
+    ("a rule for another type", lambda w: rule(w, "ipv5"), Fails("ValidationError", "ipv5")),
+    ("a rule for two types", lambda w: rule(w, "ipv4", "ipv6"), Fails("ValidationError", "source-ip")),
+    ("a rule for addresses", lambda w: rule(w, Conditions=[{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}]), Fails("ValidationError", "IpAddressType")),
+    ("a rule for addresses and a type", lambda w: rule(w, Conditions=[{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"], "IpAddressType": "ipv4"}}]), Fails("ValidationError", "both")),
+    ("a rule for paths", lambda w: rule(w, Conditions=[{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/x"]}}]), Fails("ValidationError", "path-pattern")),
+    ("a rule that redirects", lambda w: rule(w, "ipv4", Actions=[{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Port": "443"}}]), Fails("InvalidLoadBalancerAction", "forward")),
+    ("a rule that rewrites", lambda w: rule(w, "ipv4", Transforms=[{"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [{"Regex": "a", "Replace": "b"}]}}]), Fails("InvalidConfigurationRequest", "Transforms")),
+    ("a rule becomes one for addresses", lambda w: modified(w, Conditions=[{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}]), Fails("ValidationError", "IpAddressType")),
+    ("a rule is to rewrite", lambda w: modified(w, Transforms=[{"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [{"Regex": "a", "Replace": "b"}]}}]), Fails("InvalidConfigurationRequest", "Transforms")),
+    ("no more dualstack with rules (assumed)", no_more_dualstack, Fails("InvalidConfigurationRequest", "rules")),
 ]
 
 

@@ -161,6 +161,7 @@ pub fn listener(protocol: NetworkProtocol, groups: &[(&str, u32)]) -> NetworkLis
         tls: None,
         alpn: Vec::new(),
         idle_timeout: Duration::from_secs(350),
+        rules: Vec::new(),
         rule: "rule".into(),
         forward: weighted(groups),
     }

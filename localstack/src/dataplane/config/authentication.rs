@@ -46,9 +46,11 @@ pub enum Unauthenticated {
     SignIn,
 }
 
-/// What a JSON Web Token must say. Its signature is not verified, since no keys are fetched: a token that says all of this is not taken either.
+/// What a JSON Web Token must say, and who must have signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
+    /// Where the keys are published of which one must have signed it.
+    pub keys: String,
     /// Who must have issued it.
     pub issuer: String,
     /// What else it must have.

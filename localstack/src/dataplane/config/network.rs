@@ -62,7 +62,7 @@ pub struct NetworkIngress {
     pub udp: Vec<IngressRule>,
 }
 
-/// A listener of a network load balancer. Its one rule forwards.
+/// A listener of a network load balancer. Its rules forward.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkListener {
     /// Its id.
@@ -77,10 +77,41 @@ pub struct NetworkListener {
     pub alpn: Vec<&'static str>,
     /// `tcp.idle_timeout.seconds`: a connection on which nothing moved for so long is reset. AWS: 60–6000 s, default 350 s; 350 s for TLS.
     pub idle_timeout: Duration,
+    /// The rules; the data plane evaluates them by ascending priority.
+    pub rules: Vec<NetworkRule>,
     /// Names the default rule in counters.
     pub rule: RuleId,
-    /// Where flows go.
+    /// Where flows go that no rule matches.
     pub forward: Forward,
+}
+
+/// A rule of a network load balancer's listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRule {
+    /// Its id.
+    pub id: RuleId,
+    /// Lower is evaluated first. AWS: 1–50000, unique in its listener.
+    pub priority: u32,
+    /// `source-ip` with `IpAddressType`: which clients it matches.
+    pub source: IpVersion,
+    /// Where their flows go.
+    pub forward: Forward,
+}
+
+/// A version of the internet protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpVersion {
+    /// Whether it is the version of an address.
+    pub fn is_of(self, address: IpAddr) -> bool {
+        address.is_ipv6() == (self == Self::V6)
+    }
 }
 
 /// Protocol of a network load balancer's listener.

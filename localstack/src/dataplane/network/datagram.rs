@@ -18,7 +18,7 @@ use super::{
     flow::{reaches, sources, trouble},
     proxy_protocol,
     relay::Activity,
-    table::NetworkListenerTable,
+    table::{NetworkListenerTable, NetworkRuleTable},
 };
 
 /// AWS: a flow ends when nothing has moved for 120 s, which cannot be changed.
@@ -98,8 +98,8 @@ pub(super) async fn serve(
             Some(flow) => flow,
             None if !flows.has_room() => continue,
             None => match begin(&shared, &listener, client) {
-                Some((flow, choice)) => {
-                    listener.count();
+                Some((flow, choice, rule)) => {
+                    rule.count();
                     let flow = Arc::new(flow);
                     flows.insert(client, Arc::clone(&flow));
                     let answers = answers(Arc::clone(&shared), Arc::clone(&socket), client, Arc::clone(&flow), choice, stop.clone());
@@ -107,7 +107,7 @@ pub(super) async fn serve(
                     shared.tracker.spawn(async move {
                         let note = answers.await;
                         flows.remove(client);
-                        tracing::info!(target: ACCESS, load_balancer = %listener.load_balancer, rule = %listener.rule, "{client} UDP port {}: {note}", listener.port);
+                        tracing::info!(target: ACCESS, load_balancer = %listener.load_balancer, rule = %rule.id, "{client} UDP port {}: {note}", listener.port);
                     });
                     flow
                 }
@@ -119,9 +119,10 @@ pub(super) async fn serve(
 }
 
 /// A new flow; None if there is no target that its datagrams reach.
-fn begin(shared: &Shared, listener: &NetworkListenerTable, client: SocketAddr) -> Option<(Flow, Choice)> {
+fn begin(shared: &Shared, listener: &NetworkListenerTable, client: SocketAddr) -> Option<(Flow, Choice, Arc<NetworkRuleTable>)> {
     let address = canonical(client.ip());
-    let choice = choice::choose(shared, &listener.forward, &listener.node.zone, address)?;
+    let rule = listener.select(address)?;
+    let choice = choice::choose(shared, &rule.forward, &listener.node.zone, address)?;
     if !reaches(&choice, Transport::Udp, address) {
         return None;
     }
@@ -134,7 +135,7 @@ fn begin(shared: &Shared, listener: &NetworkListenerTable, client: SocketAddr) -
     } else {
         Vec::new()
     };
-    Some((Flow { upstream, activity: Activity::new(), prefix }, choice))
+    Some((Flow { upstream, activity: Activity::new(), prefix }, choice, Arc::clone(rule)))
 }
 
 fn open(source: Option<IpAddr>, target: SocketAddr) -> io::Result<UdpSocket> {

@@ -29,7 +29,7 @@ use super::{
     choice::{self, Choice},
     proxy_protocol,
     relay::{Activity, Resettable, Watched},
-    table::NetworkListenerTable,
+    table::{NetworkListenerTable, NetworkRuleTable},
 };
 
 /// Serves a client's connection. It is reset, and not closed, whenever its end is not one that client or target chose.
@@ -46,11 +46,12 @@ pub(super) async fn serve(
         return stream.reset();
     }
     let (started, created) = (Instant::now(), Timestamp::now());
-    listener.count();
+    let Some(rule) = listener.select(client.ip()) else { return stream.reset() };
+    rule.count();
     let _ = stream.set_nodelay(true);
     let mut seen = Seen::default();
     let outcome = tokio::select! {
-        outcome = forward(&shared, &listener, stream, client, &stop, &mut seen) => outcome,
+        outcome = forward(&shared, &listener, rule, stream, client, &stop, &mut seen) => outcome,
         () = shared.hard_stop.cancelled() => return,
     };
     if let Some(stream) = listener.tls.as_ref().and(listener.logs().access.as_ref()) {
@@ -63,7 +64,7 @@ pub(super) async fn serve(
         tracing::info!(
             target: ACCESS,
             load_balancer = %listener.load_balancer,
-            rule = %listener.rule,
+            rule = %rule.id,
             "{} {:?} port {}{via}: {note}, {} B to the target, {} B to the client, {} ms",
             client.ip(),
             listener.protocol,
@@ -130,6 +131,7 @@ impl Seen {
 async fn forward(
     shared: &Arc<Shared>,
     listener: &NetworkListenerTable,
+    rule: &NetworkRuleTable,
     stream: TcpStream,
     client: SocketAddr,
     stop: &CancellationToken,
@@ -149,7 +151,7 @@ async fn forward(
             }
         },
     };
-    let Some(choice) = choice::choose(shared, &listener.forward, &listener.node.zone, client.ip()) else {
+    let Some(choice) = choice::choose(shared, &rule.forward, &listener.node.zone, client.ip()) else {
         stream.reset();
         return Outcome::new(None, "there is no target");
     };

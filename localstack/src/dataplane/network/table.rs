@@ -12,8 +12,8 @@ use std::{
 
 use super::super::{
     config::{
-        Forward, ListenerId, LoadBalancerId, LogOptions, NetworkLoadBalancer, NetworkNode, NetworkProtocol, RuleId, TargetGroupId,
-        Transport,
+        Forward, IpVersion, ListenerId, LoadBalancerId, LogOptions, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol,
+        RuleId, TargetGroupId, Transport,
     },
     tls::{Negotiation, TlsTable},
 };
@@ -41,10 +41,44 @@ pub(in super::super) struct NetworkListenerTable {
     pub(super) tls: Option<Arc<TlsTable>>,
     /// What is negotiated by ALPN.
     pub(super) alpn: Vec<&'static str>,
-    pub(super) forward: Forward,
     balancer: Arc<NetworkLoadBalancer>,
-    pub(in super::super) rule: RuleId,
+    /// By ascending priority, the default rule last.
+    rules: Vec<Arc<NetworkRuleTable>>,
+}
+
+/// A rule, made ready.
+#[derive(Debug)]
+pub(in super::super) struct NetworkRuleTable {
+    pub(in super::super) id: RuleId,
+    /// Whose flows it matches; None: everybody's.
+    source: Option<IpVersion>,
+    pub(super) forward: Forward,
     flows: Arc<AtomicU64>,
+}
+
+impl NetworkRuleTable {
+    /// Counts a flow.
+    pub(super) fn count(&self) {
+        self.flows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Flows so far, of all nodes.
+    pub(in super::super) fn flows(&self) -> u64 {
+        self.flows.load(Ordering::Relaxed)
+    }
+}
+
+/// The rules of a listener; those of before go on counting.
+fn rules(listener: &NetworkListener, known: Option<&NetworkListenerTable>) -> Vec<Arc<NetworkRuleTable>> {
+    let mut sorted: Vec<_> = listener.rules.iter().collect();
+    sorted.sort_by_key(|rule| rule.priority);
+    let ready = |id: &RuleId, source, forward: &Forward| {
+        let before = known.and_then(|known| known.rules.iter().find(|rule| rule.id == *id));
+        let flows = before.map(|rule| Arc::clone(&rule.flows)).unwrap_or_default();
+        Arc::new(NetworkRuleTable { id: id.clone(), source, forward: forward.clone(), flows })
+    };
+    let default = ready(&listener.rule, None, &listener.forward);
+    sorted.into_iter().map(|rule| ready(&rule.id, Some(rule.source), &rule.forward)).chain([default]).collect()
 }
 
 impl NetworkTable {
@@ -55,7 +89,7 @@ impl NetworkTable {
             let known = previous.and_then(|table| table.listeners.iter().find(|known| known.id == listener.id));
             let negotiation = Negotiation { protocols: listener.alpn.clone(), required: false };
             let tls = listener.tls.as_ref().map(|wanted| TlsTable::new(wanted, negotiation, known.and_then(|known| known.tls.as_ref())));
-            let flows = known.map(|known| Arc::clone(&known.flows)).unwrap_or_default();
+            let rules = rules(listener, known.map(Arc::as_ref));
             listeners.extend(config.nodes.iter().map(|node| {
                 Arc::new(NetworkListenerTable {
                     load_balancer: config.id.clone(),
@@ -66,10 +100,8 @@ impl NetworkTable {
                     idle_timeout: listener.idle_timeout,
                     tls: tls.clone(),
                     alpn: listener.alpn.clone(),
-                    forward: listener.forward.clone(),
                     balancer: Arc::clone(config),
-                    rule: listener.rule.clone(),
-                    flows: Arc::clone(&flows),
+                    rules: rules.clone(),
                 })
             }));
         }
@@ -78,8 +110,9 @@ impl NetworkTable {
 
     /// The target groups that its listeners name, also with weight 0.
     pub(in super::super) fn referenced_groups(&self) -> HashSet<&TargetGroupId> {
-        let groups = self.config.listeners.iter().flat_map(|listener| &listener.forward.target_groups);
-        groups.map(|weighted| &weighted.target_group).collect()
+        let forwards =
+            self.config.listeners.iter().flat_map(|listener| listener.rules.iter().map(|rule| &rule.forward).chain([&listener.forward]));
+        forwards.flat_map(|forward| &forward.target_groups).map(|weighted| &weighted.target_group).collect()
     }
 
     /// Its sockets, with what a change of needs another one.
@@ -114,13 +147,13 @@ impl NetworkListenerTable {
         &self.balancer.logs
     }
 
-    /// Counts a flow.
-    pub(super) fn count(&self) {
-        self.flows.fetch_add(1, Ordering::Relaxed);
+    /// The first rule by priority that matches a client, else the default rule.
+    pub(super) fn select(&self, client: IpAddr) -> Option<&Arc<NetworkRuleTable>> {
+        self.rules.iter().find(|rule| rule.source.is_none_or(|version| version.is_of(client)))
     }
 
-    /// Flows so far, of all nodes.
-    pub(in super::super) fn flows(&self) -> u64 {
-        self.flows.load(Ordering::Relaxed)
+    /// Its rules, the default rule last.
+    pub(in super::super) fn rules(&self) -> impl Iterator<Item = &Arc<NetworkRuleTable>> {
+        self.rules.iter()
     }
 }

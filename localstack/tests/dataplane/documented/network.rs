@@ -4,11 +4,17 @@
 use std::net::SocketAddr;
 
 use portico_cloud::dataplane::{
-    config::{NetworkProtocol::Tcp, TargetProtocol},
+    config::{
+        IpVersion::{self, V4, V6},
+        NetworkProtocol::Tcp,
+        NetworkRule, TargetProtocol,
+    },
     health::HealthState::{Healthy, Initial, Unhealthy},
 };
 
-use super::super::harness::{PORT, World};
+use tokio::{io::AsyncReadExt, net::TcpStream};
+
+use super::super::harness::{PORT, World, soon};
 use super::super::network::{Caller, Echo, ME, balancer, flows, listener, weighted};
 
 /// Weights of two groups, of 300 connections how many the first may get. "If you specify two target groups, each with a weight of 10, each target group
@@ -37,6 +43,65 @@ async fn weights() {
         assert!(expected.contains(&met), "{met} of 300 for {first}:{second}");
     }
     world.plane.shutdown().await;
+}
+
+/// Rules with their priorities, and which group clients over IPv4 and IPv6 get (`create-rule.html`): "You can create listener rules to route traffic to
+/// different target groups based on the source IP address type of incoming traffic." (`load-balancer-listeners.html`): "Rules are evaluated in priority
+/// order, from the lowest value to the highest value. The default rule is evaluated last."
+const RULES: &[(&[(u32, IpVersion, &str)], &str, &str)] = &[
+    (&[], "c", "c"),
+    (&[(1, V4, "a")], "a", "c"),
+    (&[(1, V6, "a")], "c", "a"),
+    (&[(1, V4, "a"), (2, V6, "b")], "a", "b"),
+    (&[(2, V4, "a"), (1, V6, "b")], "a", "b"),
+    (&[(2, V4, "a"), (1, V4, "b")], "b", "c"),
+    (&[(50_000, V6, "a"), (49_999, V6, "b")], "c", "b"),
+];
+
+#[tokio::test]
+async fn rules() {
+    let (a, b, c) = (Echo::start("a").await, Echo::start("b").await, Echo::start("c").await);
+    let mut world = World::new();
+    world.groups = vec![flows("a", &[a.address]), flows("b", &[b.address]), flows("c", &[c.address])];
+    // Not every machine has IPv6; there, only clients over IPv4 come.
+    let six = std::net::TcpListener::bind("[::1]:0").map(|free| free.local_addr().unwrap()).ok();
+    let zones: &[&str] = if six.is_some() { &["zone-a", "zone-b"] } else { &["zone-a"] };
+    world.network = vec![balancer(zones, listener(Tcp, &[("c", 1)]))];
+    if let Some(six) = six {
+        (world.network[0].nodes[1].address, world.network[0].listeners[0].port) = (six.ip(), six.port());
+    }
+    world.groups.iter_mut().for_each(|group| group.cross_zone = true);
+    world.network[0].listeners[0].rules = vec![forwards("a", 1, V4), forwards("b", 2, V6)];
+    world.apply().await;
+    for (name, server) in [("a", &a), ("b", &b), ("c", &c)] {
+        world.until(name, server.address, Healthy).await;
+    }
+    let mut counted = 0;
+    for (rules, over_ipv4, over_ipv6) in RULES {
+        world.network[0].listeners[0].rules = rules.iter().map(|(priority, version, group)| forwards(group, *priority, *version)).collect();
+        world.apply().await;
+        for row in world.plane.bound() {
+            let expected = if row.address.is_ipv6() { over_ipv6 } else { over_ipv4 };
+            assert_eq!(greeted_by(row.bound.unwrap()).await, *expected, "{rules:?} at {}", row.address);
+            counted += 1;
+        }
+    }
+    assert_eq!(counted, RULES.len() * zones.len());
+    world.plane.shutdown().await;
+}
+
+fn forwards(group: &str, priority: u32, source: IpVersion) -> NetworkRule {
+    NetworkRule { id: format!("rule-{priority}").into(), priority, source, forward: weighted(&[(group, 1)]) }
+}
+
+/// The name of the server behind a load balancer.
+async fn greeted_by(at: SocketAddr) -> String {
+    let mut stream = soon(TcpStream::connect(at)).await.unwrap();
+    let mut name = String::new();
+    while !name.ends_with(' ') {
+        name.push(soon(stream.read_u8()).await.unwrap().into());
+    }
+    name.trim().to_owned()
 }
 
 /// Cross-zone, the routing failover's percentage, the zone of the node, whether unhealthy targets get connections. "A load balancer that supports two
