@@ -68,12 +68,14 @@ pub(super) struct CompiledRule {
     requests: AtomicU64,
 }
 
+type ById<'a> = HashMap<&'a RuleId, &'a Arc<CompiledRule>>;
+
 /// What a table takes over from the one before: rules, with their counters.
 struct Known<'a> {
     rules: HashMap<*const Rule, &'a Arc<CompiledRule>>,
     previous: Option<&'a LoadBalancerTable>,
     /// Made when a rule comes that is not the one of before: what is projected as a whole has new rules throughout.
-    by_id: LazyCell<HashMap<&'a RuleId, &'a Arc<CompiledRule>>, Box<dyn FnOnce() -> HashMap<&'a RuleId, &'a Arc<CompiledRule>> + 'a>>,
+    by_id: LazyCell<ById<'a>, Box<dyn FnOnce() -> ById<'a> + 'a>>,
 }
 
 impl<'a> Known<'a> {
@@ -94,7 +96,7 @@ impl<'a> Known<'a> {
     }
 
     fn default_rule(&self, listener: &Listener) -> Arc<CompiledRule> {
-        let previous = self.previous.into_iter().flat_map(|table| &table.listeners).map(|listener| &listener.default_rule);
+        let mut previous = self.previous.into_iter().flat_map(|table| &table.listeners).map(|listener| &listener.default_rule);
         let rule = Rule {
             id: listener.default_rule.id.clone(),
             priority: u32::MAX,
@@ -102,7 +104,7 @@ impl<'a> Known<'a> {
             transforms: Vec::new(),
             action: listener.default_rule.action.clone(),
         };
-        CompiledRule::reuse_or_compile(&Arc::new(rule), previous.into_iter().find(|known| *known.id() == listener.default_rule.id))
+        CompiledRule::reuse_or_compile(&Arc::new(rule), previous.find(|known| *known.id() == listener.default_rule.id))
     }
 
     fn tls(&self, listener: &ListenerId) -> Option<&'a Arc<TlsTable>> {

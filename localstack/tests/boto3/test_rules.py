@@ -218,7 +218,7 @@ RULES = [
     ("an unknown rule", lambda w: w.elb.describe_rules(RuleArns=[w.rule[:-4] + "0000"]), Fails("RuleNotFound", "One or more rules not found")),
     ("modified conditions leave the rest", lambda w: modified(w, Conditions=path("/new")), lambda r: r["Conditions"][0]["Values"] == ["/new"] and r["Transforms"] == [url()]),
     ("modified actions leave the rest", lambda w: modified(w, Actions=fixed()), lambda r: r["Conditions"][0]["Values"] == ["/x"] and r["Actions"][0]["FixedResponseConfig"]["StatusCode"] == "200"),
-    ("a type of addresses", lambda w: w.new_rule(Conditions=[{"Field": "source-ip", "SourceIpConfig": {"IpAddressType": "ipv4"}}]), Fails("ValidationError", "'application'")),
+    ("a type of addresses", lambda w: w.new_rule(conditions=[{"Field": "source-ip", "SourceIpConfig": {"IpAddressType": "ipv4"}}]), Fails("ValidationError", "'application'")),
     ("transforms are reset", lambda w: modified(w, ResetTransforms=True), lambda r: r["Transforms"] == []),
     ("reset and new transforms", lambda w: modified(w, ResetTransforms=True, Transforms=[url()]), Fails("ValidationError")),
     ("nothing to modify", lambda w: modified(w), Fails("ValidationError", "Either conditions or actions must be specified")),

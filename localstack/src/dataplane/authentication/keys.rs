@@ -106,8 +106,8 @@ impl KeyStore {
             Some(fetched) => fetched,
             None => self.fetch(endpoint).await?,
         };
-        let candidates = fetched.keys.iter().filter(|key| id.is_none() || key.id.is_none() || key.id.as_deref() == id);
-        Ok(candidates.into_iter().any(|key| verifies(&key.public, text, signature)))
+        let mut candidates = fetched.keys.iter().filter(|key| id.is_none() || key.id.is_none() || key.id.as_deref() == id);
+        Ok(candidates.any(|key| verifies(&key.public, text, signature)))
     }
 
     async fn fetch(&self, endpoint: &str) -> Result<Fetched, Trouble> {
@@ -179,8 +179,8 @@ fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 
 fn verifies(public: &[u8], text: &[u8], signature: &[u8]) -> bool {
     let known = aws_lc_rs::default_provider().signature_verification_algorithms.mapping;
-    let rs256 = known.iter().filter(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256).flat_map(|(_, algorithms)| *algorithms);
-    rs256.into_iter().any(|algorithm| algorithm.verify_signature(public, text, signature).is_ok())
+    let mut rs256 = known.iter().filter(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256).flat_map(|(_, algorithms)| *algorithms);
+    rs256.any(|algorithm| algorithm.verify_signature(public, text, signature).is_ok())
 }
 
 #[cfg(test)]
