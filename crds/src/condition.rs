@@ -152,6 +152,8 @@ words! {
         UnsupportedValue,
         /// Accepted=False: none of the CA certificates for clients is valid.
         NoValidCACertificate,
+        /// Accepted=False: a filter of the listener cannot be read, or cannot stand there (GEP-5224; no Go constant).
+        InvalidListenerFilter,
         /// Accepted=False, entries of ListenerSets only: the Gateway has more listeners than can be served.
         TooManyListeners,
         /// Programmed=True.
@@ -174,6 +176,8 @@ words! {
         InvalidCACertificateRef,
         /// ResolvedRefs=False: a CA certificate is of a kind that is not served.
         InvalidCACertificateKind,
+        /// ResolvedRefs=False: a filter of the listener refers to what is not there, or is of an unknown kind (GEP-5224; no Go constant).
+        InvalidListenerFilterRef,
         /// Conflicted=True, and then also Accepted=False and Programmed=False: another listener has the port and hostname.
         HostnameConflict,
         /// Conflicted=True, and then also Accepted=False and Programmed=False: another listener has the port with another protocol.

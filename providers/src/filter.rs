@@ -163,7 +163,7 @@ pub struct ExternalAuth {
 
 /// Protocol of external authorization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ExternalAuthProtocol {
     /// HTTP.
     Http {
@@ -171,7 +171,7 @@ pub enum ExternalAuthProtocol {
         path: Option<String>,
         /// Request headers sent.
         allowed_headers: Vec<String>,
-        /// Response headers taken over.
+        /// Response headers taken over; none means all that may be.
         allowed_response_headers: Vec<String>,
     },
     /// Envoy's ext_authz over gRPC.

@@ -209,7 +209,7 @@ pub enum ListenerParent {
 
 /// Where a listener's requests come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Ingress {
     /// Clients connect to it.
     #[default]

@@ -9,8 +9,8 @@ use portico_crds::condition::ListenerReason as Reason;
 use portico_crds::normal::{self, FromNamespaces, GatewaySpec, TlsMode as Mode};
 use portico_crds::{CutScope, Defect, NamespacedName};
 use portico_providers::{
-    Capabilities, Certificate, ClientValidation, Filter, Hostname, ListenerOwner, ListenerParent, ListenerTls, PortProtocol, RouteKind,
-    TlsMode,
+    Capabilities, Certificate, ClientValidation, Filter, Hostname, InvalidReason, ListenerOwner, ListenerParent, ListenerTls, PortProtocol,
+    RouteKind, TlsMode,
 };
 use serde_json::Value;
 
@@ -43,6 +43,13 @@ impl Listener<'_> {
 
     pub fn reject(&mut self, reason: Reason, message: impl Into<String>) {
         self.report.rejected.get_or_insert(Fault::new(reason, message));
+    }
+
+    /// Something of its references does not resolve: the condition has room for the first reason, and for what there is to say of all.
+    pub fn unresolve(&mut self, reason: Reason, messages: impl IntoIterator<Item = String>) {
+        let before = self.report.unresolved.take();
+        let reason = before.as_ref().map_or(reason, |fault| fault.reason);
+        self.report.unresolved = Some(Fault::new(reason, join(before.map(|fault| fault.message).into_iter().chain(messages))));
     }
 }
 
@@ -227,7 +234,7 @@ fn kinds(found: &mut Listener<'_>, listener: &normal::Listener, served: &[RouteK
         }
     }
     if !unknown.is_empty() && !served.is_empty() {
-        found.report.unresolved = Some(Fault::new(Reason::InvalidRouteKinds, join(unknown)));
+        found.unresolve(Reason::InvalidRouteKinds, unknown);
     }
 }
 
@@ -236,7 +243,7 @@ fn filters(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener
     let filters = match &listener.filters {
         Ok(filters) => filters,
         Err(defect) => {
-            found.reject(Reason::UnsupportedValue, format!("{}; correct or remove the filter", defect::message(defect)));
+            found.reject(Reason::InvalidListenerFilter, format!("{}; correct or remove the filter", defect::message(defect)));
             return;
         }
     };
@@ -245,16 +252,22 @@ fn filters(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener
     }
     if !matches!(found.protocol, None | Some(PortProtocol::Http | PortProtocol::Https)) {
         let message = format!("{path}.filters: a listener of protocol {} sees no requests; remove them", listener.protocol);
-        found.reject(Reason::UnsupportedValue, message);
+        found.reject(Reason::InvalidListenerFilter, message);
         return;
     }
     let referrer =
         Referrer { kind: kind_of_holder(holder.parent), namespace: &holder.key.namespace, who: "a filter", traffic: Traffic::Http };
     let converted = filter::convert(world, &referrer, &format!("{path}.filters.requests"), filters);
-    let faults = converted.unresolved.into_iter().map(|(_, message)| message).chain(converted.unreadable);
-    let faults: Vec<_> = faults.collect();
-    if !faults.is_empty() {
-        found.reject(Reason::UnsupportedValue, join(faults));
+    if !converted.unreadable.is_empty() {
+        found.reject(Reason::InvalidListenerFilter, join(converted.unreadable));
+    }
+    if !converted.unresolved.is_empty() {
+        // Requests are answered with an error meanwhile.
+        let reason = match converted.unresolved.as_slice() {
+            [(InvalidReason::RefNotPermitted, _), ..] => Reason::RefNotPermitted,
+            _ => Reason::InvalidListenerFilterRef,
+        };
+        found.unresolve(reason, converted.unresolved.into_iter().map(|(_, message)| message));
     }
     found.filters = converted.filters;
 }

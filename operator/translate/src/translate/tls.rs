@@ -128,13 +128,14 @@ fn client_validation(found: &mut Listener<'_>, world: &World, holder: Holder<'_>
             authority::Problem::Reference => Reason::InvalidCACertificateRef,
             authority::Problem::NotPermitted => Reason::RefNotPermitted,
         };
-        found.report.unresolved = Some(Fault::new(reason, join(faults.iter().map(|fault| fault.message.clone()))));
+        found.unresolve(reason, faults.iter().map(|fault| fault.message.clone()));
     }
     if ca_bundles.is_empty() {
-        let why = found.report.unresolved.as_ref().filter(|_| !faults.is_empty()).map_or_else(
-            || format!("{list} is empty: refer to the authorities of clients' certificates, or remove the validation"),
-            |fault| fault.message.clone(),
-        );
+        let why = if faults.is_empty() {
+            format!("{list} is empty: refer to the authorities of clients' certificates, or remove the validation")
+        } else {
+            join(faults.into_iter().map(|fault| fault.message))
+        };
         found.reject(Reason::NoValidCACertificate, why);
     }
     found.client_validation = Some(ClientValidation { field: path, ca_bundles, allow_insecure_fallback: validation.insecure_fallback });

@@ -1,5 +1,6 @@
 //! HTTP connection managers: how requests are read, before any route is looked at.
 
+use super::authorization::Authorizations;
 use super::{Compiler, ads, cors, session};
 use crate::stack::TypedConfig;
 use crate::stack::core::{Duration, Http2ProtocolOptions, HttpProtocolOptions};
@@ -9,15 +10,18 @@ use crate::stack::http::{
 };
 use crate::stack::listener::Filter;
 use portico_providers::{Ingress, PlanPort};
-use std::collections::BTreeMap;
 
 impl Compiler<'_> {
     /// The network filter that reads HTTP and routes it by a route configuration.
     ///
     /// Filters are always the same, whatever the routes need, except for authorization: a connection manager that changes closes its clients' connections, if gently.
-    pub(super) fn connection_manager(&self, port: &PlanPort, routes: &str, authorizations: BTreeMap<String, ExtAuthz>) -> Filter {
-        let mut http_filters = vec![filter(cors::FILTER, Cors {}.into())];
-        http_filters.extend(authorizations.into_iter().map(|(name, asking)| HttpFilter { disabled: true, ..filter(&name, asking.into()) }));
+    pub(super) fn connection_manager(&self, port: &PlanPort, routes: &str, authorizations: Authorizations) -> Filter {
+        let by_routes = !authorizations.change_routes();
+        let asked = |(name, asking): (String, ExtAuthz), disabled: bool| HttpFilter { disabled, ..filter(&name, asking.into()) };
+        // What a listener asks comes before everything that depends on routes.
+        let mut http_filters: Vec<HttpFilter> = authorizations.listeners.into_iter().map(|it| asked(it, true)).collect();
+        http_filters.push(filter(cors::FILTER, Cors {}.into()));
+        http_filters.extend(authorizations.routes.into_iter().map(|it| asked(it, by_routes)));
         http_filters.push(filter(session::FILTER, StatefulSession::default().into()));
         // Requests and answers pass as they are, without `x-envoy-…` headers.
         http_filters.push(filter("envoy.filters.http.router", Router { suppress_envoy_headers: true }.into()));

@@ -6,7 +6,7 @@ use super::header::Headers;
 use super::issue::Issue;
 use super::route::{Place, dress, forwarded, redirected, status};
 use super::rule_field;
-use super::session;
+use super::session::{self, Pin};
 use crate::name;
 use crate::stack::route::{ClusterNotFoundResponseCode, ClusterWeight, Route, RouteAction, RouteMatch, WeightedCluster};
 use portico_providers::{Backend, Filter, PlanRule, Residue, WeightedBackend};
@@ -22,7 +22,7 @@ impl Compiler<'_> {
         match shares.as_slice() {
             [] => vec![dress(status(rule, matches.clone(), 500), gathered)],
             [backend] => self.share(rule, place, matches.clone(), gathered, backend),
-            shares if shares.iter().any(|backend| backend.filters.iter().any(needs_a_route)) => {
+            shares if rule.session_persistence.is_some() || shares.iter().any(|backend| backend.filters.iter().any(needs_a_route)) => {
                 self.split(rule, place, matches, gathered, shares)
             }
             shares => self.weighted(rule, matches.clone(), gathered, shares),
@@ -53,7 +53,9 @@ impl Compiler<'_> {
         }
         let action = RouteAction { cluster: Some(cluster), ..self.action(rule, &gathered) };
         let mut route = dress(forwarded(rule, matches, action), &gathered);
-        self.session(rule, &mut route, false);
+        for issue in session::apply(rule, &mut route) {
+            self.refuse_rule(rule, issue, Residue::Served);
+        }
         vec![route]
     }
 
@@ -95,12 +97,10 @@ impl Compiler<'_> {
         if headers_differ {
             (dressing.request, dressing.response) = (Headers::default(), Headers::default());
         }
-        let mut route = dress(forwarded(rule, matches, action), &dressing);
-        self.session(rule, &mut route, true);
-        vec![route]
+        vec![dress(forwarded(rule, matches, action), &dressing)]
     }
 
-    /// A route for each of several backends that change more than headers: each takes its share of the requests that those before it left. Envoy draws one number for a
+    /// A route for each of several backends that change more than headers, or that keep sessions: each takes its share of the requests that those before it left. Envoy draws one number for a
     /// request, whatever the number of routes that ask for a share, so that shares are those up to and with the backend's own.
     fn split(
         &mut self,
@@ -110,24 +110,33 @@ impl Compiler<'_> {
         gathered: &Gathered,
         shares: &[&WeightedBackend],
     ) -> Vec<Route> {
-        if rule.session_persistence.is_some() {
-            let detail = "Envoy keeps no session across backends with filters of their own, beyond changes of headers";
-            let remedy = "Keep to one backend, or to backends without such filters.";
-            let issue = Issue::unsupported(rule_field(rule, "sessionPersistence"), detail, remedy);
+        let pin = Pin::of(rule).unwrap_or_else(|issue| {
             self.refuse_rule(rule, issue, Residue::Served);
-        }
+            None
+        });
         let total: u64 = shares.iter().map(|backend| u64::from(backend.weight)).sum();
-        let mut routes = Vec::new();
+        let (mut pinned, mut routes) = (Vec::new(), Vec::new());
         let mut taken = 0;
         for backend in shares {
             taken += u64::from(backend.weight);
-            let mut matches = matches.clone();
+            let mut share = matches.clone();
             if taken < total {
-                matches.runtime_fraction = Some(millionths(taken, total));
+                share.runtime_fraction = Some(millionths(taken, total));
             }
-            routes.extend(self.share(rule, place, matches, gathered, backend));
+            let mut share = self.share(rule, place, share, gathered, backend);
+            if let Some(pin) = &pin {
+                let cluster = self.target(backend);
+                share.iter_mut().filter(|route| route.route.is_some()).for_each(|route| pin.begin(&cluster, route));
+                if cluster != name::INVALID {
+                    let mut matches = matches.clone();
+                    matches.headers.push(pin.brought(&cluster));
+                    pinned.extend(self.share(rule, place, matches, gathered, backend));
+                }
+            }
+            routes.extend(share);
         }
-        routes
+        pinned.append(&mut routes);
+        pinned
     }
 
     /// Where a backend's requests go; a cluster that does not exist for a reference that leads nowhere.
@@ -135,12 +144,6 @@ impl Compiler<'_> {
         match &backend.backend {
             Backend::Service(service) => self.cluster(service),
             Backend::Tier { .. } | Backend::Invalid { .. } => name::INVALID.to_owned(),
-        }
-    }
-
-    fn session(&mut self, rule: &PlanRule, route: &mut Route, weighted: bool) {
-        for issue in session::apply(rule, route, weighted) {
-            self.refuse_rule(rule, issue, Residue::Served);
         }
     }
 }

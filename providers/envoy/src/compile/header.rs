@@ -38,7 +38,8 @@ impl Headers {
     }
 }
 
-fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
+/// A header that is added, or put in the place of others.
+pub(super) fn option(name: &str, value: &str, action: HeaderAppendAction) -> HeaderValueOption {
     HeaderValueOption {
         // Envoy reads `%` as the beginning of a command.
         header: Some(HeaderValue { key: name.to_owned(), value: value.replace('%', "%%") }),

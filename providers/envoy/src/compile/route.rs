@@ -1,14 +1,13 @@
 //! Routes: what a rule of an HTTPRoute or a GRPCRoute becomes.
 
 use super::Compiler;
+use super::authorization::Authorizations;
 use super::cors;
 use super::filter::Gathered;
 use super::matching;
 use super::redirect;
-use crate::stack::http::ExtAuthz;
 use crate::stack::route::{DirectResponseAction, Route, RouteAction, RouteMatch};
 use portico_providers::{Hostname, PlanRule, Residue};
-use std::collections::BTreeMap;
 
 /// Where a route stands.
 pub(super) struct Place<'a> {
@@ -18,8 +17,8 @@ pub(super) struct Place<'a> {
     pub https: bool,
     /// The name that they are for: that of the virtual host.
     pub hostname: Option<&'a Hostname>,
-    /// The authorization filters that the connection manager needs, by name.
-    pub authorizations: &'a std::cell::RefCell<BTreeMap<String, ExtAuthz>>,
+    /// The authorization filters that the connection manager needs.
+    pub authorizations: &'a std::cell::RefCell<Authorizations>,
 }
 
 impl Compiler<'_> {

@@ -1,14 +1,13 @@
 //! Virtual hosts: which rules count for which name.
 
 use super::Compiler;
-use super::authorization::Scope;
+use super::authorization::{Authorizations, Scope};
 use super::issue::Issue;
 use super::listener_field;
 use super::matching;
 use super::route::Place;
 use crate::name;
 use crate::stack::TypedConfig;
-use crate::stack::http::ExtAuthz;
 use crate::stack::route::{DirectResponseAction, Route, RouteConfiguration, VirtualHost};
 use portico_providers::{Filter, Hostname, PlanListener, PlanPort, Residue};
 use std::cell::RefCell;
@@ -23,8 +22,8 @@ impl Compiler<'_> {
     ///
     /// A request belongs to the listener with the most specific hostname that covers its own, and to no other. Envoy chooses one virtual host for a request, the most specific
     /// again, so that each has all rules that count for its name, in order.
-    pub(super) fn routes(&mut self, port: &PlanPort, https: bool, own: Option<&PlanListener>) -> (String, BTreeMap<String, ExtAuthz>) {
-        let authorizations = RefCell::default();
+    pub(super) fn routes(&mut self, port: &PlanPort, https: bool, own: Option<&PlanListener>) -> (String, Authorizations) {
+        let authorizations = RefCell::<Authorizations>::default();
         let mut hosts: BTreeMap<String, VirtualHost> = BTreeMap::new();
         for listener in &port.listeners {
             let names = listener.rules.iter().map(|rule| rule.hostname.as_ref().or(listener.hostname.as_ref()));
@@ -50,6 +49,12 @@ impl Compiler<'_> {
             hosts
                 .retain(|domain, host| !is_misdirected(host) || others.iter().any(|other| name::domain(other.hostname.as_ref()) == domain));
         }
+        let authorizations = authorizations.into_inner();
+        if authorizations.change_routes() {
+            // Requests for names that are nobody's must not be asked about either.
+            hosts.entry(name::domain(None).to_owned()).or_insert_with(|| nothing_for(None));
+            hosts.values_mut().for_each(|host| ask_no_more_than_routes_say(host, &authorizations));
+        }
         let name = name::routes(&self.plan.unit, port.port, own.and_then(|own| own.hostname.as_ref()));
         let configuration = RouteConfiguration {
             name: name.clone(),
@@ -58,12 +63,11 @@ impl Compiler<'_> {
             ignore_port_in_host_matching: true,
         };
         self.route_configurations.insert(name.clone(), configuration);
-        (name, authorizations.into_inner())
+        (name, authorizations)
     }
 
     fn virtual_host(&mut self, listener: &PlanListener, place: &Place<'_>) -> VirtualHost {
-        let domain = name::domain(place.hostname);
-        let mut host = VirtualHost { name: domain.to_owned(), domains: vec![domain.to_owned()], ..VirtualHost::default() };
+        let mut host = nothing_for(place.hostname);
         match self.listener_filters(listener, place) {
             Ok(filters) => host.typed_per_filter_config = filters,
             Err(()) => {
@@ -89,7 +93,7 @@ impl Compiler<'_> {
             let at = listener_field(&listener.owner, &format!("filters.requests[{index}]"));
             match filter {
                 Filter::ExternalAuth(filter) => {
-                    let Some((name, config)) = self.authorization(filter, Scope::Listener, place) else { return Err(()) };
+                    let Some((name, config)) = self.authorization(filter, Scope::Listener(index), place) else { return Err(()) };
                     filters.insert(name, config);
                 }
                 other => {
@@ -117,9 +121,22 @@ fn answer(status: u32) -> Route {
     Route { r#match: Some(matching::any()), direct_response: Some(DirectResponseAction { status }), ..Route::default() }
 }
 
-fn misdirected(hostname: Option<&Hostname>) -> VirtualHost {
+/// The virtual host of a name, without routes.
+fn nothing_for(hostname: Option<&Hostname>) -> VirtualHost {
     let domain = name::domain(hostname).to_owned();
-    VirtualHost { name: domain.clone(), domains: vec![domain], routes: vec![answer(MISDIRECTED)], ..VirtualHost::default() }
+    VirtualHost { name: domain.clone(), domains: vec![domain], ..VirtualHost::default() }
+}
+
+fn misdirected(hostname: Option<&Hostname>) -> VirtualHost {
+    VirtualHost { routes: vec![answer(MISDIRECTED)], ..nothing_for(hostname) }
+}
+
+/// Keeps the authorization filters of routes from asking where no route of a virtual host wants it.
+fn ask_no_more_than_routes_say(host: &mut VirtualHost, authorizations: &Authorizations) {
+    if host.typed_per_filter_config.is_empty() {
+        host.routes.push(answer(404));
+    }
+    host.typed_per_filter_config.extend(authorizations.off());
 }
 
 fn is_misdirected(host: &VirtualHost) -> bool {

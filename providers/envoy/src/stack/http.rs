@@ -4,7 +4,7 @@ use super::core::{
     ConfigSource, Duration, GrpcService, Http2ProtocolOptions, HttpProtocolOptions, HttpUri, RuntimeFractionalPercent, TypedExtensionConfig,
 };
 use super::listener::AccessLog;
-use super::matcher::{ListStringMatcher, StringMatcher};
+use super::matcher::{ListStringMatcher, RegexMatcher, StringMatcher};
 use super::message::{enumeration, message};
 use super::typed::TypedConfig;
 
@@ -147,8 +147,17 @@ message! {
         grpc_service: message GrpcService = "1",
         http_service: message HttpService = "3",
         with_request_body: message BufferSettings = "5",
+        clear_route_cache: bool = "6",
         transport_api_version: enumeration TransportApiVersion "TransportApiVersion" = "12",
         allowed_headers: message ListStringMatcher = "17",
+        decoder_header_mutation_rules: message HeaderMutationRules = "26",
+    }
+}
+
+message! {
+    /// `envoy.config.common.mutation_rules.v3.HeaderMutationRules`: which headers may be changed. Never the host, the method and the scheme, unless more is said.
+    HeaderMutationRules {
+        disallow_expression: message RegexMatcher = "6",
     }
 }
 
@@ -165,6 +174,7 @@ enumeration! {
 message! {
     /// `envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute`.
     ExtAuthzPerRoute {
+        disabled: bool = "1",
         check_settings: message CheckSettings = "2",
     }
 }

@@ -87,7 +87,6 @@ message! {
         regex_rewrite: message RegexMatchAndSubstitute = "32",
         timeout: message Duration = "8",
         retry_policy: message RetryPolicy = "9",
-        hash_policy: messages HashPolicy = "15",
         request_mirror_policies: messages RequestMirrorPolicy = "30",
     }
 }
@@ -108,7 +107,6 @@ message! {
     /// `envoy.config.route.v3.WeightedCluster`.
     WeightedCluster {
         clusters: messages ClusterWeight = "1",
-        use_hash_policy: bool_value = "5",
     }
 }
 
@@ -121,22 +119,6 @@ message! {
         request_headers_to_remove: strings = "9",
         response_headers_to_add: messages HeaderValueOption = "5",
         response_headers_to_remove: strings = "6",
-    }
-}
-
-message! {
-    /// `envoy.config.route.v3.RouteAction.HashPolicy`.
-    HashPolicy {
-        cookie: message HashCookie = "2",
-    }
-}
-
-message! {
-    /// `envoy.config.route.v3.RouteAction.HashPolicy.Cookie`.
-    HashCookie {
-        name: string = "1",
-        ttl: message Duration = "2",
-        path: string = "3",
     }
 }
 

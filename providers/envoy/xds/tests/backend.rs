@@ -16,12 +16,17 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Backend {
     pub at: SocketAddr,
+    /// What it was asked: first lines with their headers.
     pub asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Backend {
     pub fn start(name: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(name, "127.0.0.1:0")
+    }
+
+    pub fn start_at(name: &'static str, at: &str) -> Self {
+        let listener = TcpListener::bind(at).unwrap();
         let backend = Self { at: listener.local_addr().unwrap(), asked: Arc::default() };
         let asked = backend.asked.clone();
         let failures: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
@@ -36,7 +41,7 @@ impl Backend {
 
     /// How many requests it has seen whose first line contains a text.
     pub fn seen(&self, text: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.asked.lock().unwrap().iter().filter(|head| head.lines().next().is_some_and(|line| line.contains(text))).count()
     }
 }
 
@@ -59,7 +64,7 @@ fn serve(socket: TcpStream, name: &str, asked: &Mutex<Vec<String>>, failures: &M
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let first = head.lines().next().unwrap_or_default().to_owned();
-        asked.lock().unwrap().push(first.clone());
+        asked.lock().unwrap().push(head.clone());
         let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
         let mut status = 200;
         if let Some(code) = path.split("/status/").nth(1) {

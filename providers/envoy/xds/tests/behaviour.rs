@@ -26,9 +26,18 @@ pub async fn serve(address: &str, yaml: &str, endpoints: &BTreeMap<&str, Vec<Soc
     serve_with(Arc::new(Keys::new(&["a.example.com", "*.example.com", "backend.example.com"])), address, yaml, endpoints).await
 }
 
+/// A plan of a Gateway with these addresses on a proxy.
+pub async fn served_with(addresses: &[&str], yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Served {
+    serve_all(Arc::new(Keys::new(&[])), addresses, yaml, endpoints).await
+}
+
 async fn serve_with(keys: Arc<Keys>, address: &str, yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Served {
+    serve_all(keys, &[address], yaml, endpoints).await
+}
+
+async fn serve_all(keys: Arc<Keys>, addresses: &[&str], yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Served {
     let replica = Replica::start("127.0.0.1:0", keys).await;
-    let stack = pass(&replica, address, yaml, endpoints).await;
+    let stack = pass_with(&replica, addresses, yaml, endpoints).await;
     replica.envoy.is_complete();
     let proxy = Proxy::start(&[replica.at], Form::Delta, "one");
     replica.acknowledged(&stack).await;
@@ -36,9 +45,13 @@ async fn serve_with(keys: Arc<Keys>, address: &str, yaml: &str, endpoints: &BTre
 }
 
 pub async fn pass(replica: &Replica, address: &str, yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Stack {
+    pass_with(replica, &[address], yaml, endpoints).await
+}
+
+async fn pass_with(replica: &Replica, addresses: &[&str], yaml: &str, endpoints: &BTreeMap<&str, Vec<SocketAddr>>) -> Stack {
     let mut plan = plans::plan(yaml);
     for gateway in &mut plan.gateways {
-        gateway.assigned = vec![address.parse().unwrap()];
+        gateway.assigned = addresses.iter().map(|address| address.parse().unwrap()).collect();
     }
     replica.pass(&plan, &|service| endpoints.get(service).cloned().unwrap_or_default()).await
 }
@@ -47,16 +60,16 @@ pub fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), port)
 }
 
-fn who(answer: &Answer) -> &str {
+pub fn who(answer: &Answer) -> &str {
     answer.body.lines().next().unwrap_or_default()
 }
 
 /// The request line as the backend saw it, without its end.
-fn target(answer: &Answer) -> &str {
+pub fn target(answer: &Answer) -> &str {
     answer.body.lines().nth(1).unwrap_or_default().trim_end_matches(" HTTP/1.1")
 }
 
-fn header<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
+pub fn header<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
     let lines = answer.body.lines().skip(2).filter_map(|line| line.split_once(": "));
     lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }

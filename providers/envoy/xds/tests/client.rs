@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// An answer.
+/// An answer; the values of a header that comes more than once stand on a line each.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,
@@ -53,8 +53,11 @@ fn read(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
-    let headers: BTreeMap<String, String> =
-        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        let known = headers.entry(name.to_ascii_lowercase()).or_default();
+        *known = if known.is_empty() { value.to_owned() } else { format!("{known}\n{value}") };
+    }
     let chunked = headers.get("transfer-encoding").is_some_and(|it| it == "chunked");
     Answer { status, headers, body: if chunked { joined(body) } else { body.to_owned() } }
 }

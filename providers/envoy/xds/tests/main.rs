@@ -3,9 +3,12 @@
 // A panic is how a test says no; clippy only knows that of functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod authorization;
+mod authorizer;
 mod backend;
 mod behaviour;
 mod client;
+mod clients;
 mod fleet;
 mod goldens;
 mod keys;
