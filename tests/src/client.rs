@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
@@ -18,6 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Answer {
     /// The status code.
     pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
 }
@@ -51,7 +53,7 @@ pub async fn send(method: Method, url: &str, headers: &[(&str, &str)], body: &st
         let answer = client.request(request).await?;
         let (head, body) = answer.into_parts();
         let body = body.collect().await?.to_bytes();
-        anyhow::Ok(Answer { status: head.status, body })
+        anyhow::Ok(Answer { status: head.status, headers: head.headers, body })
     };
     tokio::time::timeout(TIMEOUT, exchange)
         .await

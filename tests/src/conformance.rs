@@ -171,7 +171,7 @@ pub async fn run_inside(request: &Request) -> Result<u8> {
     let session = Session::current()?;
     let logs = std::env::var_os(e2e::DETAILS_VARIABLE).map_or_else(|| session.logs.clone(), PathBuf::from);
     let program = assets::conformance()?;
-    let expectation = Expectation::of(&request.class)?;
+    let expectation = Expectation::of(&request.class, session.experimental)?;
     let expectation = if request.floor { expectation.floor() } else { expectation };
     take_any_certificate(&session).await?;
     let mut totals = Count::default();
@@ -231,11 +231,11 @@ async fn claims(session: &Session, request: &Request, expectation: &Expectation)
     let features = class.pointer("/status/supportedFeatures").and_then(Value::as_array).cloned().unwrap_or_default();
     let names = features.iter().filter_map(|feature| feature.get("name").and_then(Value::as_str).map(str::to_owned));
     let (missing, more) = expectation.compare(names);
-    if !more.is_empty() {
-        note(&format!("claimed, but not in {}: {}", expectation.folder.join(expectation::CLAIMED).display(), more.join(", ")));
-    }
-    let well = missing.is_empty();
-    verdict(well, &if well { "the class claims what it should".to_owned() } else { format!("no longer claimed: {}", missing.join(", ")) });
+    let well = missing.is_empty() && more.is_empty();
+    let mut text = vec![if well { "the class claims what it should".to_owned() } else { "the class claims something else".to_owned() }];
+    text.extend((!missing.is_empty()).then(|| format!("no longer claimed: {}", missing.join(", "))));
+    text.extend((!more.is_empty()).then(|| format!("not listed in {}: {}", expectation.folder.display(), more.join(", "))));
+    verdict(well, &text.join("; "));
     Ok(Count::one(well))
 }
 

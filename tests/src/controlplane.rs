@@ -167,6 +167,8 @@ fn apiserver(assets: &Assets, pki: &Pki, token_file: &Path) -> Command {
         .arg("--service-account-issuer=https://kubernetes.default.svc.cluster.local")
         .arg(path("token-auth-file", token_file))
         .args(["--authorization-mode=Node,RBAC", "--anonymous-auth=false", "--allow-privileged=true"])
+        // Beta, and off unless it is asked for.
+        .args(["--feature-gates=ClusterTrustBundle=true", "--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true"])
         // One user: nothing to be fair about. Profiling is off as the benchmarks for hardening ask.
         .args(["--enable-priority-and-fairness=false", "--profiling=false"]);
     command

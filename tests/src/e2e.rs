@@ -8,12 +8,15 @@ mod answers;
 pub mod bench;
 mod cost;
 mod deletion;
+mod experimental;
+mod filters;
 mod fleet;
 mod gateway;
 mod https;
 mod identity;
 mod leadership;
 mod lifecycle;
+mod listeners;
 mod load;
 pub mod manifest;
 mod outage;
@@ -59,6 +62,8 @@ enum Needs {
     Operator,
     /// Our operator and the fleet of Envoy proxies.
     Fleet,
+    /// The same, with the Gateway API's CRDs of the experimental channel.
+    Experimental,
 }
 
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
@@ -115,6 +120,8 @@ const TESTS: &[Test] = tests![
     Operator deletion::empties_the_cloud_but_for_what_is_not_ours,
     Operator answers::are_those_that_the_gateway_api_means,
     Fleet answers::of_envoy_are_those_that_the_gateway_api_means,
+    Fleet filters::of_one_backend_are_no_other_s,
+    Fleet filters::of_both_kinds_of_routes_share_a_hostname,
     Fleet fleet::serves_the_first_request,
     Fleet fleet::follows_a_changed_route,
     Fleet fleet::loses_no_request_in_trouble,
@@ -122,15 +129,26 @@ const TESTS: &[Test] = tests![
     Fleet fleet::keeps_what_it_has_over_a_restart,
     Fleet identity::is_proven_by_certificate_or_token,
     Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,
+    Fleet listeners::without_a_certificate_cost_no_other_anything,
+    Experimental experimental::permission_is_asked_for,
+    Experimental experimental::sessions_stay_where_they_began,
+    Experimental experimental::bundles_say_whom_to_trust,
 ];
 
 /// Runs the tests in the lab that we are in; the exit code is 1 if any failed.
 pub fn run(options: &Options) -> Result<u8> {
     let chosen = |test: &&Test| options.filter.as_ref().is_none_or(|filter| test.name.contains(filter.as_str()));
     let mut tests: Vec<&Test> = TESTS.iter().filter(chosen).collect();
-    if options.filter.is_none() && !options.list && Session::current()?.fleet.is_none() {
-        tests.retain(|test| test.needs != Needs::Fleet);
-        progress::note("this lab has no fleet: its tests are left out");
+    if options.filter.is_none() && !options.list {
+        let session = Session::current()?;
+        if session.fleet.is_none() {
+            tests.retain(|test| ![Needs::Fleet, Needs::Experimental].contains(&test.needs));
+            progress::note("this lab has no fleet: its tests are left out");
+        }
+        if !session.experimental {
+            // `lab test --full` has a lab for them.
+            tests.retain(|test| test.needs != Needs::Experimental);
+        }
     }
     if options.list {
         tests.iter().for_each(|test| anstream::println!("{}", test.name));
@@ -147,8 +165,9 @@ async fn run_all(tests: &[&Test], full: bool) -> Result<u8> {
     let (mut passed, mut failed) = (0, 0);
     for test in tests {
         let lacks = match test.needs {
-            Needs::Operator | Needs::Fleet if !bench.session.operator => Some("operator"),
-            Needs::Fleet if bench.session.fleet.is_none() => Some("fleet (`--fleet`)"),
+            Needs::Operator | Needs::Fleet | Needs::Experimental if !bench.session.operator => Some("operator"),
+            Needs::Fleet | Needs::Experimental if bench.session.fleet.is_none() => Some("fleet (`--fleet`)"),
+            Needs::Experimental if !bench.session.experimental => Some("CRDs of the experimental channel (`--experimental`)"),
             _ => None,
         };
         if let Some(lacks) = lacks {

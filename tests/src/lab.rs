@@ -67,8 +67,8 @@ impl Lab {
             Some(logs) => logs.clone(),
             None => logs::create("lab")?,
         };
-        let setup =
-            Setup { assets, portico, cloud: options.cloud, cloud_times: options.cloud_times, operator: options.operator, fleet, logs };
+        let Options { cloud, cloud_times, operator, experimental, .. } = *options;
+        let setup = Setup { assets, portico, cloud, cloud_times, operator, experimental, fleet, logs };
         Self::start(options, privilege, &setup).await
     }
 

@@ -34,6 +34,8 @@ pub struct Session {
     pub cloud: Option<String>,
     /// Whether our operator runs.
     pub operator: bool,
+    /// Whether the Gateway API's CRDs are those of the experimental channel.
+    pub experimental: bool,
     /// What proxies are started with, if a fleet of them runs.
     pub fleet: Option<Programs>,
 }

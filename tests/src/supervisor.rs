@@ -36,6 +36,8 @@ pub struct Setup {
     pub cloud_times: Option<f64>,
     /// Whether our operator runs.
     pub operator: bool,
+    /// Whether the Gateway API's CRDs are those of the experimental channel.
+    pub experimental: bool,
     /// What the fleet of Envoy proxies is started with, if it runs.
     pub fleet: Option<fleet::Programs>,
     /// Where everything logs.
@@ -220,6 +222,7 @@ fn session(name: &str, setup: &Setup, plane: &ControlPlane) -> Session {
         api_server: plane.url.clone(),
         cloud,
         operator: setup.operator,
+        experimental: setup.experimental,
         fleet: setup.fleet.clone(),
     }
 }

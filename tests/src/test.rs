@@ -19,7 +19,8 @@ use summary::Count;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Also what takes longer than CI may: clippy, licences and sources of the dependencies, all cases of tests that otherwise take a sample, the embedded
-    /// cloud beside moto, the conformance suite in a slow cloud that throttles, and AWS Load Balancer Controller against the embedded cloud.
+    /// cloud beside moto, the conformance suite in a slow cloud that throttles, the class of the Envoy fleet with the CRDs of the experimental channel, and AWS
+    /// Load Balancer Controller against the embedded cloud.
     #[arg(long)]
     full: bool,
     /// Only this step; may be given several times.
@@ -58,6 +59,8 @@ enum Step {
     EnvoyConformance,
     /// The suite against application load balancers in a slow cloud that throttles (with --full).
     SlowConformance,
+    /// The suite and the end-to-end tests against the class of the Envoy fleet with the CRDs of the experimental channel (with --full).
+    Experimental,
     /// AWS Load Balancer Controller against the embedded cloud (with --full).
     Peer,
 }
@@ -65,7 +68,8 @@ enum Step {
 impl Options {
     fn wants(&self, step: Step) -> bool {
         let named = matches!(step, Step::Unit | Step::Boto3 | Step::E2e);
-        let long = matches!(step, Step::Clippy | Step::Deny | Step::Moto | Step::Churn | Step::SlowConformance | Step::Peer);
+        let long =
+            matches!(step, Step::Clippy | Step::Deny | Step::Moto | Step::Churn | Step::SlowConformance | Step::Experimental | Step::Peer);
         if self.only.is_empty() { (named || self.filter.is_none()) && (!long || self.full) } else { self.only.contains(&step) }
     }
 }
@@ -113,14 +117,12 @@ pub async fn run(options: &Options) -> Result<u8> {
         envoy.env("PORTICO_ENVOY", assets::envoy()?);
         total += counted("tests with an Envoy", envoy, &logs, summary::cargo).await?;
     }
-    if [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::EnvoyConformance, Step::SlowConformance, Step::Peer]
-        .into_iter()
-        .any(|step| options.wants(step))
-    {
+    let in_labs = [Step::Interrupt, Step::Boto3, Step::E2e, Step::Conformance, Step::EnvoyConformance, Step::SlowConformance];
+    if in_labs.into_iter().chain([Step::Experimental, Step::Peer]).any(|step| options.wants(step)) {
         // A first build of the control plane takes minutes, which no step below waits for.
         assets::prepare()?;
     }
-    if [Step::Conformance, Step::EnvoyConformance, Step::SlowConformance].into_iter().any(|step| options.wants(step)) {
+    if [Step::Conformance, Step::EnvoyConformance, Step::SlowConformance, Step::Experimental].into_iter().any(|step| options.wants(step)) {
         conformance::prepare()?;
     }
     if options.wants(Step::Interrupt) {
@@ -137,6 +139,9 @@ pub async fn run(options: &Options) -> Result<u8> {
     }
     if options.wants(Step::SlowConformance) {
         total += slow_conformance(&logs).await?;
+    }
+    if options.wants(Step::Experimental) {
+        total += experimental(&logs).await?;
     }
     if options.wants(Step::Peer) {
         total += peer_in_a_lab(&logs).await?;
@@ -215,6 +220,22 @@ async fn slow_conformance(logs: &Path) -> Result<Count> {
     let mut command = request.command(&lab)?;
     command.env(e2e::DETAILS_VARIABLE, &own);
     let count = shown("conformance suite in a slow cloud", command, &own.join("conformance-summary.log")).await?;
+    lab.down().await?;
+    Ok(count)
+}
+
+/// What the CRDs of the experimental channel add, in a lab of its own, and that the suite passes with them as well.
+async fn experimental(logs: &Path) -> Result<Count> {
+    let own = logs.join("experimental");
+    let request = conformance::Request::floor(fleet::CLASS, None);
+    let Some(lab) = up(&request.lab(&lab_name(), true, Some(own.clone())), &own).await? else { return Ok(Count::failed()) };
+    let argv = [program::path_inside().display().to_string(), "e2e".to_owned(), "experimental::".to_owned()];
+    let mut command = lab.command(&argv)?;
+    command.env(e2e::DETAILS_VARIABLE, &own);
+    let mut count = shown("end-to-end tests of the experimental channel", command, &own.join("e2e.log")).await?;
+    let mut command = request.command(&lab)?;
+    command.env(e2e::DETAILS_VARIABLE, &own);
+    count += shown("conformance suite with the experimental channel", command, &own.join("conformance-summary.log")).await?;
     lab.down().await?;
     Ok(count)
 }

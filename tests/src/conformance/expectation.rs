@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use crate::assets;
 
 /// The features that the class claims; the provider's own test writes the file.
-pub const CLAIMED: &str = "claimed.txt";
+const CLAIMED: &str = "claimed.txt";
+/// The features that it claims besides where the installed CRDs are those of the experimental channel.
+const CLAIMED_EXPERIMENTAL: &str = "claimed-experimental.txt";
 /// The tests that must pass.
 const PASSING: &str = "passing.txt";
 /// The tests that no implementation on this backend can pass, with the reason.
@@ -38,12 +40,16 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// Reads what is committed of a class.
-    pub fn of(class: &str) -> Result<Self> {
+    /// Reads what is committed of a class, with the CRDs of the experimental or the standard channel.
+    pub fn of(class: &str, experimental: bool) -> Result<Self> {
         let folder = assets::crate_dir().join("conformance").join(class);
         let names = |file| anyhow::Ok(read(&folder.join(file))?.into_keys().collect());
+        let mut claimed: BTreeSet<String> = names(CLAIMED)?;
+        if experimental {
+            claimed.append(&mut names(CLAIMED_EXPERIMENTAL)?);
+        }
         Ok(Self {
-            claimed: names(CLAIMED)?,
+            claimed,
             passing: names(PASSING)?,
             skipped: read(&folder.join(SKIPPED))?,
             failing: read(&folder.join(FAILING))?,
@@ -105,11 +111,13 @@ mod tests {
 
     #[test]
     fn what_is_committed_of_our_class_holds_together() {
-        let expectation = Expectation::of("portico-alb").unwrap();
+        let expectation = Expectation::of("portico-alb", false).unwrap();
         assert!(expectation.claimed.contains("HTTPRoute"));
         assert!(expectation.passing.contains("HTTPRouteSimpleSameNamespace"));
         let excused = || expectation.skipped.iter().chain(&expectation.failing);
         assert!(excused().all(|(test, _)| !expectation.passing.contains(test)));
         assert!(excused().chain(&expectation.not_awaited).all(|(_, reason)| !reason.is_empty()));
+        let [standard, experimental] = [false, true].map(|channel| Expectation::of("portico-envoy", channel).unwrap());
+        assert!(experimental.claimed.is_superset(&standard.claimed) && experimental.claimed.contains("GatewayListenerFilters"));
     }
 }

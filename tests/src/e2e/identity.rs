@@ -25,13 +25,14 @@ const ADDRESSES: &str = "198.18.208.0/28";
 const OPERATOR: &str = "portico.example.com";
 
 /// An authority and what it signs, as files.
-struct Authority {
+pub struct Authority {
     folder: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Result<Self> {
+    /// A new one, with its certificate in `ca.pem`.
+    pub fn new() -> Result<Self> {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         // Without a name of its own it would be taken for what it signs.
         params.distinguished_name.push(DnType::CommonName, "authority");
@@ -47,7 +48,7 @@ impl Authority {
     }
 
     /// A certificate for a DNS name, in `NAME.pem`, and its key in `NAME.key`.
-    fn sign(&self, file: &str, name: &str) -> Result<()> {
+    pub fn sign(&self, file: &str, name: &str) -> Result<()> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
@@ -56,7 +57,8 @@ impl Authority {
         self.write(&format!("{file}.key"), &key.serialize_pem())
     }
 
-    fn path(&self, name: &str) -> String {
+    /// Where a file is.
+    pub fn path(&self, name: &str) -> String {
         path(self.folder.path(), name)
     }
 }

@@ -60,6 +60,34 @@ pub fn patient_backend(name: &str, replicas: u32, seconds: u32) -> String {
     backend(name, replicas).replacen("      containers:", &grace, 1).replacen("        readinessProbe:", &hook, 1)
 }
 
+/// A Deployment of the echo server that speaks gRPC, with one pod, and its Service.
+pub fn calls(name: &str) -> String {
+    backend(name, 1)
+        .replacen("        env:\n", "        env:\n        - {name: GRPC_ECHO_SERVER, value: \"1\"}\n", 1)
+        .replacen("    targetPort: 3000\n", "    targetPort: 3000\n    appProtocol: kubernetes.io/h2c\n", 1)
+        .replacen("          httpGet:\n            path: /health\n", "          tcpSocket:\n", 1)
+}
+
+/// A Deployment of the echo server that speaks HTTPS with the certificate of the Secret `serving`, with one pod, and its Service.
+pub fn secure_backend(name: &str) -> String {
+    let env = "        env:
+        - {name: TLS_SERVER_CERT, value: /etc/secret-volume/crt}
+        - {name: TLS_SERVER_PRIVKEY, value: /etc/secret-volume/key}
+";
+    let volumes = "      volumes:
+      - name: secret-volume
+        secret: {secretName: serving, items: [{key: tls.crt, path: crt}, {key: tls.key, path: key}]}
+      containers:
+      - name: echo
+        volumeMounts: [{name: secret-volume, mountPath: /etc/secret-volume}]
+";
+    backend(name, 1).replacen("        env:\n", env, 1).replacen("    targetPort: 3000\n", "    targetPort: 8443\n", 1).replacen(
+        "      containers:\n      - name: echo\n",
+        volumes,
+        1,
+    )
+}
+
 /// A Gateway with one HTTP listener on port 80 for routes of its own namespace, of application load balancers.
 pub fn gateway(name: &str) -> String {
     gateway_of("portico-alb", name)
