@@ -6,7 +6,7 @@
 //!
 //! A gRPC call is an HTTP request, POST `/SERVICE/METHOD` with a content type of its own, and a match of a GRPCRoute has the place of the HTTP match that says the same.
 //! So GRPCRoutes are ordered among themselves as Gateway API has it (characters of the service, of the method, headers), and where an HTTPRoute has the same hostname both
-//! are served: whichever names the call more exactly comes first, and of two alike the GRPCRoute, which leaves everything that is no gRPC call to the other.
+//! are served: whichever names the call more exactly comes first, a GRPCRoute's before the path alone, and leaves everything that is no gRPC call to the other.
 //! TLSRoutes, TCPRoutes and UDPRoutes have nothing but hostname and age.
 //!
 //! The place of `RegularExpression` is left to the implementation. Here it stands among the prefixes by the text that every match of it begins with, before
