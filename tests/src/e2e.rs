@@ -4,6 +4,7 @@
 //! boto3 and its admin API. One after the other, because they count the cloud's calls; each in a namespace of its own,
 //! whose share of the cloud is gone before the next one starts.
 
+mod addresses;
 mod answers;
 pub mod bench;
 mod cost;
@@ -127,6 +128,7 @@ const TESTS: &[Test] = tests![
     Fleet fleet::loses_no_request_in_trouble,
     Fleet fleet::of_proxies_that_are_replaced_loses_no_request,
     Fleet fleet::keeps_what_it_has_over_a_restart,
+    Fleet addresses::of_ipv6_are_served,
     Fleet identity::is_proven_by_certificate_or_token,
     Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,
     Fleet listeners::without_a_certificate_cost_no_other_anything,

@@ -67,16 +67,20 @@ fn path(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
 }
 
-/// The class and its profile.
-fn class(identification: &str) -> [Value; 2] {
-    let envoy = json!({"fleet": FLEET, "addresses": [ADDRESSES], "identification": identification});
-    let reference = json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "name": FLEET, "namespace": NAMESPACE});
+/// A class of a fleet of its own and its profile, of one name.
+pub fn class_of(fleet: &str, addresses: &str, identification: &str) -> [Value; 2] {
+    let envoy = json!({"fleet": fleet, "addresses": [addresses], "identification": identification});
+    let reference = json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "name": fleet, "namespace": NAMESPACE});
     [
-        json!({"apiVersion": "portico.dev/v1alpha1", "kind": "LoadBalancerProfile", "metadata": {"name": FLEET, "namespace": NAMESPACE},
+        json!({"apiVersion": "portico.dev/v1alpha1", "kind": "LoadBalancerProfile", "metadata": {"name": fleet, "namespace": NAMESPACE},
             "spec": {"envoy": envoy}}),
-        json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": FLEET},
+        json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": fleet},
             "spec": {"controllerName": "portico.dev/gateway-controller", "parametersRef": reference}}),
     ]
+}
+
+fn class(identification: &str) -> [Value; 2] {
+    class_of(FLEET, ADDRESSES, identification)
 }
 
 /// A proxy with the right certificate, and one with the right token, get what others do not get; in plain text nobody gets anything.

@@ -96,8 +96,13 @@ impl FromStr for AddressRange {
         let (first, last) = if let Some((first, last)) = text.split_once('-') {
             (address(first)?, address(last)?)
         } else if text.contains('/') {
-            let net: IpNet = text.parse().map_err(|_| wrong())?;
-            (net.network(), net.broadcast())
+            match text.parse().map_err(|_| wrong())? {
+                // The first address of a subnet is that of its routers (RFC 4291, 2.6.1), but for links between two (RFC 6164).
+                IpNet::V6(net) if net.prefix_len() < 127 => {
+                    (Ipv6Addr::from_bits(net.network().to_bits() + 1).into(), net.broadcast().into())
+                }
+                net => (net.network(), net.broadcast()),
+            }
         } else {
             (address(text)?, address(text)?)
         };
@@ -157,6 +162,7 @@ mod tests {
         assert_eq!(all("198.51.100.8/30"), ["198.51.100.8", "198.51.100.9", "198.51.100.10", "198.51.100.11"]);
         assert_eq!(all("198.51.100.255-198.51.101.1"), ["198.51.100.255", "198.51.101.0", "198.51.101.1"]);
         assert_eq!(all("2001:db8::/127"), ["2001:db8::", "2001:db8::1"]);
+        assert_eq!(all("2001:db8::/126"), ["2001:db8::1", "2001:db8::2", "2001:db8::3"]);
         assert_eq!(range("0.0.0.0/0").unwrap().iter().take(2).count(), 2);
         let block = range("198.51.100.0/24").unwrap();
         assert!(block.contains("198.51.100.255".parse().unwrap()) && !block.contains("198.51.101.0".parse().unwrap()));
