@@ -164,7 +164,7 @@ pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, read
 
 /// The request with the path that is worked on: RFC 3986, 6.2.2.2 takes both for the same.
 fn normal(cluster: &Cluster, request: &Request, reading: Reading) -> Request {
-    let path = if cluster.by_proxies { reading.encoding.of_path(&request.path).into_owned() } else { request.path.clone() };
+    let path = if cluster.by_proxies { reading.path.of_path(&request.path).into_owned() } else { request.path.clone() };
     Request { path, ..request.clone() }
 }
 

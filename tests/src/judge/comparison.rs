@@ -42,9 +42,15 @@ impl Expected {
         let mut fallen = false;
         for reading in Reading::all() {
             let verdict = evaluate(cluster, gateway, request, reading, &refusals.fallen);
-            fallen |= !refusals.fallen.is_empty() && evaluate(cluster, gateway, request, reading, &BTreeSet::new()) != verdict;
-            if !verdicts.contains(&verdict) {
-                verdicts.push(verdict);
+            let meant = evaluate(cluster, gateway, request, reading, &BTreeSet::new());
+            let falls = meant != verdict;
+            fallen |= falls;
+            // A rule may be refused on one of its hostnames only, and serve on others.
+            let partly = falls && meant.winner.as_ref().is_some_and(|winner| hostnames(cluster, gateway, winner) > 1);
+            for verdict in std::iter::once(verdict).chain(partly.then_some(meant)) {
+                if !verdicts.contains(&verdict) {
+                    verdicts.push(verdict);
+                }
             }
         }
         let refused = verdicts.iter().filter_map(|it| it.winner.clone()).filter(|it| refusals.answered.contains(it)).collect();
@@ -68,6 +74,13 @@ impl Expected {
             (false, _, Answer::Error(_) | Answer::Unjudged(_)) => Outcome::Failed,
         })
     }
+}
+
+/// How many hostnames a rule has on a Gateway at most: those of its route times those of the listeners.
+fn hostnames(cluster: &Cluster, gateway: &Gateway, rule: &RuleName) -> usize {
+    let route = cluster.routes.iter().find(|route| route.metadata.key() == rule.route);
+    let listeners: BTreeSet<_> = gateway.spec.listeners.iter().map(|listener| &listener.hostname).collect();
+    route.map_or(1, |route| route.spec.hostnames.len().max(1) * listeners.len().max(1))
 }
 
 impl fmt::Display for Expected {
@@ -222,5 +235,60 @@ impl fmt::Display for Received {
             (None, Some(location)) => write!(f, "{} to {location}", self.status),
             (None, None) => write!(f, "{}", self.status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn objects(listeners: &Value, rules: &Value) -> Cluster {
+        let service =
+            |name: &str| json!({"kind": "Service", "metadata": {"name": name, "namespace": "app"}, "spec": {"ports": [{"port": 80}]}});
+        Cluster::from_objects(&[
+            json!({"kind": "Gateway", "metadata": {"name": "edge", "namespace": "app"}, "spec": {"listeners": listeners}}),
+            json!({"kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "app"}, "spec": {"parentRefs": [{"name": "edge"}], "rules": rules}}),
+            service("one"),
+            service("two"),
+        ])
+        .unwrap()
+    }
+
+    fn winners(listeners: &Value, rules: &Value, fallen: &[usize], request: &Request) -> Vec<Option<usize>> {
+        let cluster = objects(listeners, rules);
+        let gateway = cluster.gateways.first().unwrap();
+        let name = |rule: &usize| RuleName { route: "app/r".into(), rule: *rule, index: 0 };
+        let refusals = Refusals { fallen: fallen.iter().map(name).collect(), ..Refusals::default() };
+        let expected = Expected::of(&cluster, gateway, &refusals, request);
+        assert_eq!(expected.fallen, !fallen.is_empty());
+        expected.verdicts.into_iter().map(|it| it.winner.map(|winner| winner.rule)).collect()
+    }
+
+    fn to(backend: &str, path: &Value, query: &Value) -> Value {
+        json!({"matches": [{"path": path, "queryParams": query}], "backendRefs": [{"name": backend, "port": 80}]})
+    }
+
+    #[test]
+    fn what_falls_through_for_one_hostname_may_be_served_for_another_and_for_no_other_if_there_is_none() {
+        let prefix = |value: &str| json!({"type": "PathPrefix", "value": value});
+        let rules = json!([to("one", &prefix("/a"), &json!([])), to("two", &prefix("/"), &json!([]))]);
+        let alone = json!([{"name": "any", "port": 80, "protocol": "HTTP"}]);
+        let both = json!([{"name": "any", "port": 80, "protocol": "HTTP"}, {"name": "org", "port": 80, "protocol": "HTTP", "hostname": "*.example.org"}]);
+        assert_eq!(winners(&alone, &rules, &[0], &Request::get("/a")), [Some(1)]);
+        assert_eq!(winners(&both, &rules, &[0], &Request::get("/a")), [Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn paths_may_be_read_decoded_and_queries_not() {
+        let expression = |value: &str| json!({"type": "RegularExpression", "value": value});
+        let rules =
+            json!(
+                [to("one", &expression("/[a-z]+"), &json!([])), to("two", &expression("/a.*"), &json!([{"name": "-", "value": "0.5"}])),]
+            );
+        let listeners = json!([{"name": "any", "port": 80, "protocol": "HTTP"}]);
+        let request = Request { query: Some("-=%30.5".into()), ..Request::get("/%61") };
+        assert_eq!(winners(&listeners, &rules, &[], &request), [None, Some(0), Some(1)]);
     }
 }

@@ -49,7 +49,7 @@ fn full_match(expression: &str, text: &str) -> bool {
 
 /// Whether all conditions of a match hold.
 pub fn holds(matches: &Match, request: &Request, reading: Reading) -> bool {
-    Path::of(matches).holds(&reading.encoding.of_path(&request.path))
+    Path::of(matches).holds(&reading.path.of_path(&request.path))
         && matches.method.as_ref().is_none_or(|method| *method == request.method)
         && headers(matches).iter().all(|header| {
             let value = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&header.name)).map(|(_, value)| value.as_str());
@@ -70,8 +70,8 @@ fn query_holds(wanted: &ValueMatch, request: &Request, reading: Reading) -> bool
     let mut values = pairs
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| reading.encoding.of_query(name) == wanted.name)
-        .map(|(_, value)| reading.encoding.of_query(value));
+        .filter(|(name, _)| reading.query.of_query(name) == wanted.name)
+        .map(|(_, value)| reading.query.of_query(value));
     match reading.repeated {
         Repeated::First => values.next().is_some_and(|value| value_holds(wanted, &value)),
         Repeated::Any => values.any(|value| value_holds(wanted, &value)),

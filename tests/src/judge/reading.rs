@@ -5,8 +5,10 @@ use std::borrow::Cow;
 /// One way to read what is left open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
-    /// Percent-encodings in what is compared.
-    pub encoding: Encoding,
+    /// Percent-encodings in paths that are compared.
+    pub path: Encoding,
+    /// Percent-encodings in query parameters that are compared.
+    pub query: Encoding,
     /// Query parameters that a request repeats: "purposely left undefined" (HTTPQueryParamMatch.Name).
     pub repeated: Repeated,
     /// The slash at the end of what replaces a whole path: the table of ReplacePrefixMatch has no row for `/foo`, `/foo`, `/xyz/`.
@@ -17,10 +19,11 @@ impl Reading {
     /// All of them, the plainest first.
     pub fn all() -> impl Iterator<Item = Self> {
         let encodings = [Encoding::Raw, Encoding::Decoded];
-        encodings.into_iter().flat_map(|encoding| {
+        let encodings = encodings.into_iter().flat_map(move |path| encodings.into_iter().map(move |query| (path, query)));
+        encodings.flat_map(|(path, query)| {
             [Repeated::First, Repeated::Any]
                 .into_iter()
-                .flat_map(move |repeated| [Slash::Kept, Slash::Dropped].into_iter().map(move |slash| Self { encoding, repeated, slash }))
+                .flat_map(move |repeated| [Slash::Kept, Slash::Dropped].into_iter().map(move |slash| Self { path, query, repeated, slash }))
         })
     }
 }

@@ -94,7 +94,7 @@ impl Compiler<'_> {
             let field = format!("{base}.backendRefs");
             let remedy = "Use at most five different backends in one rule.";
             let quota =
-                Quota { limit: "target groups", holder: "an action of an ALB", need: wanted, have: limit::TARGET_GROUPS_PER_ACTION };
+                Quota { limit: "target groups", holder: "an action of an ALB".into(), need: wanted, have: limit::TARGET_GROUPS_PER_ACTION };
             return Err(vec![Issue::quota(field, quota, remedy)]);
         }
         if wanted == 0 {

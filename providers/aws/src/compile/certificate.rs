@@ -57,7 +57,7 @@ impl Compiler<'_> {
                 }
                 if *room == 0 {
                     let have = self.limits.certificates_per_load_balancer as usize;
-                    let quota = Quota { limit: "certificates beyond the default ones", holder: "the ALB", need: have + 1, have };
+                    let quota = Quota { limit: "certificates beyond the default ones", holder: "the ALB".into(), need: have + 1, have };
                     let remedy = "Use certificates for several hostnames, or ask AWS for a higher quota of certificates per ALB.";
                     let issue = Issue::quota(place(listener, index, certificate), quota, remedy);
                     self.refuse_field(listener, issue, residue);

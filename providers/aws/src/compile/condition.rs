@@ -49,7 +49,9 @@ pub(super) fn compile(
     let values = conditions.iter().map(Condition::value_count).sum::<usize>();
     if values > limit::CONDITION_VALUES_PER_RULE {
         let remedy = "Match fewer headers and query parameters in one match; hostname, path and method need one value each.";
-        let quota = Quota { limit: "condition values", holder: "a rule of an ALB", need: values, have: limit::CONDITION_VALUES_PER_RULE };
+        // A route may have hostnames, or listeners, beside this one for which there is room.
+        let holder = hostname.map_or("a rule of an ALB".into(), |name| format!("a rule of an ALB for {name}").into());
+        let quota = Quota { limit: "condition values", holder, need: values, have: limit::CONDITION_VALUES_PER_RULE };
         issues.push(Issue::quota(field, quota, remedy));
     }
     if issues.is_empty() { Ok(conditions) } else { Err(issues) }

@@ -1,5 +1,7 @@
 //! What is wrong with a field, before it is known what becomes of the traffic.
 
+use std::borrow::Cow;
+
 use portico_providers::{Refusal, RefusalCause, Residue, Subject};
 
 /// A field that an ALB cannot honour.
@@ -18,7 +20,7 @@ pub(super) struct Quota {
     /// What is limited.
     pub limit: &'static str,
     /// What has the limit.
-    pub holder: &'static str,
+    pub holder: Cow<'static, str>,
     /// How many are needed.
     pub need: usize,
     /// How many are allowed.
@@ -44,7 +46,7 @@ impl Issue {
         let Quota { limit, holder, need, have } = quota;
         Self {
             field: field.into(),
-            cause: RefusalCause::Quota { limit: limit.into(), holder: holder.into(), need: count(need), have: count(have) },
+            cause: RefusalCause::Quota { limit: limit.into(), holder: holder.into_owned(), need: count(need), have: count(have) },
             remedy: remedy.into(),
         }
     }

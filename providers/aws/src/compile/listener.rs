@@ -37,7 +37,7 @@ impl Compiler<'_> {
                     Err(refusal) => Some(refusal),
                 },
                 PortProtocol::Http | PortProtocol::Https => {
-                    let quota = Quota { limit: "listeners", holder: "the ALB", need: self.plan.ports.len(), have };
+                    let quota = Quota { limit: "listeners", holder: "the ALB".into(), need: self.plan.ports.len(), have };
                     Some(("port", Issue::quota("", quota, "Use fewer ports, or ask AWS for a higher quota of listeners.")))
                 }
                 PortProtocol::Tls | PortProtocol::Tcp | PortProtocol::Udp => {
@@ -114,7 +114,7 @@ impl Compiler<'_> {
 fn group_quota(room: &PortRoom, ports: usize) -> Issue {
     let quota = Quota {
         limit: "inbound rules of one address family",
-        holder: "the ALB's security group",
+        holder: "the ALB's security group".into(),
         need: ports * room.rules_per_port,
         have: room.rules,
     };

@@ -115,7 +115,8 @@ impl Compiler<'_> {
         const OURS: usize = 4;
         let room = limit::TAGS_PER_RESOURCE - OURS;
         if let Some(gateway) = self.plan.gateways.first().filter(|_| tags.len() > room) {
-            let quota = Quota { limit: "tags", holder: "a resource in AWS", need: tags.len() + OURS, have: limit::TAGS_PER_RESOURCE };
+            let quota =
+                Quota { limit: "tags", holder: "a resource in AWS".into(), need: tags.len() + OURS, have: limit::TAGS_PER_RESOURCE };
             let issue = Issue::quota("spec.infrastructure.labels", quota, "Use fewer tags and labels.");
             self.refusals.insert(issue.refuse(Subject::Gateway(gateway.key.clone()), Residue::NoTraffic));
             tags = tags.into_iter().take(room).collect();

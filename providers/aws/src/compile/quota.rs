@@ -79,8 +79,8 @@ impl Compiler<'_> {
         if now.rules <= have_rules && now.groups <= have_groups {
             return (verdicts, refusals);
         }
-        let rule_quota = || Quota { limit: "rules", holder: "the ALB", need: need.rules, have: have_rules };
-        let group_quota = || Quota { limit: "target groups", holder: "the ALB", need: need.groups, have: have_groups };
+        let rule_quota = || Quota { limit: "rules", holder: "the ALB".into(), need: need.rules, have: have_rules };
+        let group_quota = || Quota { limit: "target groups", holder: "the ALB".into(), need: need.groups, have: have_groups };
         let mut room = have_rules;
         let mut taken: BTreeSet<&TargetSetId> = BTreeSet::new();
         for places in self.turns(ports, rules).values() {
