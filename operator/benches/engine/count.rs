@@ -44,7 +44,7 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Cost) {
 pub fn show(what: &str, cost: &Cost, bytes: Option<u64>) {
     let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let time = format!("{:.1} ms", cost.time.as_secs_f64() * 1000.0);
-    println!("{what:<34}{time:>12}{:>14}{:>14}", or_dash(cost.allocations), or_dash(bytes));
+    println!("{what:<40}{time:>12}{:>14}{:>14}", or_dash(cost.allocations), or_dash(bytes));
 }
 
 #[cfg(feature = "count-allocations")]

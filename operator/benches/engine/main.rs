@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let Options { gateways, routes, bench: _ } = Options::parse();
     let shape = Shape { gateways, routes };
     println!("{gateways} Gateways × {routes} routes");
-    println!("{:<34}{:>12}{:>14}{:>14}", "", "time", "allocations", "bytes");
+    println!("{:<40}{:>12}{:>14}{:>14}", "", "time", "allocations", "bytes");
     stages::run(shape)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(passes::run(shape))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -39,6 +39,9 @@ struct Bench {
     cluster: Arc<MemoryCluster>,
     operator: Operator<Envoy>,
     received: Arc<Received>,
+    /// Where events go to the keeper, and how many have gone that way.
+    events: mpsc::Sender<Sighting>,
+    forwarded: Arc<AtomicU64>,
     bytes: u64,
     resources: u64,
     written: u64,
@@ -96,11 +99,14 @@ impl Bench {
         let concerned = operator.clone();
         tokio::spawn(keeper.run(received, never.clone(), move |impact| concerned.concern(impact)));
         let (out, mut sightings) = mpsc::unbounded_channel();
+        let forwarded = Arc::<AtomicU64>::default();
+        let (forward, count) = (events.clone(), forwarded.clone());
         tokio::spawn(async move {
             while let Some(sighting) = sightings.recv().await {
-                if events.send(sighting).await.is_err() {
+                if forward.send(sighting).await.is_err() {
                     return;
                 }
+                count.fetch_add(1, Ordering::SeqCst);
             }
         });
         cluster.watch(out);
@@ -109,7 +115,7 @@ impl Bench {
         let working = operator.clone();
         tokio::spawn(async move { working.run(Limits::default(), never).await });
         let received = proxy::connect(address, FLEET).await?;
-        Ok(Self { cluster, operator, received, bytes: 0, resources: 0, written: 0 })
+        Ok(Self { cluster, operator, received, events, forwarded, bytes: 0, resources: 0, written: 0 })
     }
 
     /// Makes a change, and shows what it costs until nothing is left to do.
@@ -127,16 +133,24 @@ impl Bench {
             }
             tokio::time::sleep(PAUSE).await;
             let now = self.seen();
-            if now != seen || !self.operator.is_settled() {
+            if now != seen || !self.is_settled() {
                 (seen, last) = (now, Instant::now());
             }
         }
         let (bytes, resources) = (self.received.bytes.load(Ordering::Relaxed), self.received.resources.load(Ordering::Relaxed));
         let written = self.cluster.status_writes();
+        ensure!(bytes > self.bytes, "{what}: the proxy hears nothing of it");
         show(what, &begun.end_at(last), Some(bytes - self.bytes));
         println!("  {} resources to the proxy, {} statuses written", resources - self.resources, written - self.written);
         (self.bytes, self.resources, self.written) = (bytes, resources, written);
         Ok(())
+    }
+
+    /// Whether every event was taken in, and nothing is left to do.
+    fn is_settled(&self) -> bool {
+        self.forwarded.load(Ordering::SeqCst) == self.cluster.told()
+            && self.events.capacity() == self.events.max_capacity()
+            && self.operator.is_settled()
     }
 
     /// What changes while something is done.
