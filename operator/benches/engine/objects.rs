@@ -24,6 +24,11 @@ impl Shape {
         self.routes.div_ceil(ROUTES_PER_SERVICE).max(1)
     }
 
+    /// How many resources a proxy gets of all: a listener and its routes of each Gateway, a cluster and its endpoints of each Service.
+    pub fn resources(self) -> u64 {
+        (self.gateways * (2 + 2 * self.services())) as u64
+    }
+
     /// Everything there is.
     pub fn all(self) -> Vec<(Kind, Value)> {
         let mut all = vec![profile(), class()];
