@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use portico_crds::Kind;
+use portico_envoy::stack::RouteConfiguration;
 use portico_envoy_xds::{Envoy, Observed, Operation, Stack};
 use portico_providers::{Change, ClusterId, Provider, UnitId};
 use portico_translate::{Event, Impact, World, translate};
@@ -66,7 +67,18 @@ fn bytes(stack: &Stack, changes: &[Change<Operation>]) -> u64 {
         changes.iter().any(|change| is_it(&change.operation))
     };
     let listeners = stack.listeners.iter().filter(|it| published(&it.name, "listener")).map(Message::encoded_len);
-    let routes = stack.route_configurations.iter().filter(|it| published(&it.name, "routes")).map(Message::encoded_len);
+    // Virtual hosts go by themselves, or within their routes.
+    let apart = changes.iter().any(|change| change.operation.to_string().contains("virtual-host"));
+    let frame = |routes: &RouteConfiguration| {
+        let mut routes = routes.clone();
+        if apart {
+            routes.virtual_hosts.clear();
+        }
+        routes.encoded_len()
+    };
+    let routes = stack.route_configurations.iter().filter(|it| published(&it.name, "routes")).map(frame);
+    let hosts = stack.route_configurations.iter().flat_map(|it| &it.virtual_hosts);
+    let hosts = hosts.filter(|it| published(&it.name, "virtual-host")).map(Message::encoded_len);
     let clusters = stack.clusters.iter().filter(|it| published(&it.name, "cluster")).map(Message::encoded_len);
-    listeners.chain(routes).chain(clusters).sum::<usize>() as u64
+    listeners.chain(routes).chain(hosts).chain(clusters).sum::<usize>() as u64
 }
