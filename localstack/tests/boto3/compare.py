@@ -41,6 +41,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# Whatever is started ends with this program, also when that is killed.
+TIED = ["setpriv", "--pdeathsig", "KILL", "--"]
+
+
 class Server:
     """An emulator that runs while this is open."""
 
@@ -48,7 +52,7 @@ class Server:
         self.name, self.port = name, free_port()
         self.log = open(folder / f"{name}.log", "w")
         argv = [str(argument).replace("PORT", str(self.port)) for argument in argv]
-        self.process = subprocess.Popen(argv, stdout=self.log, stderr=subprocess.STDOUT, env=os.environ | (environment or {}))
+        self.process = subprocess.Popen(TIED + argv, stdout=self.log, stderr=subprocess.STDOUT, env=os.environ | (environment or {}))
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -114,7 +118,7 @@ def rows(server, folder):
         server.reset()
         argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(HERE / f"{file}.py")]
         with open(results.with_name(f"{results.stem}-{file}.log"), "w") as log:
-            subprocess.run(argv, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=900, check=False)
+            subprocess.run(TIED + argv, env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=900, check=False)
     found = {}
     for line in results.read_text().splitlines():
         row = json.loads(line)
