@@ -14,7 +14,7 @@ pub async fn run(arguments: CloudArguments) -> anyhow::Result<()> {
     let endpoint = cloud.endpoint();
     line(format_args!("{} {endpoint}", styled(HEADING, "The cloud is up at")))?;
     line(format_args!(
-        "It answers as ELBv2, EC2, ACM, STS and Resource Groups Tagging; load balancers listen in {}.",
+        "It answers as ELBv2, EC2, ACM, STS, S3, Route 53, WAFv2, Shield, Service Quotas and Resource Groups Tagging;\nload balancers listen in {}.",
         arguments.addresses
     ))?;
     line(format_args!("{}", styled(DIM, "For any AWS client:")))?;
