@@ -19,9 +19,7 @@ mod stream;
 mod timeout;
 mod virtual_host;
 
-use crate::stack::core::{
-    AggregatedConfigSource, ApiVersion, ConfigSource, DataSource, Duration, SubstitutionFormatString, TransportSocket,
-};
+use crate::stack::core::{DataSource, SubstitutionFormatString, TransportSocket};
 use crate::stack::listener::{AccessLog, FileAccessLog};
 use crate::stack::{Cluster, RouteConfiguration, SecretSource, Stack};
 use issue::Issue;
@@ -144,16 +142,6 @@ impl Compiler<'_> {
 
 fn line(format: &str) -> String {
     if format.ends_with('\n') { format.to_owned() } else { format!("{format}\n") }
-}
-
-/// The stream that brought a resource brings what it refers to.
-fn ads() -> Option<ConfigSource> {
-    Some(ConfigSource {
-        ads: Some(AggregatedConfigSource {}),
-        // Envoy goes on without what does not come; Portico sends everything that it names.
-        initial_fetch_timeout: Some(Duration::seconds(30)),
-        resource_api_version: ApiVersion::V3.into(),
-    })
 }
 
 /// Path of a listener's field: Gateways and ListenerSets both hold theirs in `spec.listeners`, known by name.

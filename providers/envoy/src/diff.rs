@@ -29,7 +29,9 @@ pub fn diff(stack: &Stack, observed: &Observed) -> Vec<Change<Operation>> {
         }
     }
     let published = changes.len();
-    for kind in [ResourceKind::Listener, ResourceKind::RouteConfiguration, ResourceKind::Cluster, ResourceKind::Secret] {
+    let order =
+        [ResourceKind::Listener, ResourceKind::RouteConfiguration, ResourceKind::VirtualHost, ResourceKind::Cluster, ResourceKind::Secret];
+    for kind in order {
         for key in observed.resources.keys().filter(|key| key.kind == kind && !wanted.contains_key(*key)) {
             push(&mut changes, Action::Delete, key, "nothing needs it any more");
         }

@@ -16,6 +16,11 @@ pub(crate) fn routes(unit: &UnitId, port: u16, hostname: Option<&Hostname>) -> S
     format!("{unit}/{port}/{}", domain(hostname))
 }
 
+/// The virtual host for a domain: `gateway/infra/web/80/*/www.example.com`. Envoy takes what comes before the last slash for the route configuration that it belongs to.
+pub(crate) fn virtual_host(routes: &str, domain: &str) -> String {
+    format!("{routes}/{domain}")
+}
+
 /// What Envoy calls the names that a hostname stands for.
 pub(crate) fn domain(hostname: Option<&Hostname>) -> &str {
     hostname.map_or("*", Hostname::as_str)

@@ -17,13 +17,16 @@ pub enum ResourceKind {
     Secret,
     /// What listens (LDS).
     Listener,
-    /// Routes of an HTTP listener (RDS).
+    /// The frame of an HTTP listener's routes (RDS): all but the virtual hosts.
     RouteConfiguration,
+    /// The routes for one name (VHDS). Proxies that cannot be told of one by itself get it within its route configuration.
+    VirtualHost,
 }
 
 impl ResourceKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::ClusterLoadAssignment, Self::Secret, Self::Listener, Self::RouteConfiguration];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::ClusterLoadAssignment, Self::Secret, Self::Listener, Self::RouteConfiguration, Self::VirtualHost];
 
     /// URL of the type in Envoy's API.
     pub const fn type_url(self) -> &'static str {
@@ -33,6 +36,7 @@ impl ResourceKind {
             Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::RouteConfiguration => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::VirtualHost => "type.googleapis.com/envoy.config.route.v3.VirtualHost",
         }
     }
 
@@ -49,6 +53,7 @@ impl ResourceKind {
             Self::Secret => "secret",
             Self::Listener => "listener",
             Self::RouteConfiguration => "routes",
+            Self::VirtualHost => "virtual-host",
         }
     }
 }
@@ -67,6 +72,14 @@ pub struct ResourceKey {
     pub kind: ResourceKind,
     /// Its name, unique in its kind and fleet.
     pub name: String,
+}
+
+impl ResourceKey {
+    /// The route configuration that a virtual host belongs to: Envoy knows it by the name before the last slash. Nothing for other kinds.
+    pub fn routes(&self) -> Option<Self> {
+        let (routes, _) = self.name.rsplit_once('/').filter(|_| self.kind == ResourceKind::VirtualHost)?;
+        Some(Self { kind: ResourceKind::RouteConfiguration, name: routes.to_owned() })
+    }
 }
 
 /// `listener gateway/infra/web/80`.

@@ -1,7 +1,7 @@
 //! What holds for any plan: compile is total, and a stack that is published as it is needs no change.
 
 use crate::plans::{cluster, plan};
-use portico_envoy::observed::{Observed, ResourceKind};
+use portico_envoy::observed::{Observed, ResourceKey, ResourceKind};
 use portico_envoy::stack::TypedConfig;
 use portico_envoy::{Operation, Stack, compile, diff};
 use portico_providers::Action;
@@ -123,10 +123,18 @@ proptest! {
     fn names_and_matches_are_unique_and_everything_that_is_named_is_there(ports in ports()) {
         let stack = stack(&ports);
         let keys = stack.versions();
-        prop_assert_eq!(keys.len(), stack.listeners.len() + stack.route_configurations.len() + stack.clusters.len() + stack.secrets.len());
+        let hosts: usize = stack.route_configurations.iter().map(|routes| routes.virtual_hosts.len()).sum();
+        let routes = stack.route_configurations.len() + hosts;
+        prop_assert_eq!(keys.len(), stack.listeners.len() + routes + stack.clusters.len() + stack.secrets.len());
         for routes in &stack.route_configurations {
             let domains: Vec<_> = routes.virtual_hosts.iter().flat_map(|host| &host.domains).collect();
             prop_assert_eq!(domains.iter().collect::<BTreeSet<_>>().len(), domains.len());
+            // A name belongs to one virtual host for ever, so that proxies may be told of virtual hosts in any order; and Envoy finds the routes by the host's name.
+            for host in &routes.virtual_hosts {
+                prop_assert_eq!(&host.domains, &[host.name.rsplit('/').next().unwrap().to_owned()]);
+                let key = ResourceKey { kind: ResourceKind::VirtualHost, name: host.name.clone() };
+                prop_assert_eq!(key.routes().unwrap().name, routes.name.clone());
+            }
         }
         let clusters: BTreeSet<_> = stack.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         let named = stack.route_configurations.iter().flat_map(|it| &it.virtual_hosts).flat_map(|it| &it.routes).filter_map(|it| it.route.as_ref());

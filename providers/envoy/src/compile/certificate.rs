@@ -1,8 +1,8 @@
 //! Certificates and authorities: secrets by name, and the TLS of listeners.
 
 use super::issue::Issue;
-use super::{Compiler, ads, listener_field};
-use crate::stack::core::TransportSocket;
+use super::{Compiler, listener_field};
+use crate::stack::core::{ConfigSource, TransportSocket};
 use crate::stack::tls::{
     CertificateValidationContext, CombinedCertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
     TrustChainVerification,
@@ -79,6 +79,6 @@ impl Compiler<'_> {
 
     fn secret(&mut self, name: String, material: SecretMaterial) -> SdsSecretConfig {
         self.secrets.insert(name.clone(), SecretSource { name: name.clone(), material });
-        SdsSecretConfig { name, sds_config: ads() }
+        SdsSecretConfig { name, sds_config: Some(ConfigSource::aggregated()) }
     }
 }

@@ -1,14 +1,14 @@
 //! Clusters: a Service's port, and how it is spoken to.
 
+use super::Compiler;
 use super::listener::BUFFER;
-use super::{Compiler, ads};
 use crate::name;
 use crate::stack::Cluster;
 use crate::stack::cluster::{
     CircuitBreakers, CommonLbConfig, DiscoveryType, EdsClusterConfig, ExplicitHttpConfig, LbPolicy, Thresholds, UpstreamProtocolOptions,
 };
 use crate::stack::core::{
-    DataSource, Duration, Http1ProtocolOptions, Http2ProtocolOptions, Percent, TransportSocket, UpstreamHttpProtocolOptions,
+    ConfigSource, DataSource, Duration, Http1ProtocolOptions, Http2ProtocolOptions, Percent, TransportSocket, UpstreamHttpProtocolOptions,
 };
 use crate::stack::matcher::StringMatcher;
 use crate::stack::tls::{
@@ -45,7 +45,7 @@ impl Compiler<'_> {
         Cluster {
             name: name.to_owned(),
             r#type: DiscoveryType::Eds.into(),
-            eds_cluster_config: Some(EdsClusterConfig { eds_config: ads(), service_name: String::new() }),
+            eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ConfigSource::aggregated()), service_name: String::new() }),
             connect_timeout: Some(CONNECT_TIMEOUT),
             per_connection_buffer_limit_bytes: Some(BUFFER),
             lb_policy: LbPolicy::LeastRequest.into(),

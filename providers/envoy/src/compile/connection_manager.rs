@@ -1,9 +1,9 @@
 //! HTTP connection managers: how requests are read, before any route is looked at.
 
 use super::authorization::Authorizations;
-use super::{Compiler, ads, cors, session};
+use super::{Compiler, cors, session};
 use crate::stack::TypedConfig;
-use crate::stack::core::{Duration, Http2ProtocolOptions, HttpProtocolOptions};
+use crate::stack::core::{ConfigSource, Duration, Http2ProtocolOptions, HttpProtocolOptions};
 use crate::stack::http::{
     CidrRange, Cors, ExtAuthz, HttpConnectionManager, HttpFilter, InternalAddressConfig, Rds, Router, ServerHeaderTransformation,
     StatefulSession, UpgradeConfig,
@@ -27,7 +27,7 @@ impl Compiler<'_> {
         http_filters.push(filter("envoy.filters.http.router", Router { suppress_envoy_headers: true }.into()));
         let manager = HttpConnectionManager {
             stat_prefix: routes.to_owned(),
-            rds: Some(Rds { config_source: ads(), route_config_name: routes.to_owned() }),
+            rds: Some(Rds { config_source: Some(ConfigSource::aggregated()), route_config_name: routes.to_owned() }),
             http_filters,
             drain_timeout: Some(Duration::seconds(self.settings.drain_seconds)),
             access_log: self.access_log(),

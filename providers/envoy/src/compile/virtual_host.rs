@@ -36,7 +36,7 @@ impl Compiler<'_> {
                 }
                 let place = Place { port: port.port, https, hostname, authorizations: &authorizations };
                 let host = if own.is_some_and(|own| own.hostname != listener.hostname) {
-                    misdirected(hostname)
+                    misdirected()
                 } else {
                     self.virtual_host(listener, &place)
                 };
@@ -52,13 +52,17 @@ impl Compiler<'_> {
         let authorizations = authorizations.into_inner();
         if authorizations.change_routes() {
             // Requests for names that are nobody's must not be asked about either.
-            hosts.entry(name::domain(None).to_owned()).or_insert_with(|| nothing_for(None));
+            hosts.entry(name::domain(None).to_owned()).or_default();
             hosts.values_mut().for_each(|host| ask_no_more_than_routes_say(host, &authorizations));
         }
         let name = name::routes(&self.plan.unit, port.port, own.and_then(|own| own.hostname.as_ref()));
+        // One name each, which is also the virtual host's own: no two ever claim one name, whichever of them a proxy is told of first.
+        let hosts =
+            hosts.into_iter().map(|(domain, host)| VirtualHost { name: name::virtual_host(&name, &domain), domains: vec![domain], ..host });
         let configuration = RouteConfiguration {
             name: name.clone(),
-            virtual_hosts: hosts.into_values().collect(),
+            virtual_hosts: hosts.collect(),
+            vhds: None,
             // Gateway API: the port of a Host header plays no part.
             ignore_port_in_host_matching: true,
         };
@@ -67,7 +71,7 @@ impl Compiler<'_> {
     }
 
     fn virtual_host(&mut self, listener: &PlanListener, place: &Place<'_>) -> VirtualHost {
-        let mut host = nothing_for(place.hostname);
+        let mut host = VirtualHost::default();
         match self.listener_filters(listener, place) {
             Ok(filters) => host.typed_per_filter_config = filters,
             Err(()) => {
@@ -121,14 +125,8 @@ fn answer(status: u32) -> Route {
     Route { r#match: Some(matching::any()), direct_response: Some(DirectResponseAction { status }), ..Route::default() }
 }
 
-/// The virtual host of a name, without routes.
-fn nothing_for(hostname: Option<&Hostname>) -> VirtualHost {
-    let domain = name::domain(hostname).to_owned();
-    VirtualHost { name: domain.clone(), domains: vec![domain], ..VirtualHost::default() }
-}
-
-fn misdirected(hostname: Option<&Hostname>) -> VirtualHost {
-    VirtualHost { routes: vec![answer(MISDIRECTED)], ..nothing_for(hostname) }
+fn misdirected() -> VirtualHost {
+    VirtualHost { routes: vec![answer(MISDIRECTED)], ..VirtualHost::default() }
 }
 
 /// Keeps the authorization filters of routes from asking where no route of a virtual host wants it.

@@ -42,6 +42,18 @@ message! {
     }
 }
 
+impl ConfigSource {
+    /// The stream that brings a resource brings what it refers to.
+    pub fn aggregated() -> Self {
+        Self {
+            ads: Some(AggregatedConfigSource {}),
+            // Envoy goes on without what does not come; Portico sends everything that it names.
+            initial_fetch_timeout: Some(Duration::seconds(30)),
+            resource_api_version: ApiVersion::V3.into(),
+        }
+    }
+}
+
 message! {
     /// `envoy.config.core.v3.AggregatedConfigSource`.
     AggregatedConfigSource {}

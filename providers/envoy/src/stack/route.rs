@@ -1,6 +1,6 @@
 //! Routes: `envoy.config.route.v3`.
 
-use super::core::{Duration, HeaderValueOption, RuntimeFractionalPercent};
+use super::core::{ConfigSource, Duration, HeaderValueOption, RuntimeFractionalPercent};
 use super::matcher::{RegexMatchAndSubstitute, RegexMatcher, StringMatcher};
 use super::message::{enumeration, message};
 use super::typed::TypedConfig;
@@ -10,7 +10,28 @@ message! {
     RouteConfiguration {
         name: string = "1",
         virtual_hosts: messages VirtualHost = "2",
+        vhds: message Vhds = "9",
         ignore_port_in_host_matching: bool = "14",
+    }
+}
+
+impl RouteConfiguration {
+    /// All but the virtual hosts.
+    pub fn frame(&self) -> Self {
+        let Self { name, virtual_hosts: _, vhds, ignore_port_in_host_matching } = self;
+        Self {
+            name: name.clone(),
+            virtual_hosts: Vec::new(),
+            vhds: vhds.clone(),
+            ignore_port_in_host_matching: *ignore_port_in_host_matching,
+        }
+    }
+}
+
+message! {
+    /// `envoy.config.route.v3.Vhds`: where virtual hosts come from that are told by themselves.
+    Vhds {
+        config_source: message ConfigSource = "1",
     }
 }
 

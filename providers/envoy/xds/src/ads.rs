@@ -4,6 +4,7 @@ use crate::discovery::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Delta
 use crate::identity::{Credentials, TokenReviewer, identify};
 use crate::metrics::{Counters, Event};
 use crate::resource::Resource;
+use crate::routes::Hosts;
 use crate::store::{Store, StreamId};
 use crate::stream::{Mode, Request, Response, Stream};
 use futures::stream::{BoxStream, StreamExt, unfold};
@@ -210,11 +211,12 @@ async fn run<P: Protocol>(
     }
     let Some(identification) = known(ads, &node.cluster, sender).await? else { return Ok(()) };
     let unit = identify(&node.cluster, identification, credentials, token.as_deref(), ads.reviewer.get()).await?;
-    let (id, notify) = ads.store.connect(&node.cluster, unit);
+    let hosts = Hosts::of(P::MODE, &node);
+    let (id, notify) = ads.store.connect(&node.cluster, unit, hosts);
     ads.counters.connected(&node.cluster);
     let connected = Connected { ads, fleet: node.cluster.clone(), identification, id, notify };
     (ads.news)();
-    tracing::info!(node = node.id, fleet = node.cluster, mode = ?P::MODE, "a proxy is connected");
+    tracing::info!(node = node.id, fleet = node.cluster, mode = ?P::MODE, virtual_hosts = ?hosts, "a proxy is connected");
     converse::<P>(&connected, first, requests, sender).await
 }
 

@@ -123,6 +123,34 @@ pub struct Node {
     /// Its fleet.
     #[prost(string, tag = "2")]
     pub cluster: String,
+    /// The program: `envoy`.
+    #[prost(string, tag = "6")]
+    pub user_agent_name: String,
+    /// The program's version.
+    #[prost(message, optional, tag = "8")]
+    pub user_agent_build_version: Option<BuildVersion>,
+}
+
+/// `envoy.config.core.v3.BuildVersion`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct BuildVersion {
+    /// In numbers.
+    #[prost(message, optional, tag = "1")]
+    pub version: Option<SemanticVersion>,
+}
+
+/// `envoy.type.v3.SemanticVersion`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SemanticVersion {
+    /// 1 in 1.40.0.
+    #[prost(uint32, tag = "1")]
+    pub major_number: u32,
+    /// 40 in 1.40.0.
+    #[prost(uint32, tag = "2")]
+    pub minor_number: u32,
+    /// 0 in 1.40.0.
+    #[prost(uint32, tag = "3")]
+    pub patch: u32,
 }
 
 /// `google.rpc.Status`.

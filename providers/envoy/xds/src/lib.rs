@@ -11,8 +11,11 @@ mod identity;
 mod metrics;
 mod peers;
 mod provider;
+#[cfg(test)]
+mod proxy;
 mod publish;
 mod resource;
+mod routes;
 mod server;
 mod store;
 mod stream;

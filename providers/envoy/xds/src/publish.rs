@@ -1,10 +1,11 @@
 //! From a stack's changes to resources: encoding, and the bytes of secrets.
 
 use crate::resource::Resource;
+use crate::routes;
 use crate::store::Publication;
 use portico_envoy::observed::{ResourceKey, ResourceKind, Version};
 use portico_envoy::stack::core::TransportSocket;
-use portico_envoy::stack::{Cluster, SecretMaterial, SecretSource};
+use portico_envoy::stack::{Cluster, SecretMaterial, SecretSource, VirtualHost};
 use portico_envoy::{Operation, Stack};
 use portico_providers::{Change, ProviderError, Secrets};
 use prost::Message;
@@ -43,6 +44,7 @@ pub(crate) async fn publication(
 /// The resources of a stack by name.
 struct Index<'a> {
     stack: &'a Stack,
+    hosts: BTreeMap<&'a str, &'a VirtualHost>,
     clusters: BTreeMap<&'a str, &'a Cluster>,
     secrets: BTreeMap<&'a str, &'a SecretSource>,
 }
@@ -51,6 +53,7 @@ impl<'a> Index<'a> {
     fn of(stack: &'a Stack) -> Self {
         Self {
             stack,
+            hosts: stack.route_configurations.iter().flat_map(|it| &it.virtual_hosts).map(|it| (it.name.as_str(), it)).collect(),
             clusters: stack.clusters.iter().map(|it| (it.name.as_str(), it)).collect(),
             secrets: stack.secrets.iter().map(|it| (it.name.as_str(), it)).collect(),
         }
@@ -67,8 +70,9 @@ async fn encode(
     Ok(match key.kind {
         ResourceKind::Listener => stack.listeners.iter().find(|it| it.name == name).map(|it| (it.encode_to_vec().into(), Vec::new())),
         ResourceKind::RouteConfiguration => {
-            stack.route_configurations.iter().find(|it| it.name == name).map(|it| (it.encode_to_vec().into(), Vec::new()))
+            stack.route_configurations.iter().find(|it| it.name == name).map(|it| (routes::frame(it), Vec::new()))
         }
+        ResourceKind::VirtualHost => index.hosts.get(name).map(|it| (it.encode_to_vec().into(), Vec::new())),
         ResourceKind::Cluster => index.clusters.get(name).map(|it| (it.encode_to_vec().into(), needs(it))),
         ResourceKind::Secret => match index.secrets.get(name) {
             Some(source) => Some((secret(source, secrets).await?, Vec::new())),

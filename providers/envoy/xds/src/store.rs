@@ -7,6 +7,7 @@ mod progress;
 mod tests;
 
 use crate::resource::Resource;
+use crate::routes::Hosts;
 use crate::stream::Feedback;
 pub use endpoints::EndpointChange;
 use endpoints::Endpoints;
@@ -153,13 +154,13 @@ impl Store {
     }
 
     /// A stream begins. It hears of changes by the notification that comes back.
-    pub fn connect(&self, fleet: &str, unit: Option<UnitId>) -> (StreamId, Arc<Notify>) {
+    pub fn connect(&self, fleet: &str, unit: Option<UnitId>, hosts: Hosts) -> (StreamId, Arc<Notify>) {
         let mut inner = self.lock();
         inner.streams += 1;
         let id = StreamId(inner.streams);
         let Inner { fleets, news, .. } = &mut *inner;
         let fleet = fleets.entry(fleet.to_owned()).or_default();
-        let notify = fleet.connect(id, unit);
+        let notify = fleet.connect(id, unit, hosts);
         news.extend(fleet.take_news());
         (id, notify)
     }

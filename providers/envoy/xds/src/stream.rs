@@ -3,6 +3,7 @@
 //! A stream carries all kinds of resources, so that their order can be kept: what is referred to is told, and acknowledged, before what refers to it.
 
 mod delta;
+mod host;
 mod kind;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ pub trait View {
     fn get(&self, key: &ResourceKey) -> Option<Arc<Resource>>;
     /// All names of a kind.
     fn names(&self, kind: ResourceKind) -> Vec<String>;
+    /// The names of a route configuration's virtual hosts, where they are told by themselves.
+    fn hosts(&self, routes: &str) -> Vec<String>;
 }
 
 /// Which of the two forms of the protocol a stream speaks.
@@ -79,7 +82,7 @@ pub enum Feedback {
 #[derive(Debug)]
 pub struct Stream {
     mode: Mode,
-    kinds: [KindState; 5],
+    kinds: [KindState; 6],
     /// What clusters that were told need before routes may lead to them.
     awaited: BTreeSet<ResourceKey>,
     nonces: u64,
@@ -103,10 +106,11 @@ impl Stream {
 
     /// Says that a resource may have changed.
     pub fn note(&mut self, key: &ResourceKey) {
-        let state = self.kind_mut(key.kind);
-        if state.wants(&key.name) {
-            state.dirty.insert(key.name.clone());
+        if key.kind == ResourceKind::RouteConfiguration {
+            self.look_at_hosts(&key.name);
         }
+        // Asked for or not: that something is gone which it was never told of is an answer, too.
+        self.kind_mut(key.kind).dirty.insert(key.name.clone());
     }
 
     /// What was learnt since the last call.
@@ -131,11 +135,11 @@ impl Stream {
                 return Some(response);
             }
         }
-        let busy = |kind: ResourceKind| self.kind(kind).outstanding.is_some();
+        let busy = |kind: ResourceKind| !self.kind(kind).outstanding.is_empty();
         if busy(ResourceKind::Cluster) || busy(ResourceKind::Secret) || self.is_waiting() {
             return None;
         }
-        for kind in [ResourceKind::Listener, ResourceKind::RouteConfiguration] {
+        for kind in [ResourceKind::Listener, ResourceKind::RouteConfiguration, ResourceKind::VirtualHost] {
             if let Some(response) = self.tell(kind, view) {
                 return Some(response);
             }
@@ -144,7 +148,10 @@ impl Stream {
     }
 
     fn tell(&mut self, kind: ResourceKind, view: &impl View) -> Option<Response> {
-        if self.kind(kind).outstanding.is_some() {
+        if self.mode == Mode::Delta && kind == ResourceKind::VirtualHost {
+            return self.tell_hosts(view);
+        }
+        if !self.kind(kind).outstanding.is_empty() {
             return None;
         }
         match self.mode {
@@ -154,17 +161,27 @@ impl Stream {
     }
 
     /// Books a response as sent.
-    fn send(&mut self, kind: ResourceKind, resources: Vec<Arc<Resource>>, removed: Vec<String>) -> Response {
+    fn send(&mut self, kind: ResourceKind, resources: Vec<Arc<Resource>>, removed: Vec<String>, view: &impl View) -> Response {
         self.nonces += 1;
         let nonce = self.nonces.to_string();
         for resource in &resources {
             self.await_needs(resource);
         }
+        // Nobody asks any more for what only these needed.
+        let gone: Vec<Arc<Resource>> = removed.iter().filter_map(|name| self.kind(kind).held.get(name)?.resource.clone()).collect();
+        for need in gone.iter().flat_map(|resource| &resource.needs) {
+            self.awaited.remove(need);
+        }
         self.kind_mut(kind).sent(nonce.clone(), &resources, &removed);
+        if kind == ResourceKind::RouteConfiguration {
+            for resource in &resources {
+                self.tell_hosts_again(&resource.key.name, view);
+            }
+        }
         if kind == ResourceKind::Cluster {
             // Right behind it: Envoy acknowledges no cluster while it warms one, and one that changed is warmed until it is told its endpoints once more.
             for resource in &resources {
-                if self.kind(kind).outstanding.as_ref().is_some_and(|outstanding| outstanding.changed(resource)) {
+                if self.kind(kind).outstanding.last().is_some_and(|outstanding| outstanding.changed(resource)) {
                     self.tell_endpoints_again(&resource.key.name);
                 }
             }
@@ -191,9 +208,12 @@ impl Stream {
 
     /// Reads what a request says of the last response.
     fn answered(&mut self, kind: ResourceKind, request: &Request) {
-        let Some(outstanding) = self.kind_mut(kind).outstanding.take_if(|it| it.nonce == request.nonce) else { return };
+        let open = &mut self.kind_mut(kind).outstanding;
+        let Some(answered) = open.iter().position(|it| it.nonce == request.nonce) else { return };
+        let outstanding = open.remove(answered);
         match &request.error {
             None => {
+                self.kind_mut(kind).accept(&outstanding);
                 for resource in &outstanding.sent {
                     self.awaited.remove(&resource.key);
                     self.feedback.push(Feedback::Acknowledged(resource.key.clone(), Some(resource.version.clone())));
@@ -228,24 +248,26 @@ impl Stream {
     }
 
     fn kind(&self, kind: ResourceKind) -> &KindState {
-        let [cluster, endpoints, secret, listener, routes] = &self.kinds;
+        let [cluster, endpoints, secret, listener, routes, hosts] = &self.kinds;
         match kind {
             ResourceKind::Cluster => cluster,
             ResourceKind::ClusterLoadAssignment => endpoints,
             ResourceKind::Secret => secret,
             ResourceKind::Listener => listener,
             ResourceKind::RouteConfiguration => routes,
+            ResourceKind::VirtualHost => hosts,
         }
     }
 
     fn kind_mut(&mut self, kind: ResourceKind) -> &mut KindState {
-        let [cluster, endpoints, secret, listener, routes] = &mut self.kinds;
+        let [cluster, endpoints, secret, listener, routes, hosts] = &mut self.kinds;
         match kind {
             ResourceKind::Cluster => cluster,
             ResourceKind::ClusterLoadAssignment => endpoints,
             ResourceKind::Secret => secret,
             ResourceKind::Listener => listener,
             ResourceKind::RouteConfiguration => routes,
+            ResourceKind::VirtualHost => hosts,
         }
     }
 }

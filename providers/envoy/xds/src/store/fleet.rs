@@ -1,15 +1,20 @@
 //! One fleet: its resources, what changed when, and what each of its streams still owes an answer for.
 
+mod answers;
+mod view;
+
 use super::Publication;
 use super::progress::{Progress, StreamId};
 use crate::resource::Resource;
-use crate::stream::{Feedback, View};
+use crate::routes::Hosts;
 use portico_crds::v1alpha1::envoy::Identification;
 use portico_envoy::observed::{Observed, ResourceKey, ResourceKind, Version};
 use portico_providers::UnitId;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Notify;
+pub use view::FleetView;
 
 /// A fleet.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ struct Entry {
     good: Option<Arc<Resource>>,
     /// Whether a proxy refused the newest version.
     refused: bool,
+    /// A route configuration with its virtual hosts in it, for proxies that take it so; put together when one asks, from what each should have.
+    whole: OnceCell<Arc<Resource>>,
 }
 
 impl Entry {
@@ -65,6 +72,8 @@ struct Unit {
 struct Listener {
     /// The one unit that it may hear of; absent for all.
     unit: Option<UnitId>,
+    /// Where its proxy takes virtual hosts.
+    hosts: Hosts,
     notify: Arc<Notify>,
     seen: u64,
     /// What its proxy has not answered for, by unit; with the reason where it refused.
@@ -76,6 +85,11 @@ struct Listener {
 impl Listener {
     fn hears_of(&self, unit: &UnitId) -> bool {
         self.unit.as_ref().is_none_or(|only| only == unit)
+    }
+
+    /// The resource by which this proxy is told of one, and by which it answers.
+    fn told_by(&self, key: &ResourceKey) -> ResourceKey {
+        key.routes().filter(|_| self.hosts == Hosts::Within).unwrap_or_else(|| key.clone())
     }
 }
 
@@ -121,6 +135,13 @@ impl Fleet {
         for key in publication.withdrawals {
             state.published.remove(&key);
             state.refused.remove(&key);
+            // Nobody has to answer any more for what goes.
+            for owed in self.streams.values_mut().filter_map(|listener| listener.owes.get_mut(unit)) {
+                owed.remove(&key);
+                if key.kind == ResourceKind::Cluster {
+                    owed.remove(&endpoints_of(&key));
+                }
+            }
             if self.resources.contains_key(&key) {
                 state.leaving.insert(key);
             }
@@ -132,8 +153,27 @@ impl Fleet {
             resources.push(resource);
         }
         state.version = Some(Version::of_all(&state.published));
+        // Nothing refers to a virtual host: it goes at once, unless its route configuration goes as well, which waits for its listener.
+        let routes: BTreeSet<ResourceKey> =
+            state.leaving.iter().filter(|key| key.kind == ResourceKind::RouteConfiguration).cloned().collect();
+        let alone = |key: &ResourceKey| key.routes().is_some_and(|of| !routes.contains(&of));
+        let hosts: Vec<ResourceKey> = state.leaving.extract_if(.., |key| alone(key)).collect();
+        for key in hosts {
+            self.resources.remove(&key);
+            self.recompose(&key);
+            self.owe(unit, &key);
+            self.mark(key);
+        }
         for resource in resources {
             self.set(resource);
+        }
+    }
+
+    /// What holds a resource has to be put together anew.
+    fn recompose(&mut self, key: &ResourceKey) {
+        let routes = key.routes().unwrap_or_else(|| key.clone());
+        if let Some(entry) = self.resources.get_mut(&routes) {
+            entry.whole.take();
         }
     }
 
@@ -161,12 +201,13 @@ impl Fleet {
                 entry.newest = resource;
             }
             None => {
-                self.resources.insert(key.clone(), Entry { newest: resource, good: None, refused: false });
+                self.resources.insert(key.clone(), Entry { newest: resource, good: None, refused: false, whole: OnceCell::new() });
             }
         }
         if let Some(state) = self.units.get_mut(&unit) {
             state.refused.remove(&key);
         }
+        self.recompose(&key);
         self.owe(&unit, &key);
         self.mark(key);
     }
@@ -174,7 +215,8 @@ impl Fleet {
     /// Everybody who hears of it has to answer for it.
     fn owe(&mut self, unit: &UnitId, key: &ResourceKey) {
         for listener in self.streams.values_mut().filter(|listener| listener.hears_of(unit)) {
-            listener.owes.entry(unit.clone()).or_default().insert(key.clone(), None);
+            let by = listener.told_by(key);
+            listener.owes.entry(unit.clone()).or_default().insert(by, None);
         }
     }
 
@@ -189,19 +231,26 @@ impl Fleet {
         }
     }
 
-    /// Lets go of what is leaving, as far as every proxy has what no longer refers to it: listeners first, then routes, clusters with their endpoints, secrets.
+    /// Lets go of what is leaving, as far as every proxy has what no longer refers to it: listeners first, then routes with
+    /// their virtual hosts, clusters with their endpoints, secrets.
     pub fn settle(&mut self, unit: &UnitId) {
         loop {
             let owed = self.streams.values().any(|listener| listener.owes.get(unit).is_some_and(|owed| !owed.is_empty()));
             let Some(state) = self.units.get_mut(unit) else { break };
-            let order = [ResourceKind::Listener, ResourceKind::RouteConfiguration, ResourceKind::Cluster, ResourceKind::Secret];
+            let order = [
+                ResourceKind::Listener,
+                ResourceKind::RouteConfiguration,
+                ResourceKind::VirtualHost,
+                ResourceKind::Cluster,
+                ResourceKind::Secret,
+            ];
             let next = order.into_iter().find(|kind| state.leaving.iter().any(|key| key.kind == *kind));
             let Some(kind) = next.filter(|_| !owed) else { break };
             let going: Vec<ResourceKey> = state.leaving.extract_if(.., |key| key.kind == kind).collect();
             for key in going {
                 self.resources.remove(&key);
                 if kind == ResourceKind::Cluster {
-                    let endpoints = ResourceKey { kind: ResourceKind::ClusterLoadAssignment, name: key.name.clone() };
+                    let endpoints = endpoints_of(&key);
                     self.resources.remove(&endpoints);
                     self.mark(endpoints);
                 }
@@ -226,15 +275,17 @@ impl Fleet {
         }
     }
 
-    pub fn connect(&mut self, id: StreamId, unit: Option<UnitId>) -> Arc<Notify> {
+    pub fn connect(&mut self, id: StreamId, unit: Option<UnitId>, hosts: Hosts) -> Arc<Notify> {
         let notify = Arc::new(Notify::new());
-        let mut owes: BTreeMap<UnitId, BTreeMap<ResourceKey, Option<String>>> = BTreeMap::new();
+        let (owes, joined) = (BTreeMap::new(), BTreeSet::new());
+        let mut listener = Listener { unit, hosts, notify: notify.clone(), seen: self.sequence, owes, joined };
         for (key, entry) in &self.resources {
-            if unit.as_ref().is_none_or(|only| *only == entry.newest.unit) {
-                owes.entry(entry.newest.unit.clone()).or_default().insert(key.clone(), None);
+            let leaves = self.units.get(&entry.newest.unit).is_some_and(|state| state.leaving.contains(key));
+            if listener.hears_of(&entry.newest.unit) && !leaves {
+                let by = listener.told_by(key);
+                listener.owes.entry(entry.newest.unit.clone()).or_default().insert(by, None);
             }
         }
-        let listener = Listener { unit, notify: notify.clone(), seen: self.sequence, owes, joined: BTreeSet::new() };
         self.streams.insert(id, listener);
         self.tell_all();
         notify
@@ -252,7 +303,8 @@ impl Fleet {
     /// The names of what changed since a stream looked last.
     pub fn changed(&mut self, id: StreamId) -> Vec<ResourceKey> {
         let Some(listener) = self.streams.get_mut(&id) else { return Vec::new() };
-        let changed = self.changes.range(listener.seen + 1..).map(|(_, key)| key.clone()).collect();
+        let mut changed: Vec<ResourceKey> = self.changes.range(listener.seen + 1..).map(|(_, key)| listener.told_by(key)).collect();
+        changed.dedup();
         listener.seen = self.sequence;
         self.forget_changes();
         changed
@@ -267,66 +319,6 @@ impl Fleet {
             }
             self.changed_at.remove(&first.remove());
         }
-    }
-
-    pub fn view(&self, id: StreamId) -> FleetView<'_> {
-        FleetView { fleet: self, unit: self.streams.get(&id).and_then(|listener| listener.unit.as_ref()) }
-    }
-
-    /// Books what a stream learnt from its proxy.
-    pub fn learn(&mut self, id: StreamId, feedback: Vec<Feedback>) {
-        let mut units = BTreeSet::new();
-        for feedback in feedback {
-            match feedback {
-                Feedback::Acknowledged(key, version) => units.extend(self.acknowledged(id, &key, version.as_ref())),
-                Feedback::Refused(key, version, message) => units.extend(self.refused(id, &key, &version, message)),
-            }
-        }
-        for unit in units {
-            self.settle(&unit);
-        }
-    }
-
-    fn acknowledged(&mut self, id: StreamId, key: &ResourceKey, version: Option<&Version>) -> Option<UnitId> {
-        let listener = self.streams.get_mut(&id)?;
-        let unit = match (self.resources.get_mut(key), version) {
-            (Some(entry), Some(version)) if entry.newest.version == *version => {
-                entry.good = Some(entry.newest.clone());
-                entry.refused = false;
-                let unit = entry.newest.unit.clone();
-                if let Some(state) = self.units.get_mut(&unit) {
-                    state.refused.remove(key);
-                }
-                unit
-            }
-            // The last good version is all that this proxy is told while the newest is refused.
-            (Some(entry), Some(version)) if entry.refused && entry.good.as_ref().is_some_and(|good| good.version == *version) => {
-                entry.newest.unit.clone()
-            }
-            (None, None) => listener.owes.iter().find(|(_, owed)| owed.contains_key(key)).map(|(unit, _)| unit.clone())?,
-            _ => return None,
-        };
-        let owed = listener.owes.get_mut(&unit)?;
-        owed.remove(key);
-        if owed.is_empty() {
-            listener.owes.remove(&unit);
-            listener.joined.insert(unit.clone());
-        }
-        Some(unit)
-    }
-
-    fn refused(&mut self, id: StreamId, key: &ResourceKey, version: &Version, message: String) -> Option<UnitId> {
-        let listener = self.streams.get_mut(&id)?;
-        let entry = self.resources.get_mut(key).filter(|entry| entry.newest.version == *version)?;
-        entry.refused = true;
-        let unit = entry.newest.unit.clone();
-        if entry.good.as_ref().is_none_or(|good| good.version != *version)
-            && let Some(state) = self.units.get_mut(&unit)
-        {
-            state.refused.insert(key.clone(), message.clone());
-        }
-        listener.owes.entry(unit.clone()).or_default().insert(key.clone(), Some(message));
-        Some(unit)
     }
 
     pub fn progress(&self, unit: &UnitId) -> Progress {
@@ -376,27 +368,7 @@ impl Fleet {
     }
 }
 
-/// A fleet as one stream may see it.
-#[derive(Debug)]
-pub struct FleetView<'a> {
-    fleet: &'a Fleet,
-    unit: Option<&'a UnitId>,
-}
-
-impl FleetView<'_> {
-    fn may_see(&self, entry: &Entry) -> bool {
-        self.unit.is_none_or(|only| *only == entry.newest.unit)
-    }
-}
-
-impl View for FleetView<'_> {
-    fn get(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
-        self.fleet.resources.get(key).filter(|entry| self.may_see(entry)).map(|entry| entry.effective().clone())
-    }
-
-    fn names(&self, kind: ResourceKind) -> Vec<String> {
-        let first = ResourceKey { kind, name: String::new() };
-        let of_kind = self.fleet.resources.range(first..).take_while(|(key, _)| key.kind == kind);
-        of_kind.filter(|(_, entry)| self.may_see(entry)).map(|(key, _)| key.name.clone()).collect()
-    }
+/// The endpoints of a cluster go by its name.
+fn endpoints_of(cluster: &ResourceKey) -> ResourceKey {
+    ResourceKey { kind: ResourceKind::ClusterLoadAssignment, name: cluster.name.clone() }
 }

@@ -2,7 +2,9 @@
 
 use super::kind::Held;
 use super::{Feedback, Request, Response, Stream, View};
-use portico_envoy::observed::{ResourceKey, ResourceKind};
+use crate::resource::Resource;
+use portico_envoy::observed::{ResourceKey, ResourceKind, Version};
+use std::sync::Arc;
 
 /// A response is cut here, in bytes: a proxy takes a large fleet's resources in pieces.
 const LARGEST_RESPONSE: usize = 1 << 20;
@@ -16,9 +18,10 @@ impl Stream {
         state.asked = true;
         if first {
             // Nobody asks for nothing: the first request without names asks for all, of the kinds where that means something.
-            let all = matches!(kind, ResourceKind::Cluster | ResourceKind::Listener);
+            let all = matches!(kind, ResourceKind::Cluster | ResourceKind::Listener | ResourceKind::VirtualHost);
             state.wildcard = all && request.subscribe.is_empty();
-            state.answer_due = state.wildcard;
+            // Of virtual hosts Envoy waits for its own, and not for an answer.
+            state.answer_due = state.wildcard && kind != ResourceKind::VirtualHost;
             for (name, version) in &request.initial_versions {
                 state.held.insert(name.clone(), Held { version: version.clone(), resource: None });
                 state.dirty.insert(name.clone());
@@ -53,27 +56,20 @@ impl Stream {
         if state.answer_due {
             state.dirty.extend(view.names(kind));
         }
+        match kind {
+            ResourceKind::VirtualHost if first => self.ask_for_hosts(view),
+            ResourceKind::RouteConfiguration => request.unsubscribe.iter().for_each(|routes| self.look_at_hosts(routes)),
+            _ => {}
+        }
     }
 
     pub(super) fn tell_delta(&mut self, kind: ResourceKind, view: &impl View) -> Option<Response> {
         let state = self.kind(kind);
-        let (mut resources, mut removed, mut settled, mut size) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut news, mut removed, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for name in &state.dirty {
             let key = ResourceKey { kind, name: name.clone() };
             match view.get(&key).filter(|_| state.wants(name)) {
-                Some(resource) if state.is_news(&resource) => {
-                    if state.singly.contains(name) && !resources.is_empty() {
-                        continue;
-                    }
-                    size += resource.body.len();
-                    if size > LARGEST_RESPONSE && !resources.is_empty() {
-                        break;
-                    }
-                    resources.push(resource);
-                    if state.singly.contains(name) {
-                        break;
-                    }
-                }
+                Some(resource) if state.is_news(&resource) => news.push(resource),
                 Some(resource) => settled.push((key, Some(resource.version.clone()))),
                 // Only of the kinds that stand by themselves is the end of one news: a proxy gives up the others when nothing refers to them.
                 None if state.held.contains_key(name) && matches!(kind, ResourceKind::Cluster | ResourceKind::Listener) => {
@@ -82,8 +78,18 @@ impl Stream {
                 None => settled.push((key, None)),
             }
         }
+        let resources = portion(state.together(news));
+        self.settle(settled);
+        if resources.is_empty() && removed.is_empty() && !self.kind(kind).answer_due {
+            return None;
+        }
+        Some(self.send(kind, resources, removed, view))
+    }
+
+    /// What the proxy needs not be told.
+    pub(super) fn settle(&mut self, settled: Vec<(ResourceKey, Option<Version>)>) {
         for (key, version) in settled {
-            let state = self.kind_mut(kind);
+            let state = self.kind_mut(key.kind);
             state.dirty.remove(&key.name);
             let has = version.is_some() && state.held.get(&key.name).map(|held| &held.version) == version.as_ref();
             if version.is_none() {
@@ -94,9 +100,16 @@ impl Stream {
                 self.feedback.push(Feedback::Acknowledged(key, version));
             }
         }
-        if resources.is_empty() && removed.is_empty() && !self.kind(kind).answer_due {
-            return None;
-        }
-        Some(self.send(kind, resources, removed))
     }
+}
+
+/// As many resources as a response takes.
+fn portion(resources: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
+    let mut size = 0;
+    let fits = |resource: &Arc<Resource>| {
+        let first = size == 0;
+        size += resource.body.len();
+        first || size <= LARGEST_RESPONSE
+    };
+    resources.into_iter().take_while(fits).collect()
 }

@@ -13,6 +13,13 @@ pub(super) struct Held {
     pub resource: Option<Arc<Resource>>,
 }
 
+impl Held {
+    /// Something, and nobody knows which version.
+    fn unknown() -> Self {
+        Self { version: Version(String::new()), resource: None }
+    }
+}
+
 /// A response that was not answered yet.
 #[derive(Debug)]
 pub(super) struct Outstanding {
@@ -24,6 +31,11 @@ pub(super) struct Outstanding {
 }
 
 impl Outstanding {
+    /// The names that it is about.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sent.iter().map(|resource| resource.key.name.as_str()).chain(self.removed.iter().map(String::as_str))
+    }
+
     /// Whether the proxy had nothing of the name of this resource, which was sent, or another version.
     pub fn changed(&self, sent: &Resource) -> bool {
         self.before.get(&sent.key.name).is_none_or(|held| held.version != sent.version)
@@ -47,11 +59,13 @@ pub(super) struct KindState {
     pub dirty: BTreeSet<String>,
     /// What is sent although the proxy has it.
     pub forced: BTreeSet<String>,
-    /// What is sent by itself, since it was in a response that was refused.
-    pub singly: BTreeSet<String>,
+    /// What was in a response that was refused: each with those of its group only, which is halved until it is known what is at fault.
+    pub suspects: BTreeMap<String, u64>,
+    groups: u64,
     /// The versions that this proxy refused.
     pub refused: BTreeMap<String, Version>,
-    pub outstanding: Option<Outstanding>,
+    /// Responses that were not answered yet: one, or of virtual hosts one for each route configuration.
+    pub outstanding: Vec<Outstanding>,
 }
 
 impl KindState {
@@ -65,6 +79,15 @@ impl KindState {
         let name = &resource.key.name;
         let has = self.held.get(name).is_some_and(|held| held.version == resource.version);
         (!has || self.forced.contains(name)) && self.refused.get(name) != Some(&resource.version)
+    }
+
+    /// Of resources that are news those that go into one response: of a group under suspicion nothing else, and otherwise what is under none.
+    pub fn together(&self, news: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
+        let group = |resource: &Arc<Resource>| self.suspects.get(&resource.key.name);
+        match news.iter().find_map(group) {
+            Some(first) => news.into_iter().filter(|resource| group(resource) == Some(first)).collect(),
+            None => news,
+        }
     }
 
     pub fn sent(&mut self, nonce: String, resources: &[Arc<Resource>], removed: &[String]) {
@@ -87,20 +110,37 @@ impl KindState {
             self.refused.remove(name);
         }
         self.answer_due = false;
-        self.outstanding = Some(Outstanding { nonce, sent: resources.to_vec(), removed: removed.to_vec(), before });
+        self.outstanding.push(Outstanding { nonce, sent: resources.to_vec(), removed: removed.to_vec(), before });
     }
 
-    /// Takes a refused response back. Of several resources that can be sent alone each is, to find out which is at fault; where all have to go together (`whole`), the
-    /// proxy's message says it.
+    /// Takes an answer without an error.
+    pub fn accept(&mut self, outstanding: &Outstanding) {
+        for resource in &outstanding.sent {
+            self.suspects.remove(&resource.key.name);
+        }
+    }
+
+    /// Takes a refused response back. Of several resources that need not go together each half is sent alone, to find out which is at fault; where all have to
+    /// (`whole`), the proxy's message says it.
     pub fn refuse(&mut self, mut outstanding: Outstanding, whole: bool, message: &str) -> Verdict {
         let mut verdict = Verdict::default();
+        if !whole && !outstanding.sent.is_empty() {
+            // What was to go in the same response may have stayed.
+            for name in std::mem::take(&mut outstanding.removed) {
+                self.held.insert(name.clone(), Held::unknown());
+                self.dirty.insert(name);
+            }
+        }
         if !whole && outstanding.sent.len() > 1 {
-            for resource in &outstanding.sent {
-                let name = &resource.key.name;
-                // The proxy may have taken it or not: whatever comes next for this name is news.
-                self.held.insert(name.clone(), Held { version: Version(String::new()), resource: None });
-                self.singly.insert(name.clone());
-                self.dirty.insert(name.clone());
+            for half in outstanding.sent.chunks(outstanding.sent.len().div_ceil(2)) {
+                self.groups += 1;
+                for resource in half {
+                    let name = &resource.key.name;
+                    // The proxy may have taken it or not: whatever comes next for this name is news.
+                    self.held.insert(name.clone(), Held::unknown());
+                    self.suspects.insert(name.clone(), self.groups);
+                    self.dirty.insert(name.clone());
+                }
             }
             return verdict;
         }
@@ -116,7 +156,7 @@ impl KindState {
         }
         for resource in outstanding.sent {
             let name = &resource.key.name;
-            self.singly.remove(name);
+            self.suspects.remove(name);
             if at_fault.contains(&resource) {
                 // A proxy may have a better version from before this stream. Where all go together it keeps that as long as this one is among them.
                 let before = outstanding.before.remove(name);

@@ -30,16 +30,20 @@ impl Stream {
 
     pub(super) fn tell_world(&mut self, kind: ResourceKind, view: &impl View) -> Option<Response> {
         let state = self.kind(kind);
-        let (mut news, mut gone, mut absent) = (Vec::new(), Vec::new(), Vec::new());
-        for name in state.dirty.iter().filter(|name| state.wants(name)) {
-            match view.get(&ResourceKey { kind, name: name.clone() }) {
+        let (mut news, mut gone, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        for name in &state.dirty {
+            match view.get(&ResourceKey { kind, name: name.clone() }).filter(|_| state.wants(name)) {
                 Some(resource) if state.is_news(&resource) => news.push(resource),
-                Some(_) => {}
+                Some(resource) => {
+                    let held = state.held.get(name).is_some_and(|held| held.version == resource.version);
+                    let has = held && state.refused.get(name) != Some(&resource.version);
+                    settled.extend(has.then(|| Feedback::Acknowledged(resource.key.clone(), Some(resource.version.clone()))));
+                }
                 None if is_whole(kind) && state.held.contains_key(name) => gone.push(name.clone()),
-                None => absent.push(ResourceKey { kind, name: name.clone() }),
+                None => settled.push(Feedback::Acknowledged(ResourceKey { kind, name: name.clone() }, None)),
             }
         }
-        self.feedback.extend(absent.into_iter().map(|key| Feedback::Acknowledged(key, None)));
+        self.feedback.extend(settled);
         let state = self.kind(kind);
         if news.is_empty() && gone.is_empty() && !state.answer_due {
             self.kind_mut(kind).dirty.clear();
@@ -53,15 +57,13 @@ impl Stream {
             news.extend(rest);
             news.sort_by(|a, b| a.key.cmp(&b.key));
         }
-        // Those that were in a refused response go one by one.
-        if !is_whole(kind)
-            && let Some(alone) = news.iter().position(|resource| state.singly.contains(&resource.key.name))
-        {
-            news = vec![news.swap_remove(alone)];
-        } else {
-            self.kind_mut(kind).dirty.clear();
+        let state = self.kind_mut(kind);
+        let all = news.len();
+        news = if is_whole(kind) { news } else { state.together(news) };
+        if news.len() == all {
+            state.dirty.clear();
         }
-        Some(self.send(kind, news, gone))
+        Some(self.send(kind, news, gone, view))
     }
 }
 
