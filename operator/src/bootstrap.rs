@@ -290,6 +290,8 @@ fn google_grpc(arguments: &BootstrapArguments, server: &Server, token: &Path) ->
             "grpc.ssl_target_name_override": { "string_value": server_name(arguments, server) },
             "grpc.keepalive_time_ms": milliseconds(KEEPALIVE.0),
             "grpc.keepalive_timeout_ms": milliseconds(KEEPALIVE.1),
+            // All routes of a listener come in one message; gRPC's own limit is 4 MiB.
+            "grpc.max_receive_message_length": { "int_value": -1 },
             // Pings while a stream is open, however little is said on it.
             "grpc.http2.max_pings_without_data": { "int_value": 0 },
             "grpc.max_reconnect_backoff_ms": milliseconds(5),

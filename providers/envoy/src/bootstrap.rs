@@ -77,6 +77,8 @@ pub fn bootstrap(settings: &Bootstrap) -> Value {
         service = json!({ "google_grpc": {
             "target_uri": settings.servers.first().map(|(host, port)| format!("{host}:{port}")).unwrap_or_default(),
             "stat_prefix": CLUSTER,
+            // All routes of a listener come in one message. gRPC's own limit is 4 MiB.
+            "channel_args": { "args": { "grpc.max_receive_message_length": { "int_value": -1 } } },
             "channel_credentials": { "ssl_credentials": {
                 "root_certs": settings.tls.as_ref().map(|tls| json!({ "filename": tls.authorities_file })).unwrap_or_else(|| json!({})),
             } },

@@ -39,7 +39,8 @@ pub fn send(at: SocketAddr, method: &str, host: &str, path: &str, headers: &[(&s
     Ok(read(&String::from_utf8_lossy(&bytes)))
 }
 
-fn is_whole(text: &str) -> bool {
+/// Whether an answer is there with all of its body.
+pub fn is_whole(text: &str) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let head = head.to_ascii_lowercase();
     match head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok()) {

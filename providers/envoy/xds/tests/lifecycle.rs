@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Requests one after another, each on a connection of its own, until it is stopped.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     client: std::thread::JoinHandle<Vec<String>>,
 }
 
 impl Load {
-    fn start(to: SocketAddr) -> Self {
+    pub fn start(to: SocketAddr) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let client = std::thread::spawn({
             let (stop, answered) = (stop.clone(), answered.clone());
@@ -43,7 +43,7 @@ impl Load {
     }
 
     /// Waits for more answers.
-    fn go_on(&self, count: usize) {
+    pub fn go_on(&self, count: usize) {
         let (start, before) = (Instant::now(), self.answered.load(Ordering::Relaxed));
         while self.answered.load(Ordering::Relaxed) < before + count && !self.client.is_finished() {
             assert!(start.elapsed() < PATIENCE, "requests are not answered");
@@ -51,7 +51,8 @@ impl Load {
         }
     }
 
-    fn end(self) {
+    /// Stops; no request may have failed.
+    pub fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         assert_eq!(self.client.join().unwrap(), Vec::<String>::new());
     }
@@ -61,7 +62,8 @@ fn to(service: &str) -> String {
     format!("ports: [{{ listeners: [{{ rules: [{{ backends: [\"team-a/{service}:80\"] }}] }}] }}]")
 }
 
-fn count(envoy: &Envoy, metric: &str, kind: &str) -> u64 {
+/// What a counter of streams says for a kind of resources.
+pub fn count(envoy: &Envoy, metric: &str, kind: &str) -> u64 {
     let mut registry = Registry::default();
     envoy.register_metrics(&mut registry);
     let mut text = String::new();
@@ -104,7 +106,7 @@ async fn changes_and_restarts_lose_no_request() {
         let stack = pass(&replica, here, &to("s11"), &endpoints).await;
         replica.envoy.is_complete();
         replica.acknowledged(&stack).await;
-        for kind in ["cluster", "listener", "routes"] {
+        for kind in ["cluster", "listener", "routes", "virtual-host"] {
             assert_eq!(count(&replica.envoy, "xds_resources_total", kind), 0, "{kind}");
         }
         load.go_on(5);
@@ -122,6 +124,7 @@ async fn changes_and_restarts_lose_no_request() {
     }
     assert_eq!(count(&replica.envoy, "xds_resources_total", "endpoints"), 1);
     assert_eq!(count(&replica.envoy, "xds_resources_total", "routes"), 0);
+    assert_eq!(count(&replica.envoy, "xds_resources_total", "virtual-host"), 0);
     load.end();
     drop(proxy);
     replica.stop().await;

@@ -16,3 +16,4 @@ mod lifecycle;
 #[path = "../../tests/plans.rs"]
 mod plans;
 mod proxy;
+mod virtual_hosts;
