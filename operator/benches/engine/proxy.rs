@@ -50,7 +50,13 @@ pub async fn connect(at: SocketAddr, fleet: &str) -> anyhow::Result<Arc<Received
     let body = StreamBody::new(requests.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
     let request = Request::post(format!("http://{at}{METHOD}")).header("content-type", "application/grpc").header("te", "trailers");
     for type_url in WILDCARD {
-        let node = Node { id: "bench-proxy".to_owned(), cluster: fleet.to_owned() };
+        let node = Node {
+            id: "bench-proxy".to_owned(),
+            cluster: fleet.to_owned(),
+            user_agent_name: "envoy".to_owned(),
+            // From 1.40 on a proxy is told of virtual hosts by themselves.
+            build_version: Some(BuildVersion { version: Some(SemanticVersion { major: 1, minor: 40 }) }),
+        };
         say(
             &out,
             DeltaRequest { node: Some(node), type_url: type_url.to_owned(), subscribe: vec!["*".to_owned()], ..DeltaRequest::default() },
@@ -136,6 +142,24 @@ struct Node {
     id: String,
     #[prost(string, tag = "2")]
     cluster: String,
+    #[prost(string, tag = "6")]
+    user_agent_name: String,
+    #[prost(message, optional, tag = "8")]
+    build_version: Option<BuildVersion>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct BuildVersion {
+    #[prost(message, optional, tag = "1")]
+    version: Option<SemanticVersion>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SemanticVersion {
+    #[prost(uint32, tag = "1")]
+    major: u32,
+    #[prost(uint32, tag = "2")]
+    minor: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

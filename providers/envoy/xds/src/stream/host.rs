@@ -73,7 +73,7 @@ impl Stream {
     /// What of a route configuration's virtual hosts is news to the proxy, and what went.
     fn news_of(&mut self, routes: &ResourceKey, view: &impl View) -> Option<(Vec<Arc<Resource>>, Vec<String>)> {
         let (state, told) = (self.kind(ResourceKind::VirtualHost), self.kind(ResourceKind::RouteConfiguration));
-        let (asked, has) = (told.names.contains(&routes.name), told.held.contains_key(&routes.name));
+        let (asked, has) = (told.wants(&routes.name), told.held.contains_key(&routes.name));
         let stays = view.get(routes).is_some();
         let prefix = format!("{}/", routes.name);
         let (mut news, mut removed, mut settled, mut lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
