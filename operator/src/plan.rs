@@ -1,6 +1,7 @@
 //! `portico plan`: what would change, through the same world, translate, compile, observe and diff as `run`. Nothing is ever changed.
 
 pub mod document;
+mod fleets;
 mod problems;
 mod source;
 mod text;
@@ -15,14 +16,16 @@ use futures::{StreamExt, stream};
 use portico_aws_api::Aws;
 use portico_crds::NamespacedName;
 use portico_crds::v1alpha1::EffectiveProfile;
+use portico_envoy::source::Compilation;
 use portico_envoy_xds::Envoy;
 use portico_providers::{ClusterId, Plan, Provider, ProviderError, UnitId};
 use portico_translate::{UnitState, choose_addresses, known_settings, settings, translate};
 
 use crate::cli::{ObservedSource, PlanArguments, PlanFormat};
-use crate::clouds::{Clouds, Operation};
+use crate::clouds::{Clouds, Observed, Operation, Stack};
 use crate::keeper::SharedWorld;
 use document::{PlanDocument, Problem, Situation, UnitDocument};
+pub use fleets::Fleets;
 pub use source::Objects;
 
 /// The exit code of `--detailed-exitcode` where there are changes, as Terraform has it.
@@ -67,7 +70,8 @@ pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     }
     units.retain(|unit| chosen.holds(unit));
     let problems = if chosen.all() { objects.problems(&world) } else { BTreeSet::new() };
-    let mut document = make(&world, &cluster, units, problems, cloud.as_ref()).await;
+    let fleets = if cloud.is_some() { objects.fleets(&cluster) } else { Fleets::default() };
+    let mut document = make_against(&world, &cluster, units, problems, cloud.as_ref(), &fleets).await;
     document.source = objects.describe(&cluster, observed == ObservedSource::Cloud);
 
     let text = match arguments.output {
@@ -116,12 +120,25 @@ pub async fn make(
     world: &SharedWorld,
     cluster: &ClusterId,
     units: Vec<UnitId>,
+    problems: BTreeSet<Problem>,
+    cloud: Option<&Clouds>,
+) -> PlanDocument {
+    make_against(world, cluster, units, problems, cloud, &Fleets::default()).await
+}
+
+/// The same, with what is known of what fleets of Envoy proxies are told.
+pub async fn make_against(
+    world: &SharedWorld,
+    cluster: &ClusterId,
+    units: Vec<UnitId>,
     mut problems: BTreeSet<Problem>,
     cloud: Option<&Clouds>,
+    fleets: &Fleets,
 ) -> PlanDocument {
     let mut documents = Vec::new();
     let reserved = Mutex::default();
-    let mut planned = stream::iter(units).map(|unit| one(world, cluster, unit, cloud, &reserved)).buffered(CONCURRENCY);
+    let planner = Planner { world, cluster, cloud, fleets, reserved: &reserved };
+    let mut planned = stream::iter(units).map(|unit| planner.one(unit)).buffered(CONCURRENCY);
     while let Some((document, found)) = planned.next().await {
         documents.push(document);
         problems.extend(found);
@@ -129,70 +146,105 @@ pub async fn make(
     PlanDocument::new(documents, problems)
 }
 
-async fn one(
-    world: &SharedWorld,
-    cluster: &ClusterId,
-    unit: UnitId,
-    cloud: Option<&Clouds>,
-    reserved: &Mutex<BTreeMap<IpAddr, UnitId>>,
-) -> (UnitDocument, BTreeSet<Problem>) {
-    let situation = match world.read().unit_state(&unit) {
-        UnitState::Live => Situation::Served,
-        UnitState::Held => Situation::Held,
-        UnitState::Deleting => Situation::Deleting,
-        UnitState::Absent => Situation::Orphaned,
-    };
-    let mut document = UnitDocument::new(&unit, situation);
-    let translation = translate(&world.read(), &unit);
-    let problems = translation.as_ref().map(|it| problems::of_report(&it.report)).unwrap_or_default();
-    let mut plan = match translation.map(|it| it.plan) {
-        Some(None) => {
-            document.situation = Situation::Held;
-            None
-        }
-        Some(plan) => plan,
-        None => None,
-    };
-    if let Some(Err(error)) = plan.as_mut().map(|plan| assign(world, plan, reserved)) {
-        document.error = Some(error.to_string());
-    } else if document.situation != Situation::Held
-        && let Err(error) = compare(&mut document, world, cluster, &unit, plan.as_ref(), cloud).await
-    {
-        document.error = Some(error.to_string());
-    }
-    (document, problems)
+/// What plans of single load balancers are made with.
+#[derive(Clone, Copy)]
+struct Planner<'a> {
+    world: &'a SharedWorld,
+    cluster: &'a ClusterId,
+    cloud: Option<&'a Clouds>,
+    fleets: &'a Fleets,
+    /// The addresses that others would get.
+    reserved: &'a Mutex<BTreeMap<IpAddr, UnitId>>,
 }
 
-/// Compile, observe, diff; without a plan everything of the unit goes.
-async fn compare(
-    document: &mut UnitDocument,
-    world: &SharedWorld,
-    cluster: &ClusterId,
-    unit: &UnitId,
-    plan: Option<&Plan>,
-    cloud: Option<&Clouds>,
-) -> Result<(), ProviderError> {
-    let Some(cloud) = cloud else {
-        return plan.map_or(Ok(()), |plan| compare_with_nothing(document, cluster, plan));
-    };
-    let stacks = match plan {
-        Some(plan) => {
-            cloud.prepare(plan, true).await?;
-            let compiled = cloud.compile(cluster, plan);
-            document.refuse(&compiled.refusals);
-            let left_behind = cloud.left_behind(&compiled.stack).await;
-            std::iter::once(compiled.stack).chain(left_behind).collect()
+impl Planner<'_> {
+    async fn one(self, unit: UnitId) -> (UnitDocument, BTreeSet<Problem>) {
+        let situation = match self.world.read().unit_state(&unit) {
+            UnitState::Live => Situation::Served,
+            UnitState::Held => Situation::Held,
+            UnitState::Deleting => Situation::Deleting,
+            UnitState::Absent => Situation::Orphaned,
+        };
+        let mut document = UnitDocument::new(&unit, situation);
+        let translation = translate(&self.world.read(), &unit);
+        let problems = translation.as_ref().map(|it| problems::of_report(&it.report)).unwrap_or_default();
+        let mut plan = match translation.map(|it| it.plan) {
+            Some(None) => {
+                document.situation = Situation::Held;
+                None
+            }
+            Some(plan) => plan,
+            None => None,
+        };
+        if let Some(Err(error)) = plan.as_mut().map(|plan| assign(self.world, plan, self.reserved)) {
+            document.error = Some(error.to_string());
+        } else if document.situation != Situation::Held
+            && let Err(error) = self.compare(&mut document, &unit, plan.as_ref()).await
+        {
+            document.error = Some(error.to_string());
         }
-        None => {
-            let settings = settings(&world.read(), unit);
-            cloud.empty_stacks(cluster, unit, settings.as_ref())
-        }
-    };
-    for stack in stacks {
-        let observed = cloud.observe(&stack, true).await?;
-        document.change(&cloud.diff(&stack, &observed)?, call);
+        (document, problems)
     }
-    Ok(())
+
+    /// Compile, observe, diff; without a plan everything of the unit goes.
+    async fn compare(self, document: &mut UnitDocument, unit: &UnitId, plan: Option<&Plan>) -> Result<(), ProviderError> {
+        let Some(cloud) = self.cloud else {
+            return plan.map_or(Ok(()), |plan| compare_with_nothing(document, self.cluster, plan));
+        };
+        let mut stacks = match plan {
+            Some(plan) => {
+                cloud.prepare(plan, true).await?;
+                let compiled = cloud.compile(self.cluster, plan);
+                document.refuse(&compiled.refusals);
+                let left_behind = cloud.left_behind(&compiled.stack).await;
+                std::iter::once(compiled.stack).chain(left_behind).collect()
+            }
+            None => {
+                let settings = settings(&self.world.read(), unit);
+                cloud.empty_stacks(self.cluster, unit, settings.as_ref())
+            }
+        };
+        // The fleet that it was on before.
+        if let Some(fleet) = self.fleets.fleet_of(unit)
+            && !stacks.iter().any(|stack| matches!(stack, Stack::Envoy(stack) if stack.fleet == fleet))
+        {
+            stacks.push(Stack::Envoy(portico_envoy::Stack::empty(self.cluster, unit, fleet)));
+        }
+        for stack in stacks {
+            let observed = match &stack {
+                Stack::Envoy(stack) => self.fleets.observed(stack).map(Observed::Envoy),
+                Stack::Aws(_) => None,
+            };
+            let observed = match observed {
+                Some(observed) => observed,
+                None => cloud.observe(&stack, true).await?,
+            };
+            match (&stack, &observed) {
+                (Stack::Envoy(stack), Observed::Envoy(observed)) => {
+                    let now = plan.map(|plan| Compilation { plan, stack });
+                    publish(document, stack, observed, now, self.fleets.compilation(unit, &stack.fleet));
+                    if !stack.versions().is_empty() {
+                        document.note = self.fleets.note(unit).map(str::to_owned);
+                    }
+                }
+                _ => document.change(&cloud.diff(&stack, &observed)?, call),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a fleet would be told, and where it comes from.
+fn publish(
+    document: &mut UnitDocument,
+    stack: &portico_envoy::Stack,
+    observed: &portico_envoy::Observed,
+    now: Option<Compilation<'_>>,
+    before: Option<Compilation<'_>>,
+) {
+    let mut changes = portico_envoy::diff(stack, observed);
+    portico_envoy::source::attribute(&mut changes, now, before);
+    document.change(&changes, portico_envoy::Operation::call);
 }
 
 /// Compile and diff against an empty account, or proxies that know nothing.
@@ -207,7 +259,8 @@ fn compare_with_nothing(document: &mut UnitDocument, cluster: &ClusterId, plan: 
         EffectiveProfile::Envoy(_) => {
             let compiled = portico_envoy::compile(cluster, plan);
             document.refuse(&compiled.refusals);
-            document.change(&portico_envoy::diff(&compiled.stack, &portico_envoy::Observed::default()), portico_envoy::Operation::call);
+            let now = Compilation { plan, stack: &compiled.stack };
+            publish(document, now.stack, &portico_envoy::Observed::default(), Some(now), None);
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ fn plan_of_a_folder() {
 fn plan_as_json_counts_the_same() {
     let output = portico(&["plan", "-f", MANIFESTS, "--output", "json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document.get("formatVersion"), Some(&serde_json::json!("1.0")));
+    assert_eq!(document.get("formatVersion"), Some(&serde_json::json!("1.1")));
     let plain = text(&portico(&["plan", "-f", MANIFESTS]).stdout);
     let created = document.pointer("/summary/create").and_then(serde_json::Value::as_u64).unwrap();
     assert!(created > 0 && plain.contains(&format!("Plan: {created} to create")), "{plain}");

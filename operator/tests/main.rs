@@ -23,6 +23,8 @@ mod drift;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod fleets;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod https;

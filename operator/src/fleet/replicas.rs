@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube_client::Client;
-use kube_client::api::{Api, DeleteParams, Patch, PatchParams};
+use kube_client::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube_runtime::WatchStreamExt;
 use kube_runtime::watcher::{Config, Event, watcher};
 use portico_crds::kubernetes::{ConfigMap, ResourceExt};
@@ -150,8 +150,7 @@ impl Replicas {
     }
 
     fn take(&self, name: &str, object: &ConfigMap) {
-        let text = object.data.as_ref().and_then(|data| data.get("proxies")).map_or("[]", String::as_str);
-        match serde_json::from_str(text) {
+        match acknowledgements(object) {
             Ok(said) => self.envoy.hear_replica(name, said),
             Err(error) => warn!(name, %error, "what a replica says of its proxies cannot be read; is it of another version?"),
         }
@@ -166,4 +165,34 @@ impl Replicas {
             self.remove(&name).await;
         }
     }
+}
+
+/// The field of a ConfigMap that a replica keeps.
+fn field<'a>(object: &'a ConfigMap, name: &str) -> Option<&'a str> {
+    object.data.as_ref().and_then(|data| data.get(name)).map(String::as_str)
+}
+
+fn acknowledgements(object: &ConfigMap) -> Result<Vec<Acknowledgement>, serde_json::Error> {
+    serde_json::from_str(field(object, "proxies").unwrap_or("[]"))
+}
+
+/// What each replica of a cluster says of its proxies now, for those who look once. Whoever is silent while others speak is gone.
+///
+/// # Errors
+/// In words, if it cannot be read.
+pub async fn said(client: &Client) -> Result<Vec<Vec<Acknowledgement>>, String> {
+    let api: Api<ConfigMap> = Api::all(client.clone());
+    let listed = api.list(&ListParams::default().labels(LABEL)).await;
+    let objects = listed.map_err(|error| format!("What replicas say of their proxies cannot be read: {error}"))?.items;
+    let renewed = |object: &ConfigMap| field(object, "renewed").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let newest = objects.iter().filter_map(renewed).max();
+    let speaks = |object: &&ConfigMap| match (renewed(object), newest) {
+        (Some(at), Some(newest)) => newest.duration_since(at).unsigned_abs() <= SILENT,
+        _ => true,
+    };
+    let read = |object: &ConfigMap| {
+        let why = |error| format!("What {} says of its proxies cannot be read (is it of another version?): {error}", object.name_any());
+        acknowledgements(object).map_err(why)
+    };
+    objects.iter().filter(speaks).map(read).collect()
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::output::count;
 
 /// Version of the document's format: the first number changes when a reader must, the second when something is added.
-pub const FORMAT_VERSION: &str = "1.0";
+pub const FORMAT_VERSION: &str = "1.1";
 
 /// What would be done for all load balancers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -68,6 +68,9 @@ pub struct UnitDocument {
     pub changes: Vec<ChangeDocument>,
     /// What the backend cannot serve.
     pub refusals: Vec<RefusalDocument>,
+    /// What is not known of what there is, so that the changes may be too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Why there are no changes although there should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -221,7 +224,7 @@ impl From<Action> for Verb {
 impl UnitDocument {
     /// The document of a unit for which nothing is to be done yet.
     pub fn new(unit: &UnitId, situation: Situation) -> Self {
-        Self { unit: unit.to_string(), situation, changes: Vec::new(), refusals: Vec::new(), error: None }
+        Self { unit: unit.to_string(), situation, changes: Vec::new(), refusals: Vec::new(), note: None, error: None }
     }
 
     /// Takes up the changes; `call` names one in the cloud's API.
@@ -246,7 +249,11 @@ impl UnitDocument {
 
     /// Whether there is nothing to say about it.
     pub fn is_quiet(&self) -> bool {
-        self.changes.is_empty() && self.refusals.is_empty() && self.error.is_none() && self.situation != Situation::Held
+        self.changes.is_empty()
+            && self.refusals.is_empty()
+            && self.note.is_none()
+            && self.error.is_none()
+            && self.situation != Situation::Held
     }
 
     /// How many changes of a kind there are.

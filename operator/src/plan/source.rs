@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use kube_client::Client;
 use portico_crds::{Kind, NamespacedName};
+use portico_envoy_xds::Acknowledgement;
 use portico_providers::ClusterId;
 use serde_json::{Value, json};
 
 use super::document::{PlanSource, Problem};
+use super::fleets::Fleets;
 use super::problems;
 use crate::cli::PlanArguments;
 use crate::cluster::key_of;
@@ -26,6 +28,10 @@ pub struct Objects {
     in_files: BTreeSet<(Kind, NamespacedName)>,
     /// Namespaces that files use and nobody makes.
     missing_namespaces: Vec<String>,
+    /// What stood in the cluster in the place of files' objects.
+    replaced: BTreeMap<(Kind, NamespacedName), Option<Value>>,
+    /// What replicas say of their proxies; nothing where no cluster was asked.
+    said: Option<Result<Vec<Vec<Acknowledgement>>, String>>,
     /// Kinds that could not be read.
     unreadable: Vec<(Kind, String)>,
     /// Whether the cluster's objects are among them.
@@ -47,7 +53,8 @@ impl Objects {
                 let snapshot = Snapshot::read(&client).await?;
                 let cluster_id = told.or_else(|| snapshot.cluster_id());
                 cluster_id.as_ref().context("the cluster has no namespace kube-system to tell its id: give it with --cluster-id")?;
-                let mut objects = Self { cluster_id, ..Self::of_snapshot(snapshot) };
+                let said = Some(crate::fleet::replicas::said(&client).await);
+                let mut objects = Self { cluster_id, said, ..Self::of_snapshot(snapshot) };
                 if let Some(files) = files {
                     objects.overlay(files);
                 }
@@ -75,7 +82,7 @@ impl Objects {
             if kind == Kind::Namespace && files.assumed.contains(&place.1.name) {
                 if there.is_none() {
                     self.missing_namespaces.push(place.1.name.clone());
-                    self.objects.insert(place, object);
+                    self.lay(place, object);
                 }
                 continue;
             }
@@ -84,16 +91,34 @@ impl Objects {
                 None => object,
             };
             self.in_files.insert(place.clone());
-            self.objects.insert(place, object);
+            self.lay(place, object);
         }
+    }
+
+    fn lay(&mut self, place: (Kind, NamespacedName), object: Value) {
+        let before = self.objects.insert(place.clone(), object);
+        self.replaced.insert(place, before);
     }
 
     /// A world that holds them.
     pub fn world(&self) -> SharedWorld {
-        let world = SharedWorld::default();
-        let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
-        keeper.take(self.objects.iter().map(|((kind, _), object)| Sighting { kind: *kind, seen: Seen::Applied(object.clone()) }));
-        world
+        world(self.objects.iter())
+    }
+
+    /// What fleets of Envoy proxies are told, by the cluster's objects without the files.
+    pub fn fleets(&self, cluster: &ClusterId) -> Fleets {
+        let before = || {
+            let kept = self.objects.iter().filter(|(place, _)| !self.replaced.contains_key(*place));
+            let replaced = self.replaced.iter().filter_map(|(place, object)| Some((place, object.as_ref()?)));
+            world(kept.chain(replaced))
+        };
+        match &self.said {
+            Some(Ok(said)) => Fleets::of(&before(), cluster, Ok(said)),
+            Some(Err(why)) => Fleets::of(&before(), cluster, Err(why)),
+            None => {
+                Fleets::of(&self.world(), cluster, Err("What fleets are told only the cluster knows, and it was not asked: use --overlay"))
+            }
+        }
     }
 
     /// What is wrong with them that no load balancer's report tells.
@@ -125,6 +150,13 @@ impl Objects {
         let observed = if cloud { "cloud" } else { "nothing" };
         PlanSource { objects: objects.to_owned(), observed: observed.to_owned(), cluster_id: cluster.0.clone() }
     }
+}
+
+fn world<'a>(objects: impl Iterator<Item = (&'a (Kind, NamespacedName), &'a Value)>) -> SharedWorld {
+    let world = SharedWorld::default();
+    let mut keeper = Keeper::new(world.clone(), BTreeSet::new());
+    keeper.take(objects.map(|((kind, _), object)| Sighting { kind: *kind, seen: Seen::Applied(object.clone()) }));
+    world
 }
 
 /// What a cluster's object becomes when a file is applied. What the API server and controllers own stays: metadata but for labels and

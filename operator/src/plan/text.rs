@@ -84,6 +84,9 @@ impl Page {
             Situation::Deleting => self.line(2, "Its Gateway is being deleted, or belongs to another controller now."),
             Situation::Orphaned => self.line(2, "The cloud has it, but there is no such Gateway in the cluster."),
         }
+        if let Some(note) = &unit.note {
+            self.wrapped(2, note, Style::new());
+        }
         if let Some(error) = &unit.error {
             self.line(2, &styled(DELETE, "cannot be planned"));
             self.wrapped(6, error, Style::new());
@@ -180,7 +183,18 @@ impl Page {
         };
         self.line(0, &format!("{} {counts}{end}.", styled(HEADING, "Plan:")));
         if document.source.observed == "nothing" && changes > 0 {
-            self.line(0, &styled(DIM, "Compared with an empty account: no cloud was asked. Subnets and groups of the cloud are assumed."));
+            let of_fleets = |change: &ChangeDocument| change.call == portico_envoy::Operation::PUBLISH;
+            let all = || document.units.iter().flat_map(|unit| &unit.changes);
+            let (fleets, clouds) = (all().any(of_fleets), !all().all(of_fleets));
+            if clouds {
+                self.line(
+                    0,
+                    &styled(DIM, "Compared with an empty account: no cloud was asked. Subnets and groups of the cloud are assumed."),
+                );
+            }
+            if fleets {
+                self.line(0, &styled(DIM, "Compared with Envoy proxies that know nothing: no fleet was asked."));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Names of resources. They hold the unit, so that what one unit publishes never meets another's, and they say what they stand for: Envoy shows them in its
 //! statistics, logs and error messages.
 
+use portico_crds::NamespacedName;
 use portico_providers::{AppProtocol, Hostname, PortProtocol, ServiceBackend, UnitId};
 
 /// A listener: `gateway/infra/web/80`, and `gateway/infra/web/53/udp` for datagrams.
@@ -39,6 +40,13 @@ pub(crate) fn cluster(unit: &UnitId, backend: &ServiceBackend) -> String {
         AppProtocol::Udp => "/udp",
     };
     format!("{unit}/service/{}:{}{protocol}", backend.service, backend.port)
+}
+
+/// The Service that a cluster stands for.
+pub(crate) fn service(unit: &UnitId, cluster: &str) -> Option<NamespacedName> {
+    let rest = cluster.strip_prefix(&format!("{unit}/service/"))?;
+    let (service, _) = rest.split_once(':')?;
+    service.parse().ok()
 }
 
 /// The cluster that does not exist: shares of invalid backends go there.

@@ -18,10 +18,13 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The word for telling a fleet of a resource.
+    pub const PUBLISH: &'static str = "publish";
+
     /// What is done, in a word.
     pub fn call(&self) -> &'static str {
         match self {
-            Self::Publish(_) => "publish",
+            Self::Publish(_) => Self::PUBLISH,
             Self::Withdraw(_) => "withdraw",
             Self::Identify(_) => "identify",
         }
