@@ -3,6 +3,7 @@
 pub mod replicas;
 pub mod tls;
 pub mod tokens;
+pub mod told;
 
 use std::sync::Arc;
 

@@ -161,6 +161,8 @@ impl Session {
         let replicas = Replicas::new(self.client.clone(), &self.lease_namespace, &uuid::Uuid::new_v4(), envoy.clone(), leadership.clone());
         tracker.spawn(replicas.clone().tell(stop.clone()));
         tracker.spawn(replicas.hear(stop.clone()));
+        let (namespace, leadership) = (self.lease_namespace.clone(), leadership.clone());
+        tracker.spawn(fleet::told::keep(self.client.clone(), namespace, envoy.clone(), leadership, stop.clone()));
         Ok(Proxies { stop, tracker })
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube_client::Client;
-use kube_client::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube_client::api::{Api, DeleteParams, Patch, PatchParams};
 use kube_runtime::WatchStreamExt;
 use kube_runtime::watcher::{Config, Event, watcher};
 use portico_crds::kubernetes::{ConfigMap, ResourceExt};
@@ -20,7 +20,13 @@ use crate::clock::rfc3339;
 use crate::cluster::FIELD_MANAGER;
 
 /// What marks the ConfigMaps of replicas.
-const LABEL: &str = "portico.dev/replica";
+pub(super) const LABEL: &str = "portico.dev/replica";
+
+/// Where a ConfigMap says how far proxies are.
+pub(super) const PROXIES: &str = "proxies";
+
+/// Where it says when.
+const RENEWED: &str = "renewed";
 
 /// What happens in one moment is told at once.
 const GATHER: Duration = Duration::from_millis(50);
@@ -89,7 +95,7 @@ impl Replicas {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": self.name, "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "portico"}},
-            "data": {"proxies": text, "renewed": rfc3339(jiff::Timestamp::now())},
+            "data": {PROXIES: text, RENEWED: rfc3339(jiff::Timestamp::now())},
         });
         let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&object));
         let written = self.api.patch(&self.name, &parameters, &patch);
@@ -167,32 +173,21 @@ impl Replicas {
     }
 }
 
-/// The field of a ConfigMap that a replica keeps.
-fn field<'a>(object: &'a ConfigMap, name: &str) -> Option<&'a str> {
-    object.data.as_ref().and_then(|data| data.get(name)).map(String::as_str)
+/// What a ConfigMap says of proxies.
+pub(super) fn acknowledgements(object: &ConfigMap) -> Result<Vec<Acknowledgement>, serde_json::Error> {
+    serde_json::from_str(field(object, PROXIES).unwrap_or("[]"))
 }
 
-fn acknowledgements(object: &ConfigMap) -> Result<Vec<Acknowledgement>, serde_json::Error> {
-    serde_json::from_str(field(object, "proxies").unwrap_or("[]"))
-}
-
-/// What each replica of a cluster says of its proxies now, for those who look once. Whoever is silent while others speak is gone.
-///
-/// # Errors
-/// In words, if it cannot be read.
-pub async fn said(client: &Client) -> Result<Vec<Vec<Acknowledgement>>, String> {
-    let api: Api<ConfigMap> = Api::all(client.clone());
-    let listed = api.list(&ListParams::default().labels(LABEL)).await;
-    let objects = listed.map_err(|error| format!("What replicas say of their proxies cannot be read: {error}"))?.items;
-    let renewed = |object: &ConfigMap| field(object, "renewed").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+/// The ConfigMaps of replicas that are there: whoever is silent while others speak is gone.
+pub(super) fn speaking(objects: Vec<ConfigMap>) -> impl Iterator<Item = ConfigMap> {
+    let renewed = |object: &ConfigMap| field(object, RENEWED).and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let newest = objects.iter().filter_map(renewed).max();
-    let speaks = |object: &&ConfigMap| match (renewed(object), newest) {
+    objects.into_iter().filter(move |object| match (renewed(object), newest) {
         (Some(at), Some(newest)) => newest.duration_since(at).unsigned_abs() <= SILENT,
         _ => true,
-    };
-    let read = |object: &ConfigMap| {
-        let why = |error| format!("What {} says of its proxies cannot be read (is it of another version?): {error}", object.name_any());
-        acknowledgements(object).map_err(why)
-    };
-    objects.iter().filter(speaks).map(read).collect()
+    })
+}
+
+fn field<'a>(object: &'a ConfigMap, name: &str) -> Option<&'a str> {
+    object.data.as_ref().and_then(|data| data.get(name)).map(String::as_str)
 }

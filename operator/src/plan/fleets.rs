@@ -1,5 +1,5 @@
-//! What Envoy fleets are told now, as far as a plan can know it. Replicas say how far their proxies are, with one version for everything that a Gateway comes to: where that
-//! is the version of what the cluster's objects compile to, the fleet was told exactly this, resource by resource.
+//! What Envoy fleets are told now, as far as a plan can know it. The leader writes down one version for everything that a Gateway comes to, and replicas say how far their
+//! proxies are with theirs: where that is the version of what the cluster's objects compile to, the fleet was told exactly this, resource by resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,9 +50,9 @@ impl Fleets {
             let doubt = match (said, same) {
                 (Ok(_), Some(true)) => None,
                 (Ok(_), None) if versions.is_empty() => None,
-                (Ok(_), None) => Some(format!(
-                    "No replica of the operator says what it tells the fleet {fleet}: none runs that serves xDS, or no proxy is connected"
-                )),
+                (Ok(_), None) => {
+                    Some(format!("Nobody says what the fleet {fleet} is told: no operator has led since its Gateways are there"))
+                }
                 (Ok(_), Some(false)) => Some(format!(
                     "What the fleet {fleet} was told last is not what the cluster's objects come to: the operator is at work on them, or of another version"
                 )),

@@ -53,7 +53,7 @@ impl Objects {
                 let snapshot = Snapshot::read(&client).await?;
                 let cluster_id = told.or_else(|| snapshot.cluster_id());
                 cluster_id.as_ref().context("the cluster has no namespace kube-system to tell its id: give it with --cluster-id")?;
-                let said = Some(crate::fleet::replicas::said(&client).await);
+                let said = Some(crate::fleet::told::read(&client).await);
                 let mut objects = Self { cluster_id, said, ..Self::of_snapshot(snapshot) };
                 if let Some(files) = files {
                     objects.overlay(files);
