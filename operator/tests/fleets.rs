@@ -201,14 +201,14 @@ async fn what_a_plan_prints_is_what_is_published() {
             ("create publish cluster gateway/platform/public/service/shop/cart-stable:80", &["Service shop/cart-stable"]),
             ("create publish listener gateway/news/preview/8088", &["Gateway news/preview"]),
             ("create publish listener gateway/platform/public/80", &["Gateway platform/public"]),
-            ("create publish routes gateway/news/preview/8088/*", &["HTTPRoute news/preview rules[0].matches[0]"]),
+            ("create publish routes gateway/news/preview/8088/*", &["Gateway news/preview"]),
+            ("create publish routes gateway/platform/public/80/*", &["Gateway platform/public"]),
+            ("create publish virtual-host gateway/news/preview/8088/*/*", &["HTTPRoute news/preview rules[0].matches[0]"]),
+            ("create publish virtual-host gateway/platform/public/80/*/*.example.com", &["Gateway platform/public"]),
+            ("create publish virtual-host gateway/platform/public/80/*/news.example.com", &["HTTPRoute news/articles rules[0].matches[0]"]),
             (
-                "create publish routes gateway/platform/public/80/*",
-                &[
-                    "HTTPRoute news/articles rules[0].matches[0]",
-                    "HTTPRoute shop/cart rules[0].matches[0]",
-                    "HTTPRoute shop/cart rules[1].matches[0]"
-                ]
+                "create publish virtual-host gateway/platform/public/80/*/shop.example.com",
+                &["HTTPRoute shop/cart rules[0].matches[0]", "HTTPRoute shop/cart rules[1].matches[0]"]
             ),
         ])
     );
@@ -217,7 +217,8 @@ async fn what_a_plan_prints_is_what_is_published() {
     labelled[0].1["metadata"]["labels"] = json!({"team": "shop"});
     assert_eq!(bench.apply(labelled).await, []);
     // Of a route that changes the rule is named that does.
-    let routes = ("update publish routes gateway/platform/public/80/*", &["HTTPRoute shop/cart rules[1].matches[0]"][..]);
+    let routes =
+        ("update publish virtual-host gateway/platform/public/80/*/shop.example.com", &["HTTPRoute shop/cart rules[1].matches[0]"][..]);
     assert_eq!(bench.apply(only(&route((80, 20)))).await, expected(&[routes]));
     // A backend that nobody needs any more is named as what it was.
     let canary = ("delete withdraw cluster gateway/platform/public/service/shop/cart-stable:80", &["Service shop/cart-stable"][..]);
@@ -230,7 +231,8 @@ async fn what_a_plan_prints_is_what_is_published() {
         bench.apply(only(gateway)).await,
         expected(&[
             ("create publish listener gateway/news/preview/8089", &["Gateway news/preview"]),
-            ("create publish routes gateway/news/preview/8089/*", &["HTTPRoute news/preview rules[0].matches[0]"]),
+            ("create publish routes gateway/news/preview/8089/*", &["Gateway news/preview"]),
+            ("create publish virtual-host gateway/news/preview/8089/*/*", &["HTTPRoute news/preview rules[0].matches[0]"]),
         ])
     );
 }
@@ -246,7 +248,7 @@ async fn what_nobody_says_is_not_made_up() {
     assert_eq!(notes(&bench.plan(&[], Ok(&said)).await), Vec::<String>::new());
     // Nobody is there.
     let alone = bench.plan(&[], Ok(&[])).await;
-    assert_eq!((changes(&alone).len(), notes(&alone).len()), (8, 2));
+    assert_eq!((changes(&alone).len(), notes(&alone).len()), (12, 2));
     assert!(notes(&alone)[0].contains("Nobody says what the fleet demo is told"), "{alone}");
     // A replica that lags behind.
     let mut behind = said.clone();

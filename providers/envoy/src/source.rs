@@ -4,7 +4,7 @@ use crate::name;
 use crate::observed::{ResourceKey, ResourceKind};
 use crate::operation::Operation;
 use crate::stack::route::Route;
-use crate::stack::{RouteConfiguration, SecretMaterial, Stack};
+use crate::stack::{SecretMaterial, Stack, VirtualHost};
 use portico_crds::{Kind, NamespacedName, ObjectRef};
 use portico_providers::{Backend, CaBundleSource, Change, ListenerParent, Plan, PlanPort, PortProtocol, RuleId, Source};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,20 +57,20 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn configuration(&self, name: &str) -> Option<&'a RouteConfiguration> {
-        self.stack.route_configurations.iter().find(|it| it.name == name)
+    fn virtual_host(&self, name: &str) -> Option<&'a VirtualHost> {
+        self.stack.route_configurations.iter().flat_map(|it| &it.virtual_hosts).find(|it| it.name == name)
     }
 
     fn sources(&self, key: &ResourceKey, before: Option<&Self>) -> BTreeSet<Source> {
         let found = match key.kind {
             ResourceKind::Cluster | ResourceKind::ClusterLoadAssignment => self.service(&key.name),
             ResourceKind::Secret => secret(key, self.stack),
-            ResourceKind::RouteConfiguration => {
+            ResourceKind::VirtualHost => {
                 let rule = |name: &str| self.rules.get(name).or_else(|| before?.rules.get(name)).copied();
-                let names = changed(self.configuration(&key.name), before.and_then(|before| before.configuration(&key.name)));
+                let names = changed(self.virtual_host(&key.name), before.and_then(|before| before.virtual_host(&key.name)));
                 names.into_iter().filter_map(rule).cloned().map(Source::Rule).collect()
             }
-            ResourceKind::Listener => BTreeSet::new(),
+            ResourceKind::Listener | ResourceKind::RouteConfiguration => BTreeSet::new(),
         };
         if found.is_empty() { listeners(key, self.plan) } else { found }
     }
@@ -83,21 +83,19 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The routes of a configuration, by virtual host and name: those that a rule becomes share its name.
-fn by_name(configuration: Option<&RouteConfiguration>) -> BTreeMap<(&str, &str), Vec<&Route>> {
-    let mut routes: BTreeMap<(&str, &str), Vec<&Route>> = BTreeMap::new();
-    for host in configuration.iter().flat_map(|it| &it.virtual_hosts) {
-        for route in &host.routes {
-            routes.entry((&host.name, &route.name)).or_default().push(route);
-        }
+/// The routes of a virtual host by name: those that a rule becomes share its name.
+fn by_name(host: Option<&VirtualHost>) -> BTreeMap<&str, Vec<&Route>> {
+    let mut routes: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
+    for route in host.iter().flat_map(|it| &it.routes) {
+        routes.entry(&route.name).or_default().push(route);
     }
     routes
 }
 
-/// The names of routes that are in one configuration and not, or not alike, in the other.
-fn changed<'a>(now: Option<&'a RouteConfiguration>, before: Option<&'a RouteConfiguration>) -> BTreeSet<&'a str> {
+/// The names of routes that are in one virtual host and not, or not alike, in the other.
+fn changed<'a>(now: Option<&'a VirtualHost>, before: Option<&'a VirtualHost>) -> BTreeSet<&'a str> {
     let (now, before) = (by_name(now), by_name(before));
-    now.keys().chain(before.keys()).filter(|key| now.get(*key) != before.get(*key)).map(|(_, name)| *name).collect()
+    now.keys().chain(before.keys()).filter(|name| now.get(*name) != before.get(*name)).copied().collect()
 }
 
 fn gateways(plan: &Plan) -> BTreeSet<Source> {

@@ -89,7 +89,7 @@ impl Compiler<'_> {
             ClusterNotFoundResponseCode::ServiceUnavailable
         };
         let action = RouteAction {
-            weighted_clusters: Some(WeightedCluster { clusters, ..WeightedCluster::default() }),
+            weighted_clusters: Some(WeightedCluster { clusters }),
             cluster_not_found_response_code: not_found.into(),
             ..self.action(rule, gathered)
         };
