@@ -255,8 +255,8 @@ async fn what_nobody_says_is_not_made_up() {
     behind.push(
         said[0]
             .iter()
-            .cloned()
             .take(1)
+            .cloned()
             .map(|mut it| {
                 it.progress.version = None;
                 it

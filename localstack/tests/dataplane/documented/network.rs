@@ -45,10 +45,13 @@ async fn weights() {
     world.plane.shutdown().await;
 }
 
+/// Rules with their priorities; the group that clients over IPv4 get, and over IPv6.
+type RulesRow = (&'static [(u32, IpVersion, &'static str)], &'static str, &'static str);
+
 /// Rules with their priorities, and which group clients over IPv4 and IPv6 get (`create-rule.html`): "You can create listener rules to route traffic to
 /// different target groups based on the source IP address type of incoming traffic." (`load-balancer-listeners.html`): "Rules are evaluated in priority
 /// order, from the lowest value to the highest value. The default rule is evaluated last."
-const RULES: &[(&[(u32, IpVersion, &str)], &str, &str)] = &[
+const RULES: &[RulesRow] = &[
     (&[], "c", "c"),
     (&[(1, V4, "a")], "a", "c"),
     (&[(1, V6, "a")], "c", "a"),
