@@ -127,10 +127,20 @@ pub fn rows() -> Vec<Mistake> {
             "filters of a listener (experimental channel)",
             listener("port: 8081, protocol: HTTP, filters: {requests: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Auth, name: sso}}]}"),
             BAD,
+            "spec.listeners[bad].filters",
+            "Put the filter on the routes",
+            expect![[r#"
+                False UnsupportedValue
+                spec.listeners[bad].filters.requests[0]: An ALB applies no ExtensionRef to a whole listener; its requests are answered 500. Put the filter on the routes."#]],
+        ),
+        mistake(
+            "filters of a listener that nobody knows (experimental channel)",
+            listener("port: 8081, protocol: HTTP, filters: {requests: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Auth, name: sso}}]}"),
+            "Gateway platform/edge/bad: ResolvedRefs",
             "spec.listeners[3].filters",
             "remove the filter",
             expect![[r#"
-                False UnsupportedValue
+                False InvalidListenerFilterRef
                 spec.listeners[3].filters.requests[0].extensionRef: kind Auth of group "example.com" is not known here; remove the filter"#]],
         ),
         mistake(

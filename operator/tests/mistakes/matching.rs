@@ -48,7 +48,7 @@ pub fn rows() -> Vec<Mistake> {
             "Match fewer headers",
             expect![[r#"
                 True UnsupportedValue
-                Dropped Rule: spec.rules[0].matches[0]: needs 7 condition values, a rule of an ALB allows 5; its requests FALL THROUGH to the next rule that matches. Match fewer headers and query parameters in one match; hostname, path and method need one value each."#]],
+                Dropped Rule: spec.rules[0].matches[0]: needs 7 condition values, a rule of an ALB for bad.example.com allows 5; its requests FALL THROUGH to the next rule that matches. Match fewer headers and query parameters in one match; hostname, path and method need one value each."#]],
         ),
         first(
             "the Host header",

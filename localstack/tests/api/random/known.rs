@@ -61,6 +61,9 @@ static MARKER: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"(?:NextMarker>|nextToken>|"NextMarker":"|"NextToken":"|"PaginationToken":")([^<"]+)"#));
 static RULE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<RuleArn>([^<]*)</RuleArn>|<Priority>([0-9]+)</Priority>"));
 static LIST: LazyLock<Regex> = LazyLock::new(|| pattern(r"<prefixListId>([^<]*)</prefixListId>|<version>([0-9]+)</version>"));
+static SECONDARY: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"<networkInterfaceId>([^<]*)</networkInterfaceId>|<privateIpAddress>([^<]*)</privateIpAddress>\s*<primary>false</primary>")
+});
 static OBJECT: LazyLock<Regex> = LazyLock::new(|| pattern(r"<Key>([^<&%]*)</Key>|<VersionId>([^<]*)</VersionId>"));
 
 /// Pairs of what the first and the second group of a pattern find, wherever one stands before or behind the other.
@@ -134,6 +137,11 @@ impl Known {
             "DescribeManagedPrefixLists" => {
                 for (list, version) in pairs(&LIST, answer) {
                     self.add("list_version", format!("PrefixListId={list}&CurrentVersion={version}"), random);
+                }
+            }
+            "CreateNetworkInterface" | "DescribeNetworkInterfaces" => {
+                for (interface, address) in pairs(&SECONDARY, answer) {
+                    self.add("secondary", format!("NetworkInterfaceId={interface}&PrivateIpAddress.1={address}"), random);
                 }
             }
             "ListObjectVersions" => {
