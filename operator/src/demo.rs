@@ -306,6 +306,7 @@ impl Demo {
             let words = |(kind, number): (&ResourceKind, &usize)| match kind {
                 ResourceKind::Cluster => format!("{} with endpoints", count(*number, "cluster")),
                 ResourceKind::RouteConfiguration => count(*number, "route configuration"),
+                ResourceKind::VirtualHost => count(*number, "virtual host"),
                 kind => count(*number, kind.word()),
             };
             let what = counts.iter().map(words).collect::<Vec<_>>().join(", ");
