@@ -35,6 +35,22 @@ impl<A: fmt::Display, E: fmt::Display> fmt::Display for Of<A, E> {
     }
 }
 
+impl<A, E> Of<A, E> {
+    fn aws(self) -> Option<A> {
+        match self {
+            Self::Aws(it) => Some(it),
+            Self::Envoy(_) => None,
+        }
+    }
+
+    fn envoy(self) -> Option<E> {
+        match self {
+            Self::Envoy(it) => Some(it),
+            Self::Aws(_) => None,
+        }
+    }
+}
+
 /// A stack of any provider.
 pub type Stack = Of<portico_aws::Stack, portico_envoy::Stack>;
 /// What exists, with any provider.
@@ -121,6 +137,11 @@ fn strangers() -> ProviderError {
         operation: "comparing".to_owned(),
         message: "the stack and what was observed are of different providers".to_owned(),
     }
+}
+
+/// Changes in the words of the one provider that is to make them.
+fn own<Own>(changes: Vec<Change<Operation>>, words: fn(Operation) -> Option<Own>) -> Result<Vec<Change<Own>>, ProviderError> {
+    changes.into_iter().map(|change| change.filter_map(words).ok_or_else(strangers)).collect()
 }
 
 /// Whether a target set is a cluster of Envoy, whose name holds its unit. AWS: the name of a target group has letters, digits and hyphens.
@@ -264,20 +285,8 @@ impl Provider for Clouds {
     ) -> Result<(), ProviderError> {
         let told = Told { to: progress };
         match stack {
-            Of::Aws(stack) => {
-                let own = changes.into_iter().map(|change| match change.operation.clone() {
-                    Of::Aws(operation) => Ok(change.map(|_| operation)),
-                    Of::Envoy(_) => Err(strangers()),
-                });
-                self.aws.execute(stack, own.collect::<Result<_, _>>()?, leadership, &told).await
-            }
-            Of::Envoy(stack) => {
-                let own = changes.into_iter().map(|change| match change.operation.clone() {
-                    Of::Envoy(operation) => Ok(change.map(|_| operation)),
-                    Of::Aws(_) => Err(strangers()),
-                });
-                self.envoy.execute(stack, own.collect::<Result<_, _>>()?, leadership, &told).await
-            }
+            Of::Aws(stack) => self.aws.execute(stack, own(changes, Of::aws)?, leadership, &told).await,
+            Of::Envoy(stack) => self.envoy.execute(stack, own(changes, Of::envoy)?, leadership, &told).await,
         }
     }
 

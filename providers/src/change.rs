@@ -36,6 +36,12 @@ impl<Operation> Change<Operation> {
         let Self { action, resource, operation, after, gate, reason, sources } = self;
         Change { action, resource, operation: words(operation), after, gate, reason, sources }
     }
+
+    /// The same change with its call in other words, or nothing if there are none for it.
+    pub fn filter_map<Other>(self, words: impl FnOnce(Operation) -> Option<Other>) -> Option<Change<Other>> {
+        let Self { action, resource, operation, after, gate, reason, sources } = self;
+        Some(Change { action, resource, operation: words(operation)?, after, gate, reason, sources })
+    }
 }
 
 /// Kind of a change, as a plan prints it.
