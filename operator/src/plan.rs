@@ -70,7 +70,7 @@ pub async fn run(arguments: PlanArguments) -> anyhow::Result<ExitCode> {
     }
     units.retain(|unit| chosen.holds(unit));
     let problems = if chosen.all() { objects.problems(&world) } else { BTreeSet::new() };
-    let fleets = if cloud.is_some() { objects.fleets(&cluster) } else { Fleets::default() };
+    let fleets = if cloud.is_some() { objects.fleets(&world, &cluster) } else { Fleets::default() };
     let mut document = make_against(&world, &cluster, units, problems, cloud.as_ref(), &fleets).await;
     document.source = objects.describe(&cluster, observed == ObservedSource::Cloud);
 

@@ -10,7 +10,7 @@ use portico_envoy::source::Compilation;
 use portico_envoy::{Observed, Stack};
 use portico_envoy_xds::Acknowledgement;
 use portico_providers::{ClusterId, Plan, UnitId};
-use portico_translate::translate;
+use portico_translate::{settings, translate};
 
 use crate::keeper::SharedWorld;
 
@@ -39,10 +39,10 @@ impl Fleets {
         }
         let units: Vec<UnitId> = world.read().units().collect();
         for unit in units {
-            let Some(plan) = translate(&world.read(), &unit).and_then(|translation| translation.plan) else { continue };
-            if !matches!(plan.profile, EffectiveProfile::Envoy(_)) {
+            if !matches!(settings(&world.read(), &unit), Some(EffectiveProfile::Envoy(_))) {
                 continue;
             }
+            let Some(plan) = translate(&world.read(), &unit).and_then(|translation| translation.plan) else { continue };
             let stack = portico_envoy::compile(cluster, &plan).stack;
             let versions = stack.versions();
             let fleet = stack.fleet.as_str();

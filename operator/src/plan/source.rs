@@ -105,20 +105,23 @@ impl Objects {
         world(self.objects.iter())
     }
 
-    /// What fleets of Envoy proxies are told, by the cluster's objects without the files.
-    pub fn fleets(&self, cluster: &ClusterId) -> Fleets {
-        let before = || {
-            let kept = self.objects.iter().filter(|(place, _)| !self.replaced.contains_key(*place));
-            let replaced = self.replaced.iter().filter_map(|(place, object)| Some((place, object.as_ref()?)));
-            world(kept.chain(replaced))
+    /// What fleets of Envoy proxies are told, by the cluster's objects without the files. `world` holds all objects.
+    pub fn fleets(&self, world: &SharedWorld, cluster: &ClusterId) -> Fleets {
+        let said = match &self.said {
+            Some(said) => said.as_deref().map_err(String::as_str),
+            None => Err("What fleets are told only the cluster knows, and it was not asked: use --overlay"),
         };
-        match &self.said {
-            Some(Ok(said)) => Fleets::of(&before(), cluster, Ok(said)),
-            Some(Err(why)) => Fleets::of(&before(), cluster, Err(why)),
-            None => {
-                Fleets::of(&self.world(), cluster, Err("What fleets are told only the cluster knows, and it was not asked: use --overlay"))
-            }
+        if self.said.is_none() || self.replaced.is_empty() {
+            return Fleets::of(world, cluster, said);
         }
+        Fleets::of(&self.world_before(), cluster, said)
+    }
+
+    /// A world that holds the cluster's objects without the files.
+    fn world_before(&self) -> SharedWorld {
+        let kept = self.objects.iter().filter(|(place, _)| !self.replaced.contains_key(*place));
+        let replaced = self.replaced.iter().filter_map(|(place, object)| Some((place, object.as_ref()?)));
+        world(kept.chain(replaced))
     }
 
     /// What is wrong with them that no load balancer's report tells.
