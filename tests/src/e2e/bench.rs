@@ -298,9 +298,15 @@ pub const FOREIGN: &str = "not-ours";
 
 /// The status of a condition in a list of conditions.
 pub fn condition(conditions: Option<&Value>, type_: &str) -> Option<String> {
+    status_and_reason(conditions, type_).map(|(status, _)| status)
+}
+
+/// The status and the reason of a condition in a list of conditions.
+pub fn status_and_reason(conditions: Option<&Value>, type_: &str) -> Option<(String, String)> {
     let conditions = conditions?.as_array()?;
     let found = conditions.iter().find(|condition| condition.get("type").and_then(Value::as_str) == Some(type_))?;
-    found.get("status").and_then(Value::as_str).map(str::to_owned)
+    let text = |name: &str| found.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some((text("status")?, text("reason").unwrap_or_default()))
 }
 
 /// The members of a JSON object's or array's values at that pointer; empty if there are none.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::bench::Case;
+use super::bench::{Case, status_and_reason};
 use super::identity::Authority;
 use super::manifest::{backend, everything_to, route};
 use crate::fleet::CLASS;
@@ -25,9 +25,7 @@ spec:
 fn said(gateway: &Value, listener: &str, kind: &str) -> Option<(String, String)> {
     let listeners = gateway.pointer("/status/listeners")?.as_array()?;
     let listener = listeners.iter().find(|it| it.get("name").is_some_and(|name| name == listener))?;
-    let condition = listener.get("conditions")?.as_array()?.iter().find(|it| it.get("type").is_some_and(|it| it == kind))?;
-    let text = |name: &str| condition.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some((text("status")?, text("reason")?))
+    status_and_reason(listener.get("conditions"), kind)
 }
 
 /// A certificate that is missing, does not fit its key, comes, and goes again: its listener says so and refuses connections meanwhile, and the other one serves all the time.
