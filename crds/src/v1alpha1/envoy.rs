@@ -1,5 +1,7 @@
 //! The `envoy` branch of a profile: as its author writes it. [`super::EffectiveProfile`] is what comes of it.
 
+use std::fmt;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,16 @@ pub struct EnvoyProfile {
     pub drain_seconds: Option<u32>,
 }
 
+impl EnvoyProfile {
+    /// The name of the fleet, by default that of [`DEFAULT_FLEET`].
+    pub fn fleet_name(&self) -> &str {
+        self.fleet.as_deref().unwrap_or(DEFAULT_FLEET)
+    }
+}
+
+/// The fleet of a profile that names none.
+pub const DEFAULT_FLEET: &str = "portico";
+
 /// What the proxies' listeners bind. Default: gatewayAddress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +67,17 @@ pub enum Identification {
     Certificate,
     /// By the token of the ServiceAccount that Portico keeps for each Gateway, in its namespace; the proxy is then given that Gateway alone.
     ServiceAccountToken,
+}
+
+/// As it is written in a profile.
+impl fmt::Display for Identification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Node => "node",
+            Self::Certificate => "certificate",
+            Self::ServiceAccountToken => "serviceAccountToken",
+        })
+    }
 }
 
 /// Where Envoy writes its access log.

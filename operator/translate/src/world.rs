@@ -3,6 +3,7 @@
 mod apply;
 pub(crate) mod definition;
 mod event;
+mod fleet;
 pub(crate) mod object;
 pub(crate) mod policy;
 pub(crate) mod reference;
@@ -70,6 +71,8 @@ pub struct World {
     ca_bundles_of_policy: Relation<NamespacedName, CaBundleSource>,
     profile_of_class: Relation<String, NamespacedName>,
     profile_of_gateway: Relation<NamespacedName, NamespacedName>,
+    /// The fleets of Envoy proxies that profiles name.
+    fleet_of_profile: Relation<NamespacedName, String>,
     service_of_slice: Relation<NamespacedName, NamespacedName>,
     services_of_policy: Relation<NamespacedName, NamespacedName>,
 }

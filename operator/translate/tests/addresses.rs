@@ -31,9 +31,13 @@ fn profile(world: &mut World, addresses: &[&str]) -> Impact {
 
 /// A Gateway that asks for some addresses and has some; `age` is its second of creation.
 fn gateway(world: &mut World, name: &str, age: u32, asks: Value, has: &[&str]) -> Impact {
+    gateway_of("fleet", world, name, age, asks, has)
+}
+
+fn gateway_of(class: &str, world: &mut World, name: &str, age: u32, asks: Value, has: &[&str]) -> Impact {
     let metadata = json!({"namespace": "infra", "name": name, "generation": 1, "creationTimestamp": format!("2026-01-01T00:00:{age:02}Z")});
     let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
-    let mut spec = json!({"gatewayClassName": "fleet", "listeners": listeners});
+    let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
     if !asks.is_null() {
         spec["addresses"] = asks;
     }
@@ -131,4 +135,37 @@ fn what_is_asked_for_is_given_if_it_is_in_the_pool_and_free_and_what_was_given_i
     }
     gateway(&mut world, "web", 2, json!([{"type": "IPAddress"}]), &[]);
     assert_eq!(chosen(&world, "web", &[]).unwrap(), ["198.51.100.0"]);
+}
+
+/// Two profiles may own some of the same addresses, on one fleet or on two: whoever has an address has it everywhere.
+#[test]
+fn an_address_of_two_pools_is_given_once() {
+    for fleet in ["portico", "core"] {
+        let mut world = fleet_of_another(fleet, &["198.51.100.11-198.51.100.12"]);
+        gateway(&mut world, "a", 1, Value::Null, &["198.51.100.11"]);
+        gateway_of("another", &mut world, "b", 2, Value::Null, &[]);
+        assert_eq!(chosen(&world, "b", &[]).unwrap(), ["198.51.100.12"]);
+        // What was chosen in one pool and no status shows yet is not chosen in the other.
+        gateway(&mut world, "c", 3, Value::Null, &[]);
+        assert_eq!(chosen(&world, "c", &[("198.51.100.10", "x"), ("198.51.100.12", "b")]).unwrap(), ["198.51.100.13"]);
+        let asked = json!([{"type": "IPAddress", "value": "198.51.100.11"}]);
+        gateway_of("another", &mut world, "b", 2, asked, &["198.51.100.12"]);
+        assert_eq!((chosen(&world, "b", &[]).unwrap(), assigned(&world, "b")), (vec![], vec!["198.51.100.12".to_owned()]));
+        assert!(programmed(&world, "b").contains("belongs to Gateway infra/a"));
+        // Two statuses that hold it, whoever wrote them: it is the older one's.
+        gateway_of("another", &mut world, "b", 2, Value::Null, &["198.51.100.11"]);
+        assert_eq!((assigned(&world, "a"), assigned(&world, "b")), (vec!["198.51.100.11".to_owned()], vec![]));
+    }
+}
+
+/// A second class, whose profile names a fleet and owns some addresses.
+fn fleet_of_another(fleet_name: &str, addresses: &[&str]) -> World {
+    let mut world = fleet(&["198.51.100.10-198.51.100.13"]);
+    let parameters = json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "namespace": "infra", "name": "another"});
+    let spec = json!({"controllerName": "portico.dev/gateway-controller", "parametersRef": parameters});
+    upsert(&mut world, Kind::GatewayClass, json!({"metadata": {"name": "another"}, "spec": spec}));
+    let metadata = json!({"namespace": "infra", "name": "another"});
+    let spec = json!({"envoy": {"fleet": fleet_name, "addresses": addresses}});
+    upsert(&mut world, Kind::LoadBalancerProfile, json!({"metadata": metadata, "spec": spec}));
+    world
 }

@@ -19,9 +19,9 @@ pub fn object(slot: u8, variant: u32) -> (Kind, Value) {
         0 => {
             let name = if slot.is_multiple_of(2) { "plain" } else { "tuned" };
             let mut spec = json!({"controllerName": CONTROLLERS[usize::from(bit(0))]});
-            if slot % 2 == 1 {
-                spec["parametersRef"] =
-                    json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "namespace": "one", "name": "profile"});
+            if slot % 2 == 1 || bit(1) {
+                let of = if slot % 2 == 1 { "one" } else { "two" };
+                spec["parametersRef"] = json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "namespace": of, "name": "profile"});
             }
             (Kind::GatewayClass, json!({"metadata": {"name": name, "generation": 1}, "spec": spec}))
         }
@@ -147,12 +147,19 @@ pub fn object(slot: u8, variant: u32) -> (Kind, Value) {
         10 => {
             let overridable = if bit(1) { json!(["scheme"]) } else { json!([]) };
             let branch = match (bit(2), bit(0)) {
-                (false, _) => json!({"envoy": {}}),
+                (false, _) => {
+                    let fleet = if bit(3) { "edge" } else { "portico" };
+                    json!({"envoy": {"fleet": fleet, "identification": if bit(4) { "certificate" } else { "node" }}})
+                }
                 (true, internal) => json!({"aws": {"scheme": if internal { "internal" } else { "internet-facing" }}}),
             };
             let mut spec = branch;
             spec["overridable"] = if slot.is_multiple_of(2) { overridable } else { json!([]) };
-            (Kind::LoadBalancerProfile, json!({"metadata": meta("profile"), "spec": spec}))
+            let mut metadata = meta("profile");
+            if bit(6) {
+                metadata["creationTimestamp"] = json!("2026-01-03T00:00:00Z");
+            }
+            (Kind::LoadBalancerProfile, json!({"metadata": metadata, "spec": spec}))
         }
         12 => {
             let selector = json!({"matchLabels": {"team": if bit(0) { "a" } else { "b" }}});

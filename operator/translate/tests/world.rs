@@ -2,7 +2,7 @@
 
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::UnitId;
-use portico_translate::{Event, FINALIZER, Impact, UnitState, World};
+use portico_translate::{Event, FINALIZER, Impact, UnitState, World, translate};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -62,6 +62,54 @@ fn a_service_concerns_the_gateways_of_its_routes_only() {
     assert_eq!(upsert(&mut world, Kind::Service, service(81)), units(&["one"]));
     assert_eq!(delete(&mut world, Kind::Service, "apps", "web"), units(&["one"]));
     assert_eq!(delete(&mut world, Kind::Service, "apps", "web"), Impact::default());
+}
+
+#[test]
+fn a_fleet_passes_on_when_its_oldest_profile_goes_or_agrees() {
+    let mut world = World::new();
+    let class = |name: &str| {
+        let parameters = json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "namespace": "infra", "name": name});
+        json!({"metadata": {"name": name}, "spec": {"controllerName": "portico.dev/gateway-controller", "parametersRef": parameters}})
+    };
+    let profile = |name: &str, second: u32, identification: &str| {
+        let created = format!("2026-01-01T00:00:0{second}Z");
+        let envoy = json!({"fleet": "edge", "identification": identification, "addresses": ["198.51.100.1"]});
+        json!({"metadata": {"namespace": "infra", "name": name, "creationTimestamp": created}, "spec": {"envoy": envoy}})
+    };
+    for name in ["old", "young"] {
+        upsert(&mut world, Kind::GatewayClass, class(name));
+        upsert(&mut world, Kind::Gateway, gateway(name, name));
+    }
+    upsert(&mut world, Kind::LoadBalancerProfile, profile("young", 2, "node"));
+    let refused =
+        |world: &World| -> Vec<&str> { ["old", "young"].into_iter().filter(|name| refused_if_live(world, name) == Some(true)).collect() };
+    let both = Impact { classes: ["old".to_owned(), "young".to_owned()].into(), ..units(&["old", "young"]) };
+    assert_eq!(refused(&world), ["old"], "its profile is not there yet");
+    assert_eq!(upsert(&mut world, Kind::LoadBalancerProfile, profile("old", 1, "certificate")), both);
+    assert_eq!(refused(&world), ["young"]);
+    // It agrees, and then it does not again; other settings of it are nobody else's business.
+    let mine = |name: &str| Impact { classes: [name.to_owned()].into(), ..units(&[name]) };
+    assert_eq!(upsert(&mut world, Kind::LoadBalancerProfile, profile("young", 2, "certificate")), mine("young"));
+    assert_eq!(refused(&world), [""; 0]);
+    assert_eq!(upsert(&mut world, Kind::LoadBalancerProfile, profile("old", 1, "node")), both);
+    assert_eq!(refused(&world), ["young"]);
+    let mut drained = profile("old", 1, "node");
+    drained["spec"]["envoy"]["drainSeconds"] = json!(9);
+    assert_eq!(upsert(&mut world, Kind::LoadBalancerProfile, drained.clone()), mine("old"));
+    // A mistake elsewhere in it does not take the fleet from it.
+    drained["spec"]["envoy"]["addresses"] = json!(["198.51.100.9-198.51.100.1"]);
+    assert_eq!(upsert(&mut world, Kind::LoadBalancerProfile, drained), mine("old"));
+    assert_eq!(refused(&world), ["old", "young"]);
+    // It is made anew with what it says: now it is the younger one.
+    assert_eq!(upsert(&mut world, Kind::LoadBalancerProfile, profile("old", 3, "node")), both);
+    assert_eq!(refused(&world), ["old"]);
+    assert_eq!(delete(&mut world, Kind::GatewayClass, "", "young"), both);
+    assert_eq!(refused_if_live(&world, "old"), Some(false));
+}
+
+/// Whether a unit has no plan; nothing where it is not served.
+fn refused_if_live(world: &World, name: &str) -> Option<bool> {
+    translate(world, &UnitId::Gateway(NamespacedName::new("infra", name))).map(|translation| translation.plan.is_none())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::v1alpha1::envoy::{Bind, EnvoyAccessLog, EnvoyProfile, Identification};
+use crate::v1alpha1::envoy::{Bind, DEFAULT_FLEET, EnvoyAccessLog, EnvoyProfile, Identification};
 
 /// Settings of a Gateway that a fleet of Envoy proxies serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ fn drain_seconds() -> u32 {
 impl Default for EnvoySettings {
     fn default() -> Self {
         Self {
-            fleet: "portico".to_owned(),
+            fleet: DEFAULT_FLEET.to_owned(),
             addresses: Vec::new(),
             bind: Bind::default(),
             identification: Identification::default(),
@@ -141,7 +141,7 @@ pub(super) fn settle(profile: &EnvoyProfile) -> Result<EnvoySettings, String> {
         .enumerate()
         .map(|(index, text)| text.parse().map_err(|error: AddressRangeError| format!("spec.envoy.addresses[{index}]: {error}")));
     Ok(EnvoySettings {
-        fleet: profile.fleet.clone().unwrap_or(default.fleet),
+        fleet: profile.fleet_name().to_owned(),
         addresses: addresses.collect::<Result<_, _>>()?,
         bind: profile.bind.unwrap_or_default(),
         identification: profile.identification.unwrap_or_default(),

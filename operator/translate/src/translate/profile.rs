@@ -18,8 +18,12 @@ pub(super) fn of_class(world: &World, class: &Stored<ClassSpec>) -> Result<LoadB
         return Err(format!("spec.parametersRef.namespace is missing: LoadBalancerProfile {} lives in a namespace; name it", key.name));
     }
     let profile = find(world, "spec.parametersRef", &key)?;
-    merge(&profile, None).map_err(|error| format!("spec.parametersRef: LoadBalancerProfile {key}: {error}"))?;
-    Ok(profile)
+    let wrong = |error: String| format!("spec.parametersRef: LoadBalancerProfile {key}: {error}");
+    merge(&profile, None).map_err(|error| wrong(error.to_string()))?;
+    match world.fleet_is_held(&key, &profile) {
+        Some(held) => Err(wrong(held)),
+        None => Ok(profile),
+    }
 }
 
 /// The settings of a unit's Gateway, also of one that is going; `None` where nobody can say.

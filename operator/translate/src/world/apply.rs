@@ -5,7 +5,9 @@
 
 use super::object::{self, Stored};
 use super::reference::Holder;
-use super::{Event, Impact, UnitState, World, definition, kind_of_holder, kind_of_route, one, policy, reference, route_kind, secret};
+use super::{
+    Event, Impact, UnitState, World, definition, fleet, kind_of_holder, kind_of_route, one, policy, reference, route_kind, secret,
+};
 use portico_crds::normal::{FromNamespaces, Grant};
 use portico_crds::{GATEWAY_GROUP, Kind, NamespacedName};
 use portico_providers::{CaBundleSource, ListenerParent, RouteId, UnitId};
@@ -216,11 +218,14 @@ impl World {
         let (before, was_ours) = (states(self), self.is_ours(&name));
         let class = new.map(object::class);
         let parameters = class.as_ref().and_then(|it| it.spec.as_ref()).and_then(|spec| spec.parameters.as_ref());
-        self.profile_of_class.set(&name, one(parameters.and_then(|it| reference::profile_of(it, ""))));
+        let profile = parameters.and_then(|it| reference::profile_of(it, ""));
+        let profiles = self.profile_of_class.targets(&name).chain(&profile);
+        let holders = self.holders_of_fleets(profiles.flat_map(|it| self.fleet_of_profile.targets(it)));
+        self.profile_of_class.set(&name, one(profile));
         replace_raw(&mut self.classes, &name, class);
         let (after, is_ours) = (states(self), self.is_ours(&name));
 
-        let mut impact = Impact::default();
+        let mut impact = self.passed_on(holders);
         for (key, (before, after)) in gateways.iter().zip(before.into_iter().zip(after)) {
             if before != UnitState::Absent || after != UnitState::Absent {
                 impact.units.insert(UnitId::Gateway(key.clone()));
@@ -236,7 +241,8 @@ impl World {
     fn apply_profile(&mut self, key: NamespacedName, new: Option<Arc<Value>>) -> Impact {
         let unchanged = match (self.profiles.get_mut(&key), &new) {
             (None, None) => true,
-            (Some(old), Some(raw)) if old.raw.get("spec") == raw.get("spec") => {
+            // When it was created decides who holds a fleet.
+            (Some(old), Some(raw)) if old.raw.get("spec") == raw.get("spec") && old.meta.created == object::Meta::of(raw).created => {
                 old.meta = object::Meta::of(raw);
                 old.raw = raw.clone();
                 true
@@ -246,12 +252,14 @@ impl World {
         if unchanged {
             return Impact::default();
         }
-        replace_raw(&mut self.profiles, &key, new.map(object::profile));
-        let mut impact = Impact { units: self.live(self.profile_of_gateway.sources(&key)), ..Impact::default() };
-        for class in self.profile_of_class.sources(&key).filter(|class| self.is_ours(class)) {
-            impact.classes.insert(class.clone());
-            impact.units.extend(self.live(self.class_of.sources(class)));
-        }
+        let new = new.map(object::profile);
+        let fleet = new.as_ref().and_then(fleet::named_by);
+        let holders = self.holders_of_fleets(self.fleet_of_profile.targets(&key).chain(&fleet));
+        self.fleet_of_profile.set(&key, one(fleet));
+        replace_raw(&mut self.profiles, &key, new);
+        let mut impact = self.passed_on(holders);
+        impact.units.extend(self.live(self.profile_of_gateway.sources(&key)));
+        impact.merge(self.users_of_profile(&key));
         impact
     }
 
@@ -336,13 +344,23 @@ impl World {
         Impact { classes: if changed { self.classes().map(str::to_owned).collect() } else { BTreeSet::new() }, ..Impact::default() }
     }
 
-    fn is_ours(&self, class: &str) -> bool {
+    pub(super) fn is_ours(&self, class: &str) -> bool {
         self.reports_on_object(Kind::GatewayClass, &NamespacedName::new("", class))
     }
 
     /// The class of a Gateway, if it is ours.
     fn our_class(&self, gateway: &NamespacedName) -> Option<String> {
         self.class_of.targets(gateway).find(|class| self.is_ours(class)).cloned()
+    }
+
+    /// The classes of ours that refer to a profile, with their units.
+    pub(super) fn users_of_profile(&self, profile: &NamespacedName) -> Impact {
+        let mut impact = Impact::default();
+        for class in self.profile_of_class.sources(profile).filter(|class| self.is_ours(class)) {
+            impact.classes.insert(class.clone());
+            impact.units.extend(self.live(self.class_of.sources(class)));
+        }
+        impact
     }
 
     /// Those of the Gateways that are units.
