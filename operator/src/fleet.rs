@@ -1,6 +1,8 @@
 //! What `portico run` does for Envoy fleets besides passes: it serves xDS, reviews the tokens of proxies, and tells the other replicas how far its proxies are.
 
+mod record;
 pub mod replicas;
+mod sheets;
 pub mod tls;
 pub mod tokens;
 pub mod told;

@@ -68,7 +68,7 @@ pub fn permissions(namespace: &str, aws_role: Option<&str>) -> Vec<Value> {
         json!({"apiVersion": api_version, "kind": "Role", "metadata": metadata(Some(namespace)), "rules": [
             {"apiGroups": [lease.group()], "resources": [lease.plural()], "verbs": ["create"]},
             {"apiGroups": [lease.group()], "resources": [lease.plural()], "resourceNames": [NAME], "verbs": ["get", "update"]},
-            // Replicas tell one another how far their Envoy proxies are.
+            // Replicas tell one another how far their Envoy proxies are, and plans what these were told. No rule can be limited to names that begin in some way.
             {"apiGroups": [""], "resources": [Kind::ConfigMap.plural()], "verbs": ["create", "patch", "delete"]},
         ]}),
         json!({"apiVersion": api_version, "kind": "RoleBinding", "metadata": metadata(Some(namespace)),

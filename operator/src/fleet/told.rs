@@ -5,50 +5,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube_client::Client;
-use kube_client::api::{Api, ListParams, Patch, PatchParams};
+use kube_client::api::{Api, ListParams};
 use portico_crds::kubernetes::{ConfigMap, ResourceExt};
 use portico_envoy_xds::{Acknowledgement, Envoy, Progress};
 use portico_providers::Leadership;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::record::{self, Record};
 use super::replicas;
-use crate::cluster::FIELD_MANAGER;
 
-/// What marks the leader's ConfigMap.
-const LABEL: &str = "portico.dev/fleets";
+/// What marks the leader's ConfigMaps, and with which value.
+const LABEL: (&str, &str) = ("portico.dev/fleets", "true");
 
-/// Its name.
+/// What their names begin with.
 const NAME: &str = "portico-fleets";
 
 /// What happens in one moment is written at once.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// How often it is written at most: it has a line for each Gateway, however little has changed.
+/// How often they are written at most.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// How often a replica looks whether it leads, and how long a write may take.
+/// How often a replica looks whether it leads.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Keeps the ConfigMap while this replica leads, until `stop`.
+/// Keeps the ConfigMaps while this replica leads, until `stop`.
 pub async fn keep(client: Client, namespace: String, envoy: Envoy, leadership: Arc<dyn Leadership>, stop: CancellationToken) {
-    let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
     let mut changes = envoy.changes();
-    let mut written: Option<Vec<Acknowledgement>> = None;
+    let mut told: Option<Record> = None;
+    // What is not published yet was told all the same, by whoever led before.
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = envoy.completed() => {}
+    }
     loop {
         if leadership.is_leader() {
-            let now: Vec<Acknowledgement> = envoy.acknowledgements().into_iter().map(version_only).collect();
-            let due = written.as_ref() != Some(&now) && (written.is_some() || !now.is_empty());
-            if due {
-                match write(&api, &now).await {
-                    Ok(()) => written = Some(now),
-                    Err(error) => warn!(%error, "what Envoy fleets are told cannot be written down for plans; trying again"),
-                }
-                tokio::time::sleep(PAUSE).await;
+            let before = told.take();
+            match write(before, &client, &namespace, &envoy).await {
+                Ok(written) => told = Some(written),
+                Err(error) => warn!(%error, "what Envoy fleets are told cannot be written down for plans; trying again"),
             }
+            tokio::time::sleep(PAUSE).await;
         } else {
-            written = None;
+            told = None;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -59,24 +59,22 @@ pub async fn keep(client: Client, namespace: String, envoy: Envoy, leadership: A
     }
 }
 
-fn version_only(said: Acknowledgement) -> Acknowledgement {
-    Acknowledgement { progress: Progress { version: said.progress.version, ..Progress::default() }, ..said }
+/// Writes what changed since the last time, or since somebody else led.
+async fn write(before: Option<Record>, client: &Client, namespace: &str, envoy: &Envoy) -> Result<Record, String> {
+    let mut record = match before {
+        Some(record) => record,
+        None => {
+            let mut record = Record::new(client.clone(), namespace, NAME.to_owned(), (LABEL.0, LABEL.1.to_owned()));
+            record.resume().await?;
+            record
+        }
+    };
+    record.say(envoy.acknowledgements().into_iter().map(version_only).collect()).await?;
+    Ok(record)
 }
 
-async fn write(api: &Api<ConfigMap>, told: &[Acknowledgement]) -> Result<(), String> {
-    let text = serde_json::to_string(told).map_err(|error| error.to_string())?;
-    let object = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": NAME, "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "portico"}},
-        "data": {replicas::PROXIES: text},
-    });
-    let (parameters, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&object));
-    match tokio::time::timeout(LOOK, api.patch(NAME, &parameters, &patch)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the API server does not answer".to_owned()),
-    }
+fn version_only(said: Acknowledgement) -> Acknowledgement {
+    Acknowledgement { progress: Progress { version: said.progress.version, ..Progress::default() }, ..said }
 }
 
 /// What leader and replicas of a cluster's operator say that fleets are told.
@@ -86,15 +84,16 @@ async fn write(api: &Api<ConfigMap>, told: &[Acknowledgement]) -> Result<(), Str
 pub async fn read(client: &Client) -> Result<Vec<Vec<Acknowledgement>>, String> {
     let api: Api<ConfigMap> = Api::all(client.clone());
     let list = async |label: &str| -> Result<Vec<ConfigMap>, String> {
-        let listed = api.list(&ListParams::default().labels(label)).await;
+        let parameters = ListParams::default().labels(label);
+        let listed = record::within(api.list(&parameters)).await;
         Ok(listed.map_err(|error| format!("What Envoy fleets are told cannot be read: {error}"))?.items)
     };
-    let mut objects = list(LABEL).await?;
+    let mut objects = list(LABEL.0).await?;
     objects.extend(replicas::speaking(list(replicas::LABEL).await?));
     let read = |object: &ConfigMap| {
         let why =
             |error| format!("What ConfigMap {} says of fleets cannot be read (is it of another version?): {error}", object.name_any());
-        replicas::acknowledgements(object).map_err(why)
+        record::acknowledgements(object).map_err(why)
     };
     objects.iter().map(read).collect()
 }

@@ -146,6 +146,11 @@ impl Envoy {
         self.shared.progress.subscribe()
     }
 
+    /// Comes back once everything that the cluster holds has been published: what this replica then does not tell does not exist.
+    pub async fn completed(&self) {
+        self.shared.complete.cancelled().await;
+    }
+
     fn tell_news(&self) {
         let units: Vec<UnitId> = self.shared.store.take_news().into_iter().collect();
         self.tell(&units);
