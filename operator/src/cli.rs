@@ -139,7 +139,7 @@ pub struct XdsArguments {
     /// Its private key, in PEM.
     #[arg(long, value_name = "FILE", requires = "xds_certificate", env = "PORTICO_XDS_KEY", help_heading = "Envoy")]
     pub xds_key: Option<PathBuf>,
-    /// Authorities of the certificates that proxies show, in PEM: for fleets that are identified by certificates.
+    /// Authorities of the certificates that proxies show, in PEM; read again when it changes: for fleets that are identified by certificates.
     #[arg(long, value_name = "FILE", requires = "xds_certificate", env = "PORTICO_XDS_CLIENT_CA", help_heading = "Envoy")]
     pub xds_client_ca: Option<PathBuf>,
 }
@@ -305,6 +305,23 @@ pub struct ManifestsArguments {
     /// Region of the load balancers [default: that of the instance or Pod].
     #[arg(long, value_name = "REGION")]
     pub aws_region: Option<String>,
+    /// How Envoy proxies reach the Deployment.
+    #[command(flatten)]
+    pub xds: XdsManifestsArguments,
+}
+
+/// How Envoy proxies reach the Deployment that `portico manifests` prints.
+#[derive(Args, Clone, Debug, Default)]
+pub struct XdsManifestsArguments {
+    /// Serve Envoy proxies over TLS, with `tls.crt` and `tls.key` of this Secret in the same namespace [default: proxies are not served].
+    #[arg(long, value_name = "SECRET", help_heading = "Envoy")]
+    pub xds_tls_secret: Option<String>,
+    /// Serve fleets that are identified by certificates: those of proxies are signed by `ca.crt` of this Secret. It may be the same one.
+    #[arg(long, value_name = "SECRET", requires = "xds_tls_secret", help_heading = "Envoy")]
+    pub xds_client_ca_secret: Option<String>,
+    /// Serve Envoy proxies in clear text. Whoever reaches the port or listens on the way may get private keys of Gateways.
+    #[arg(long, conflicts_with = "xds_tls_secret", help_heading = "Envoy")]
+    pub xds_clear_text: bool,
 }
 
 /// Reads `NAMESPACE/NAME`.

@@ -1,12 +1,13 @@
 //! `portico manifests`: what installs Portico in a cluster: our CustomResourceDefinitions, the least rights of `portico run`, its Deployment.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use anyhow::Context;
 use portico_crds::{Kind, manifest};
 use serde_json::{Value, json};
 
-use crate::cli::{ManifestPart, ManifestsArguments};
+use crate::cli::{ManifestPart, ManifestsArguments, XdsManifestsArguments};
 use crate::watch::WATCHED;
 
 /// Name of everything that we install, the Lease included.
@@ -17,6 +18,10 @@ const PORT: u16 = 9402;
 
 /// Port at which Envoy proxies get their configuration.
 const XDS_PORT: u16 = 18000;
+
+/// Where the Secrets of `--xds-tls-secret` and `--xds-client-ca-secret` are mounted.
+const XDS_TLS: &str = "/var/run/portico/xds-tls";
+const XDS_CLIENT_CA: &str = "/var/run/portico/xds-client-ca";
 
 /// The API group of Events.
 const EVENTS_GROUP: &str = "events.k8s.io";
@@ -80,18 +85,59 @@ fn labels() -> Value {
     json!({"app.kubernetes.io/name": NAME})
 }
 
+/// A Secret that the Deployment mounts: of its keys only those that are needed.
+struct SecretMount<'a> {
+    name: &'static str,
+    path: &'static str,
+    secret: &'a str,
+    keys: &'static [&'static str],
+}
+
+impl SecretMount<'_> {
+    fn volume(&self) -> Value {
+        let items: Vec<Value> = self.keys.iter().map(|key| json!({"key": key, "path": key})).collect();
+        json!({"name": self.name, "secret": {"secretName": self.secret, "items": items}})
+    }
+
+    fn mount(&self) -> Value {
+        json!({"name": self.name, "mountPath": self.path, "readOnly": true})
+    }
+}
+
+/// How proxies are served: by which flags of `portico run`, and by which Secrets. By none if they are not.
+fn xds(arguments: &XdsManifestsArguments) -> (Vec<String>, Vec<SecretMount<'_>>) {
+    let (mut flags, mut mounts) = (Vec::new(), Vec::new());
+    if arguments.xds_tls_secret.is_some() || arguments.xds_clear_text {
+        flags.push(format!("--xds-listen=0.0.0.0:{XDS_PORT}"));
+    }
+    if let Some(secret) = &arguments.xds_tls_secret {
+        flags.extend([format!("--xds-certificate={XDS_TLS}/tls.crt"), format!("--xds-key={XDS_TLS}/tls.key")]);
+        mounts.push(SecretMount { name: "xds-tls", path: XDS_TLS, secret, keys: &["tls.crt", "tls.key"] });
+    }
+    if let Some(secret) = &arguments.xds_client_ca_secret {
+        flags.push(format!("--xds-client-ca={XDS_CLIENT_CA}/ca.crt"));
+        mounts.push(SecretMount { name: "xds-client-ca", path: XDS_CLIENT_CA, secret, keys: &["ca.crt"] });
+    }
+    (flags, mounts)
+}
+
 /// Two replicas, of which one leads, and a disruption budget that leaves one.
 fn deployment(arguments: &ManifestsArguments, image: &str) -> Vec<Value> {
     let metadata = json!({"name": NAME, "namespace": arguments.namespace, "labels": labels()});
     let mut environment = vec![json!({"name": "PORTICO_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}})];
     environment.extend(arguments.aws_region.iter().map(|region| json!({"name": "AWS_REGION", "value": region})));
     let probe = |path: &str, period: u32| json!({"httpGet": {"path": path, "port": "health"}, "periodSeconds": period});
+    let (flags, mounts) = xds(&arguments.xds);
+    let serves_proxies = !flags.is_empty();
+    let mut ports = vec![json!({"name": "health", "containerPort": PORT})];
+    ports.extend(serves_proxies.then(|| json!({"name": "xds", "containerPort": XDS_PORT})));
     let container = json!({
         "name": NAME,
         "image": image,
-        "args": ["run", format!("--xds-listen=0.0.0.0:{XDS_PORT}")],
+        "args": iter::once("run".to_owned()).chain(flags).collect::<Vec<_>>(),
         "env": environment,
-        "ports": [{"name": "health", "containerPort": PORT}, {"name": "xds", "containerPort": XDS_PORT}],
+        "ports": ports,
+        "volumeMounts": mounts.iter().map(SecretMount::mount).collect::<Vec<_>>(),
         "livenessProbe": probe("/healthz", 20),
         "readinessProbe": probe("/readyz", 5),
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
@@ -116,17 +162,19 @@ fn deployment(arguments: &ManifestsArguments, image: &str) -> Vec<Value> {
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "topologySpreadConstraints": spread,
             "containers": [container],
+            "volumes": mounts.iter().map(SecretMount::volume).collect::<Vec<_>>(),
         },
     });
-    vec![
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
-            "spec": {"replicas": 2, "selector": {"matchLabels": labels()}, "template": pod}}),
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {
-            "selector": labels(), "ports": [{"name": "xds", "port": XDS_PORT, "targetPort": "xds", "appProtocol": "kubernetes.io/h2c"}],
-        }}),
-        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata,
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels()}}}),
-    ]
+    let mut objects = vec![json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels()}, "template": pod}})];
+    if serves_proxies {
+        objects.push(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {
+            "selector": labels(), "ports": [{"name": "xds", "port": XDS_PORT, "targetPort": "xds"}],
+        }}));
+    }
+    objects.push(json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata,
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": labels()}}}));
+    objects
 }
 
 /// Kinds whose `status` we write.

@@ -5,7 +5,7 @@ mod envoy;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use expect_test::expect_file;
+use expect_test::{expect, expect_file};
 
 use crate::harness::PORTICO;
 
@@ -97,6 +97,31 @@ fn manifests_are_yaml_and_grant_no_more_than_needed() {
     assert_eq!(deployment.pointer("/spec/replicas"), Some(&serde_json::json!(2)));
     assert_eq!(deployment.pointer("/spec/template/spec/containers/0/image"), Some(&serde_json::json!("registry.example/portico:1")));
     assert_eq!(deployment.pointer("/metadata/namespace"), Some(&serde_json::json!("ops")));
+    assert!(!kinds(&all).contains(&"Service".to_owned()), "proxies are served though nobody asked for it");
+}
+
+#[test]
+fn proxies_are_served_over_tls_or_in_clear_text_if_one_says_so() {
+    let deployment = |arguments: &[&str]| {
+        let output = portico(&[&["manifests", "--only", "deployment", "--image", "i"], arguments].concat());
+        let objects = portico_crds::manifest::read("manifests", &text(&output.stdout)).unwrap();
+        assert_eq!(objects.iter().filter(|object| object["kind"] == "Service").count(), 1);
+        let pod = &objects[0]["spec"]["template"]["spec"];
+        let mounts = &pod["containers"][0]["volumeMounts"];
+        (pod["containers"][0]["args"].to_string(), mounts.to_string(), pod["volumes"].to_string())
+    };
+    let (flags, mounts, volumes) = deployment(&["--xds-tls-secret", "xds", "--xds-client-ca-secret", "fleets"]);
+    expect![[r#"["run","--xds-listen=0.0.0.0:18000","--xds-certificate=/var/run/portico/xds-tls/tls.crt","--xds-key=/var/run/portico/xds-tls/tls.key","--xds-client-ca=/var/run/portico/xds-client-ca/ca.crt"]"#]]
+        .assert_eq(&flags);
+    expect![[r#"[{"mountPath":"/var/run/portico/xds-tls","name":"xds-tls","readOnly":true},{"mountPath":"/var/run/portico/xds-client-ca","name":"xds-client-ca","readOnly":true}]"#]]
+        .assert_eq(&mounts);
+    expect![[r#"[{"name":"xds-tls","secret":{"items":[{"key":"tls.crt","path":"tls.crt"},{"key":"tls.key","path":"tls.key"}],"secretName":"xds"}},{"name":"xds-client-ca","secret":{"items":[{"key":"ca.crt","path":"ca.crt"}],"secretName":"fleets"}}]"#]]
+        .assert_eq(&volumes);
+    let (flags, mounts, volumes) = deployment(&["--xds-clear-text"]);
+    assert_eq!((flags.as_str(), mounts.as_str(), volumes.as_str()), (r#"["run","--xds-listen=0.0.0.0:18000"]"#, "[]", "[]"));
+    for wrong in [["--xds-clear-text", "--xds-tls-secret=x"], ["--xds-client-ca-secret=x", "--only=rbac"]] {
+        assert_eq!(portico(&[&["manifests"], &wrong[..]].concat()).status.code(), Some(2), "{wrong:?}");
+    }
 }
 
 #[test]
