@@ -24,7 +24,7 @@ pub async fn listen(arguments: &XdsArguments, envoy: &Envoy, tracker: &TaskTrack
     let tls = match (&arguments.xds_certificate, &arguments.xds_key) {
         (Some(certificate), Some(key)) => {
             let files = tls::Files { certificate: certificate.clone(), key: key.clone(), clients: arguments.xds_client_ca.clone() };
-            Some(tls::config(files, tracker, stop)?)
+            Some(tls::watched(files, tracker, stop)?)
         }
         _ => None,
     };
@@ -33,8 +33,7 @@ pub async fn listen(arguments: &XdsArguments, envoy: &Envoy, tracker: &TaskTrack
         .with_context(|| format!("proxies cannot be served at {address}; choose another address with --xds-listen"))?;
     let address = listener.local_addr().context("the address for proxies cannot be told")?;
     info!(%address, tls = tls.is_some(), "Envoy proxies are served by xDS");
-    let (envoy, stop) = (envoy.clone(), stop.clone());
-    tracker.spawn(async move { envoy.serve(listener, tls, stop).await });
+    tracker.spawn(envoy.serve(listener, tls, stop.clone()));
     Ok(())
 }
 

@@ -79,8 +79,7 @@ impl Bench {
         let never = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
         let address = listener.local_addr()?;
-        let (serving, stop) = (envoy.clone(), never.clone());
-        tokio::spawn(async move { serving.serve(listener, None, stop).await });
+        tokio::spawn(envoy.serve(listener, None, never.clone()));
 
         let world = SharedWorld::default();
         let operator = Operator::new(OperatorParts {

@@ -88,8 +88,7 @@ impl Proxies {
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         if let Some(listener) = self.listener.take() {
-            let (envoy, stop) = (envoy.clone(), stop.clone());
-            tracker.spawn(async move { envoy.serve(listener, None, stop).await });
+            tracker.spawn(envoy.serve(listener, None, stop.clone()));
         }
         for fleet in fleets {
             let proxy = self.proxy(fleet)?;

@@ -117,6 +117,13 @@ async fn identities(case: &Case<'_>, authority: &Authority, objects: &Objects) -
     for stranger in [&wrong, &none, &plain] {
         gets_nothing(case, stranger).await?;
     }
+    case.until("the Gateway says that proxies were turned away, and why", async || {
+        let gateway = case.get(&["gateway", "edge"]).await?.to_string();
+        Ok(gateway
+            .contains("was turned away: the fleet secure is for proxies whose client certificate has the DNS name secure")
+            .then_some(()))
+    })
+    .await?;
     let right = proxy(1, &[&server[..], &["--certificate", &right, "--key", &right_key]].concat());
     let process = start(case, &right).await?;
     let address = case.programmed("edge").await?;

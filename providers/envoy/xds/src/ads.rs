@@ -2,6 +2,7 @@
 
 use crate::discovery::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DeltaResource, DiscoveryRequest, DiscoveryResponse, Node};
 use crate::identity::{Credentials, TokenReviewer, identify};
+use crate::lock;
 use crate::metrics::{Counters, Event};
 use crate::resource::Resource;
 use crate::routes::Hosts;
@@ -10,9 +11,10 @@ use crate::stream::{Mode, Request, Response, Stream};
 use futures::stream::{BoxStream, StreamExt, unfold};
 use portico_crds::v1alpha1::envoy::Identification;
 use portico_envoy::observed::{ResourceKind, Version};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -37,6 +39,8 @@ pub(crate) struct Ads {
     /// Cancelled when everything that the cluster holds has been published once.
     pub complete: CancellationToken,
     pub stop: CancellationToken,
+    /// Why the last proxy of a fleet that was not let in was turned away, until one is let in.
+    pub turned_away: Arc<Mutex<BTreeMap<String, String>>>,
     /// Called with nothing held, when the progress of units may have changed.
     pub news: Arc<dyn Fn() + Send + Sync>,
 }
@@ -210,7 +214,12 @@ async fn run<P: Protocol>(
         () = ads.stop.cancelled() => return Err(Status::unavailable("this replica is stopping")),
     }
     let Some(identification) = known(ads, &node.cluster, sender).await? else { return Ok(()) };
-    let unit = identify(&node.cluster, identification, credentials, token.as_deref(), ads.reviewer.get()).await?;
+    let identified = identify(&node.cluster, identification, credentials, token.as_deref(), ads.reviewer.get()).await;
+    match &identified {
+        Ok(_) => drop(lock(&ads.turned_away).remove(&node.cluster)),
+        Err(status) => drop(lock(&ads.turned_away).insert(node.cluster.clone(), status.message().to_owned())),
+    }
+    let unit = identified?;
     let hosts = Hosts::of(P::MODE, &node);
     let (id, notify) = ads.store.connect(&node.cluster, unit, hosts);
     ads.counters.connected(&node.cluster);

@@ -23,6 +23,7 @@ mod stream;
 pub use identity::TokenReviewer;
 pub use peers::Acknowledgement;
 pub use portico_envoy::{Observed, Operation, Stack, bootstrap, supported};
+pub use server::ServerTls;
 pub use store::Progress;
 
 use ads::Ads;
@@ -30,8 +31,9 @@ use metrics::Counters;
 use peers::Peers;
 use portico_providers::{Secrets, UnitId};
 use prometheus_client::registry::Registry;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use store::Store;
 use tokio::net::TcpListener;
@@ -58,6 +60,10 @@ struct Shared {
     looking: Mutex<BTreeSet<UnitId>>,
     /// Counts changes of units' progress, for those who wait for one.
     progress: watch::Sender<u64>,
+    /// Whether this process serves proxies at all.
+    serves: AtomicBool,
+    /// Why the last proxy of a fleet that was not let in was turned away, until one is let in.
+    turned_away: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl fmt::Debug for Envoy {
@@ -85,6 +91,8 @@ impl Envoy {
             peers: Mutex::default(),
             looking: Mutex::default(),
             progress: watch::Sender::new(0),
+            serves: AtomicBool::new(false),
+            turned_away: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -110,7 +118,8 @@ impl Envoy {
 
     /// Serves proxies until `stop` is cancelled: in clear text, or with the given TLS, which checks client certificates if proxies have to show one. Proxies are heard from the
     /// moment when [`portico_providers::Provider::is_complete`] was called.
-    pub async fn serve(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, stop: CancellationToken) {
+    pub fn serve(&self, listener: TcpListener, tls: Option<ServerTls>, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.serves.store(true, Ordering::Relaxed);
         let envoy = self.clone();
         let ads = Ads {
             store: self.shared.store.clone(),
@@ -118,9 +127,10 @@ impl Envoy {
             reviewer: self.shared.reviewer.clone(),
             complete: self.shared.complete.clone(),
             stop: stop.clone(),
+            turned_away: self.shared.turned_away.clone(),
             news: Arc::new(move || envoy.tell_news()),
         };
-        server::serve(ads, listener, tls, stop).await;
+        server::serve(ads, listener, tls, stop)
     }
 
     /// How far this replica's proxies are, unit by unit: for the leader.

@@ -1,7 +1,7 @@
 //! The contract of every cloud, for Envoy.
 
 use crate::store::Progress as ProxyProgress;
-use crate::{Envoy, Observed, Operation, Stack, publish};
+use crate::{Envoy, Observed, Operation, Stack, lock, publish};
 use async_trait::async_trait;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
@@ -10,6 +10,7 @@ use portico_providers::{
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Proxies answer within milliseconds: a pass waits this long for them, rather than to say for a moment that the Gateway is not programmed.
@@ -125,9 +126,9 @@ impl Provider for Envoy {
             Err(_) => self.progress(&stack.fleet, &stack.unit),
         };
         drop(looking);
-        let state = state(stack, &progress);
+        let state = self.state(stack, &progress);
         // Nobody else was told of what came after the last look.
-        if self::state(stack, &self.progress(&stack.fleet, &stack.unit)) != state {
+        if self.state(stack, &self.progress(&stack.fleet, &stack.unit)) != state {
             self.wake(&stack.unit);
         }
         let addresses = if progress.version.is_some() { addresses.collect() } else { Vec::new() };
@@ -162,20 +163,33 @@ impl Provider for Envoy {
     }
 }
 
-fn state(stack: &Stack, progress: &ProxyProgress) -> LoadBalancerState {
-    let fleet = &stack.fleet;
-    let waiting = |message| LoadBalancerState::Provisioning { look_again: LOOK_AGAIN, message };
-    if progress.version.is_none() {
-        // A Gateway whose listeners have nothing to serve has all that it needs.
-        if stack.addresses.is_empty() { LoadBalancerState::Absent } else { LoadBalancerState::Active }
-    } else if !progress.refusals.is_empty() {
-        let words = progress.refusals.join("; ");
-        LoadBalancerState::Failed(format!("Proxies of the fleet {fleet} refuse it, and go on with what they had before: {words}"))
-    } else if progress.acknowledged > 0 && progress.waiting == 0 {
-        LoadBalancerState::Active
-    } else if progress.proxies == 0 {
-        waiting(format!("No proxy of the fleet {fleet} is connected; start one with what portico envoy bootstrap --fleet {fleet} prints"))
-    } else {
-        waiting(format!("{} of {} proxies of the fleet {fleet} have yet to take it up", progress.waiting, progress.proxies))
+impl Envoy {
+    /// What a Gateway's load balancer is, by how far its proxies are.
+    fn state(&self, stack: &Stack, progress: &ProxyProgress) -> LoadBalancerState {
+        let fleet = &stack.fleet;
+        let waiting = |message| LoadBalancerState::Provisioning { look_again: LOOK_AGAIN, message };
+        if progress.version.is_none() {
+            // A Gateway whose listeners have nothing to serve has all that it needs.
+            if stack.addresses.is_empty() { LoadBalancerState::Absent } else { LoadBalancerState::Active }
+        } else if !progress.refusals.is_empty() {
+            let words = progress.refusals.join("; ");
+            LoadBalancerState::Failed(format!("Proxies of the fleet {fleet} refuse it, and go on with what they had before: {words}"))
+        } else if progress.acknowledged > 0 && progress.waiting == 0 {
+            LoadBalancerState::Active
+        } else if progress.proxies == 0 {
+            waiting(format!("No proxy of the fleet {fleet} is connected; {}", self.how_to_connect(fleet)))
+        } else {
+            waiting(format!("{} of {} proxies of the fleet {fleet} have yet to take it up", progress.waiting, progress.proxies))
+        }
+    }
+
+    fn how_to_connect(&self, fleet: &str) -> String {
+        if !self.shared.serves.load(Ordering::Relaxed) {
+            return "this operator serves none: run it with --xds-listen (portico manifests --xds-tls-secret)".to_owned();
+        }
+        match lock(&self.shared.turned_away).get(fleet) {
+            Some(reason) => format!("the last one that tried was turned away: {reason}"),
+            None => format!("start one with what portico envoy bootstrap --fleet {fleet} prints"),
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,10 +32,12 @@ const STREAMS: u32 = 16;
 const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 const WORLD: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 
+/// TLS of the server: what connections that come in from now on get.
+pub type ServerTls = watch::Receiver<Arc<rustls::ServerConfig>>;
+
 /// Serves until `stop` is cancelled; then streams end in order, so that proxies connect elsewhere.
-pub(crate) async fn serve(ads: Ads, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, stop: CancellationToken) {
+pub(crate) async fn serve(ads: Ads, listener: TcpListener, tls: Option<ServerTls>, stop: CancellationToken) {
     let connections = TaskTracker::new();
-    let acceptor = tls.map(TlsAcceptor::from);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -50,7 +53,8 @@ pub(crate) async fn serve(ads: Ads, listener: TcpListener, tls: Option<Arc<rustl
             }
         };
         drop(socket.set_nodelay(true));
-        let (ads, acceptor, stop) = (ads.clone(), acceptor.clone(), stop.clone());
+        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.borrow().clone()));
+        let (ads, stop) = (ads.clone(), stop.clone());
         connections.spawn(async move {
             let Some(acceptor) = acceptor else { return connection(ads, socket, Credentials::default(), stop).await };
             match tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await {

@@ -46,10 +46,7 @@ impl Replica {
         let listener = TcpListener::bind(at).await.unwrap();
         let at = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = tokio::spawn({
-            let (envoy, stop) = (envoy.clone(), stop.clone());
-            async move { envoy.serve(listener, None, stop).await }
-        });
+        let server = tokio::spawn(envoy.serve(listener, None, stop.clone()));
         Self { envoy, keys, at, stop, server }
     }
 
