@@ -156,7 +156,9 @@ impl Telling {
     /// Tells what is so now, and that this replica is there; takes everything back where there is nothing to tell.
     async fn tell(&mut self, mut said: Vec<Acknowledgement>) -> Result<(), String> {
         // Where no proxies are, nobody need hear of it.
-        said.retain(|it| it.progress.proxies > 0 || !it.progress.refusals.is_empty());
+        said.retain(|Acknowledgement { progress, .. }| {
+            progress.proxies > 0 || !progress.refusals.is_empty() || progress.turned_away.is_some()
+        });
         let silent = said.is_empty();
         if !silent && self.renewed.is_none_or(|at| at.elapsed() >= RENEW) {
             // Others may have taken it for gone, and deleted what it told.

@@ -2,7 +2,6 @@
 
 use crate::discovery::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DeltaResource, DiscoveryRequest, DiscoveryResponse, Node};
 use crate::identity::{Credentials, TokenReviewer, identify};
-use crate::lock;
 use crate::metrics::{Counters, Event};
 use crate::resource::Resource;
 use crate::routes::Hosts;
@@ -11,10 +10,9 @@ use crate::stream::{Mode, Request, Response, Stream};
 use futures::stream::{BoxStream, StreamExt, unfold};
 use portico_crds::v1alpha1::envoy::Identification;
 use portico_envoy::observed::{ResourceKind, Version};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -39,8 +37,6 @@ pub(crate) struct Ads {
     /// Cancelled when everything that the cluster holds has been published once.
     pub complete: CancellationToken,
     pub stop: CancellationToken,
-    /// Why the last proxy of a fleet that was not let in was turned away, until one is let in.
-    pub turned_away: Arc<Mutex<BTreeMap<String, String>>>,
     /// Called with nothing held, when the progress of units may have changed.
     pub news: Arc<dyn Fn() + Send + Sync>,
 }
@@ -215,9 +211,9 @@ async fn run<P: Protocol>(
     }
     let Some(identification) = known(ads, &node.cluster, sender).await? else { return Ok(()) };
     let identified = identify(&node.cluster, identification, credentials, token.as_deref(), ads.reviewer.get()).await;
-    match &identified {
-        Ok(_) => drop(lock(&ads.turned_away).remove(&node.cluster)),
-        Err(status) => drop(lock(&ads.turned_away).insert(node.cluster.clone(), status.message().to_owned())),
+    if let Err(status) = &identified {
+        ads.store.turn_away(&node.cluster, status.message());
+        (ads.news)();
     }
     let unit = identified?;
     let hosts = Hosts::of(P::MODE, &node);

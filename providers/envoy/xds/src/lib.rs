@@ -31,7 +31,7 @@ use metrics::Counters;
 use peers::Peers;
 use portico_providers::{Secrets, UnitId};
 use prometheus_client::registry::Registry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -62,8 +62,6 @@ struct Shared {
     progress: watch::Sender<u64>,
     /// Whether this process serves proxies at all.
     serves: AtomicBool,
-    /// Why the last proxy of a fleet that was not let in was turned away, until one is let in.
-    turned_away: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl fmt::Debug for Envoy {
@@ -92,7 +90,6 @@ impl Envoy {
             looking: Mutex::default(),
             progress: watch::Sender::new(0),
             serves: AtomicBool::new(false),
-            turned_away: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -127,7 +124,6 @@ impl Envoy {
             reviewer: self.shared.reviewer.clone(),
             complete: self.shared.complete.clone(),
             stop: stop.clone(),
-            turned_away: self.shared.turned_away.clone(),
             news: Arc::new(move || envoy.tell_news()),
         };
         server::serve(ads, listener, tls, stop)

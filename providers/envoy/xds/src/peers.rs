@@ -40,6 +40,7 @@ impl Peers {
         let key = (fleet.to_owned(), unit.clone());
         for theirs in self.0.values().filter_map(|said| said.get(&key)) {
             own.proxies += theirs.proxies;
+            own.turned_away = own.turned_away.or_else(|| theirs.turned_away.clone());
             if theirs.version == own.version {
                 own.acknowledged += theirs.acknowledged;
                 own.waiting += theirs.waiting;
@@ -75,6 +76,10 @@ mod tests {
         let refused = Progress { acknowledged: 0, refusals: vec!["listener: no".into()], ..at("newer") };
         assert_eq!(peers.set("b", said(refused)), vec![unit.clone()]);
         assert_eq!(peers.merge("portico", &unit, at("newer")).refusals, ["listener: no"]);
+        // A proxy that was turned away anywhere is spoken of.
+        let stranger = Progress { proxies: 0, acknowledged: 0, turned_away: Some("no certificate".into()), ..at("newer") };
+        assert_eq!(peers.set("b", said(stranger)), vec![unit.clone()]);
+        assert_eq!(peers.merge("portico", &unit, at("newer")).turned_away.as_deref(), Some("no certificate"));
         // Of a replica that is gone nothing counts.
         assert_eq!(peers.set("b", Vec::new()), vec![unit.clone()]);
         assert_eq!(peers.merge("portico", &unit, at("newer")), at("newer"));

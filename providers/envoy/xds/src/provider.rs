@@ -1,7 +1,7 @@
 //! The contract of every cloud, for Envoy.
 
 use crate::store::Progress as ProxyProgress;
-use crate::{Envoy, Observed, Operation, Stack, lock, publish};
+use crate::{Envoy, Observed, Operation, Stack, publish};
 use async_trait::async_trait;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
@@ -177,17 +177,17 @@ impl Envoy {
         } else if progress.acknowledged > 0 && progress.waiting == 0 {
             LoadBalancerState::Active
         } else if progress.proxies == 0 {
-            waiting(format!("No proxy of the fleet {fleet} is connected; {}", self.how_to_connect(fleet)))
+            waiting(format!("No proxy of the fleet {fleet} is connected; {}", self.how_to_connect(fleet, progress)))
         } else {
             waiting(format!("{} of {} proxies of the fleet {fleet} have yet to take it up", progress.waiting, progress.proxies))
         }
     }
 
-    fn how_to_connect(&self, fleet: &str) -> String {
+    fn how_to_connect(&self, fleet: &str, progress: &ProxyProgress) -> String {
         if !self.shared.serves.load(Ordering::Relaxed) {
             return "this operator serves none: run it with --xds-listen (portico manifests --xds-tls-secret)".to_owned();
         }
-        match lock(&self.shared.turned_away).get(fleet) {
+        match &progress.turned_away {
             Some(reason) => format!("the last one that tried was turned away: {reason}"),
             None => format!("start one with what portico envoy bootstrap --fleet {fleet} prints"),
         }

@@ -165,6 +165,16 @@ impl Store {
         (id, notify)
     }
 
+    /// A proxy could not prove that it is one of a fleet.
+    pub fn turn_away(&self, fleet: &str, reason: &str) {
+        let mut inner = self.lock();
+        let Inner { fleets, news, .. } = &mut *inner;
+        if let Some(fleet) = fleets.get_mut(fleet) {
+            fleet.turn_away(reason);
+            news.extend(fleet.take_news());
+        }
+    }
+
     /// A stream has ended.
     pub fn disconnect(&self, fleet: &str, id: StreamId) {
         let mut inner = self.lock();

@@ -28,6 +28,8 @@ pub(super) struct Fleet {
     changed_at: BTreeMap<ResourceKey, u64>,
     sequence: u64,
     news: BTreeSet<UnitId>,
+    /// Why the last proxy that was not let in was turned away, until one is let in.
+    turned_away: Option<String>,
 }
 
 /// A resource in its versions.
@@ -276,6 +278,7 @@ impl Fleet {
     }
 
     pub fn connect(&mut self, id: StreamId, unit: Option<UnitId>, hosts: Hosts) -> Arc<Notify> {
+        self.turned_away = None;
         let notify = Arc::new(Notify::new());
         let (owes, joined) = (BTreeMap::new(), BTreeSet::new());
         let mut listener = Listener { unit, hosts, notify: notify.clone(), seen: self.sequence, owes, joined };
@@ -289,6 +292,11 @@ impl Fleet {
         self.streams.insert(id, listener);
         self.tell_all();
         notify
+    }
+
+    pub fn turn_away(&mut self, reason: &str) {
+        self.turned_away = Some(reason.to_owned());
+        self.tell_all();
     }
 
     pub fn disconnect(&mut self, id: StreamId) {
@@ -340,6 +348,7 @@ impl Fleet {
             progress.waiting += new;
         }
         progress.refusals = refusals.into_iter().collect();
+        progress.turned_away = self.turned_away.clone().filter(|_| progress.proxies == 0);
         progress
     }
 
@@ -351,7 +360,8 @@ impl Fleet {
         {
             // How many proxies there are, beyond whether there are any, is for metrics and not for statuses.
             let matters = |progress: &Progress| {
-                (progress.version.clone(), progress.acknowledged > 0, progress.waiting > 0, progress.proxies > 0, progress.refusals.clone())
+                let Progress { version, proxies, acknowledged, waiting, refusals, turned_away } = progress;
+                (version.clone(), *acknowledged > 0, *waiting > 0, *proxies > 0, refusals.clone(), turned_away.clone())
             };
             if matters(&state.told) != matters(&progress) {
                 self.news.insert(unit.clone());

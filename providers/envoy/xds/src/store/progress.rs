@@ -23,4 +23,7 @@ pub struct Progress {
     /// What proxies refused, in Envoy's words, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
+    /// Where no proxy is connected: why the last one that tried was turned away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<String>,
 }
