@@ -159,6 +159,8 @@ fn state(control: &Control) -> Value {
             "security_groups": state.ec2.security_groups.values().collect::<Vec<_>>(),
             "network_interfaces": state.ec2.network_interfaces.values().collect::<Vec<_>>(),
             "certificates": state.acm.certificates.values().collect::<Vec<_>>(),
+            "days_before_expiry": state.acm.account.days_before_expiry,
+            "acme": state.acm.acme.shown(),
             "instances": state.ec2.instances.values().collect::<Vec<_>>(),
             "quotas": state.config.quotas,
         })

@@ -151,14 +151,7 @@ impl Service {
     }
 
     fn unknown(self, name: &str) -> ApiError {
-        let missing = match self {
-            Self::Acm => acm::MISSING,
-            _ => &[],
-        };
         let code = if self.target().is_some() { "UnknownOperationException" } else { "InvalidAction" };
-        if missing.contains(&name) {
-            return ApiError::new(code, format!("The operation {name} is not served by this cloud yet"));
-        }
         let version = self.version();
         if self.target().is_some() {
             return ApiError::new(code, format!("The operation {name} is not known"));

@@ -28,8 +28,13 @@ pub enum TagFault {
 
 /// Reads `Tags` of `Key`/`Value` (ELBv2, ACM).
 pub fn read(input: &Input) -> Result<Tags, TagFault> {
+    read_as(input, "Tags")
+}
+
+/// Reads tags in a member of another name.
+pub fn read_as(input: &Input, member: &str) -> Result<Tags, TagFault> {
     let mut tags = Tags::new();
-    for item in input.items("Tags") {
+    for item in input.items(member) {
         let [key, value] = ["Key", "Value"].map(|name| item.text(name).unwrap_or_default().to_string());
         if let Some(fault) = key_fault(&key).or_else(|| value_fault(&value)) {
             return Err(TagFault::Invalid(fault));

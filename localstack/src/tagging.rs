@@ -44,6 +44,7 @@ fn resources(state: &State) -> Vec<(String, &'static str, &Tags)> {
     all.extend(state.elb.target_groups.values().map(|group| (group.arn.clone(), "elasticloadbalancing:targetgroup", &group.tags)));
     all.extend(state.elb.trust_stores.values().map(|store| (store.arn.clone(), "elasticloadbalancing:truststore", &store.tags)));
     all.extend(state.acm.certificates.values().map(|one| (one.arn.clone(), "acm:certificate", &one.tags)));
+    all.extend(state.acm.acme.tagged().map(|(arn, kind, tags)| (arn.clone(), kind, tags)));
     let ec2: &Ec2 = &state.ec2;
     let arn = |kind: &str, id: &str| format!("arn:aws:ec2:{}:{}:{kind}/{id}", state.config.region, state.config.account);
     all.extend(ec2.vpcs.values().map(|r| (arn("vpc", &r.id), "ec2:vpc", &r.tags)));
@@ -163,6 +164,9 @@ fn tags_mut<'a>(state: &'a mut State, arn: &str) -> Answer<&'a mut Tags> {
     }
     if arn.starts_with("arn:aws:wafv2:") {
         return state.wafv2.tags_mut(arn);
+    }
+    if arn.contains(":acme-endpoint/") {
+        return state.acm.acme.tags_mut(arn).ok_or_else(|| invalid(format!("The resource '{arn}' does not exist")));
     }
     if arn.starts_with("arn:aws:acm:") {
         return state.acm.certificate_mut(arn).map(|certificate| &mut certificate.tags);

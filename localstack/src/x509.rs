@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 
 pub mod der;
+pub mod encrypted_key;
 pub mod name;
 pub mod trust;
 
@@ -45,6 +46,58 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// A name of the subjectAltName extension (RFC 5280, 4.2.1.6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum GeneralName {
+    /// dNSName.
+    Dns(String),
+    /// iPAddress.
+    Address(IpAddr),
+    /// rfc822Name.
+    Mail(String),
+    /// uniformResourceIdentifier.
+    Uri(String),
+    /// directoryName.
+    Directory(DistinguishedName),
+    /// registeredID, dotted.
+    RegisteredId(String),
+    /// otherName.
+    Other {
+        /// What it is, dotted.
+        oid: String,
+        /// Its value, if it is a text; else its DER in hexadecimal digits.
+        value: String,
+    },
+}
+
+impl GeneralName {
+    /// Reads a name; `None` for names of kinds that nobody uses (X.400, EDI), and for what is none.
+    fn read(name: Element<'_>) -> Option<Self> {
+        let text = || String::from_utf8_lossy(name.content).into_owned();
+        // Names of the kinds 0, 3, 4 and 5 hold elements.
+        Some(match name.tag {
+            kind if kind == tag::explicit(0) => {
+                let mut fields = name.inside();
+                let oid = der::dotted(fields.expect(tag::OBJECT_IDENTIFIER)?.content);
+                let value = fields.expect(tag::explicit(0))?.inside().any()?;
+                let hex = || value.whole.iter().map(|byte| format!("{byte:02x}")).collect();
+                let text = (value.tag == tag::UTF8_STRING).then(|| std::str::from_utf8(value.content).ok()).flatten();
+                Self::Other { oid, value: text.map_or_else(hex, str::to_string) }
+            }
+            kind if kind == tag::implicit(1) => Self::Mail(text()),
+            kind if kind == tag::implicit(2) => Self::Dns(text()),
+            kind if kind == tag::explicit(4) => Self::Directory(DistinguishedName::read(name.inside().any()?)?),
+            kind if kind == tag::implicit(6) => Self::Uri(text()),
+            kind if kind == tag::implicit(7) => {
+                let four = <[u8; 4]>::try_from(name.content).map(IpAddr::from);
+                Self::Address(four.or_else(|_| <[u8; 16]>::try_from(name.content).map(IpAddr::from)).ok()?)
+            }
+            kind if kind == tag::implicit(8) => Self::RegisteredId(der::dotted(name.content)),
+            _ => return None,
+        })
+    }
+}
+
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
@@ -62,10 +115,8 @@ pub struct Facts {
     pub key: KeyType,
     /// The OID of its signature's algorithm.
     pub signature_oid: String,
-    /// DNS names of its subjectAltName extension.
-    pub dns_names: Vec<String>,
-    /// Addresses of its subjectAltName extension.
-    pub addresses: Vec<IpAddr>,
+    /// The names of its subjectAltName extension.
+    pub alternative_names: Vec<GeneralName>,
     /// The bits of its keyUsage extension, the first one (digitalSignature) lowest; `None` without the extension.
     pub key_usage: Option<u16>,
     /// The OIDs of its extendedKeyUsage extension.
@@ -75,11 +126,13 @@ pub struct Facts {
 impl Facts {
     /// The names that it is for: DNS names, or without any the subject's common name.
     pub fn names(&self) -> Vec<String> {
-        if self.dns_names.is_empty() {
-            self.subject.common_name().map(str::to_string).into_iter().collect()
-        } else {
-            self.dns_names.clone()
-        }
+        let names: Vec<String> = self.dns_names().map(str::to_string).collect();
+        if names.is_empty() { self.subject.common_name().map(str::to_string).into_iter().collect() } else { names }
+    }
+
+    /// DNS names of its subjectAltName extension.
+    pub fn dns_names(&self) -> impl Iterator<Item = &str> {
+        self.alternative_names.iter().filter_map(|name| if let GeneralName::Dns(name) = name { Some(name.as_str()) } else { None })
     }
 }
 
@@ -135,8 +188,7 @@ pub fn facts(certificate: &[u8]) -> Option<Facts> {
         not_after: time(validity.any()?)?,
         key: key_type(&parsed)?,
         signature_oid: der::dotted(parsed.signature_algorithm.inside().expect(tag::OBJECT_IDENTIFIER)?.content),
-        dns_names: Vec::new(),
-        addresses: Vec::new(),
+        alternative_names: Vec::new(),
         key_usage: None,
         extended_key_usage: Vec::new(),
     };
@@ -156,16 +208,8 @@ fn read_extension(facts: &mut Facts, extension: Element<'_>) -> Option<()> {
     match oid.as_str() {
         // subjectAltName
         "2.5.29.17" => {
-            for name in value.expect(tag::SEQUENCE)?.inside().all() {
-                match name.tag {
-                    dns if dns == tag::implicit(2) => facts.dns_names.push(String::from_utf8_lossy(name.content).into_owned()),
-                    address if address == tag::implicit(7) => {
-                        let four = <[u8; 4]>::try_from(name.content).map(IpAddr::from);
-                        facts.addresses.extend(four.or_else(|_| <[u8; 16]>::try_from(name.content).map(IpAddr::from)));
-                    }
-                    _ => {}
-                }
-            }
+            let names = value.expect(tag::SEQUENCE)?.inside().all();
+            facts.alternative_names = names.into_iter().filter_map(GeneralName::read).collect();
         }
         // keyUsage: the first bit is the highest of the first byte.
         "2.5.29.15" => {

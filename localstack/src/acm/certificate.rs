@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::key_algorithm;
+use super::issuance::Issuance;
+use super::{issuance, key_algorithm};
 use crate::state::State;
 use crate::tag::Tags;
 use crate::wire::Record;
@@ -15,7 +16,7 @@ use crate::x509::{Facts, SecretKey};
 pub enum Origin {
     /// ImportCertificate.
     Imported,
-    /// RequestCertificate: its key never leaves ACM.
+    /// RequestCertificate: its key leaves ACM only by ExportCertificate, and only if it was requested so.
     AmazonIssued,
 }
 
@@ -30,7 +31,7 @@ pub struct Certificate {
     pub domain: String,
     /// The names that were asked for (requested certificates only).
     pub requested_names: Vec<String>,
-    /// How control of the names is to be proven: `DNS` or `EMAIL` (requested certificates only).
+    /// How control of the names is to be proven: `DNS`, `EMAIL` or `HTTP` (requested certificates only).
     pub validation: Option<String>,
     /// The key algorithm that was asked for, as ACM names it (requested certificates only).
     pub requested_key: Option<String>,
@@ -43,6 +44,9 @@ pub struct Certificate {
     pub provided: Option<Timestamp>,
     /// For how long it still counts as used after its last listener has gone.
     pub released: Option<Timestamp>,
+    /// What became of it after its request.
+    #[serde(default)]
+    pub issuance: Issuance,
     /// Its tags.
     pub tags: Tags,
     /// Changes whenever something of it may have changed.
@@ -72,6 +76,8 @@ impl Certificate {
     /// Its status at a moment.
     pub fn status(&self, now: Timestamp) -> &'static str {
         match &self.material {
+            Some(_) if self.issuance.revocation.is_some() => "REVOKED",
+            None if issuance::is_overdue(self.created, now) => "VALIDATION_TIMED_OUT",
             None => "PENDING_VALIDATION",
             Some(material) if material.facts.not_after < now => "EXPIRED",
             Some(_) => "ISSUED",
@@ -113,20 +119,53 @@ impl Certificate {
         oids.map(|oid| (key_algorithm::extended_key_usage(oid), oid.as_str())).collect()
     }
 
+    /// Where its key comes from.
+    pub(super) fn key_origin(&self) -> &'static str {
+        match self.origin {
+            Origin::Imported => "CUSTOMER_PROVIDED",
+            Origin::AmazonIssued => "AWS_MANAGED",
+        }
+    }
+
+    /// Whether a load balancer uses it, or did a moment ago.
+    pub fn is_used(&self, state: &State) -> bool {
+        !state.users_of_certificate(&self.arn).is_empty() || self.released.is_some_and(|until| until > state.now)
+    }
+
+    /// Whether it was exported since it was issued or last renewed.
+    pub fn is_exported_now(&self) -> bool {
+        self.issuance.exported.is_some_and(|exported| self.provided.is_some_and(|provided| exported >= provided))
+    }
+
+    /// Whether ACM renews it. (User guide, "Managed certificate renewal": if it is used, or exported since it was issued or last renewed, and has not expired.)
+    pub(super) fn renewal_eligibility(&self, state: &State, used: bool) -> &'static str {
+        let issued = self.origin == Origin::AmazonIssued && self.status(state.now) == "ISSUED";
+        if issued && (used || self.is_exported_now()) { "ELIGIBLE" } else { "INELIGIBLE" }
+    }
+
     /// DescribeCertificate's answer.
     pub(super) fn detail(&self, state: &State) -> Record {
         let facts = self.material.as_ref().map(|material| &material.facts);
         let issued = self.origin == Origin::AmazonIssued;
         // AWS answers with hyphens where requests have underscores.
         let algorithm = self.key_algorithm().replace('_', "-");
-        let transparency = if issued { "ENABLED" } else { "DISABLED" };
         let extended = self.extended_key_usages().into_iter().map(|(name, oid)| Record::new().with("Name", name).with("OID", oid));
+        let Issuance { revocation, renewal, migration, managed_by, .. } = &self.issuance;
+        let renewal = renewal.map(|renewal| {
+            let status = renewal.status(state.now);
+            let validations =
+                self.validations(state, if status == "FAILED" || status == "SUCCESS" { status } else { "PENDING_VALIDATION" });
+            Record::new().with("RenewalStatus", status).list("DomainValidationOptions", validations).with("UpdatedAt", renewal.updated)
+        });
+        let users = state.users_of_certificate(&self.arn);
+        let eligibility = self.renewal_eligibility(state, !users.is_empty());
         let mut record =
             Record::new().with("CertificateArn", &self.arn).with("DomainName", &self.domain).list("SubjectAlternativeNames", self.names());
         if issued {
-            record = record.list("DomainValidationOptions", self.validations());
+            record = record.list("DomainValidationOptions", self.validations(state, self.validation_status(state)));
         }
         record
+            .maybe("ManagedBy", managed_by.as_ref())
             .maybe("Serial", facts.map(|facts| &facts.serial))
             .maybe("Subject", facts.map(|facts| facts.subject.to_string()))
             .maybe("Issuer", facts.map(|facts| facts.issuer.organization().or(facts.issuer.common_name()).unwrap_or_default()))
@@ -134,77 +173,58 @@ impl Certificate {
             .maybe("IssuedAt", self.provided.filter(|_| issued))
             .maybe("ImportedAt", self.provided.filter(|_| !issued))
             .with("Status", self.status(state.now))
+            .maybe("RevokedAt", revocation.as_ref().map(|revocation| revocation.at))
+            .maybe("RevocationReason", revocation.as_ref().map(|revocation| &revocation.reason))
             .maybe("NotBefore", facts.map(|facts| facts.not_before))
             .maybe("NotAfter", facts.map(|facts| facts.not_after))
             .with("KeyAlgorithm", algorithm)
             .maybe("SignatureAlgorithm", facts.map(|facts| key_algorithm::signature(&facts.signature_oid)))
-            .list("InUseBy", state.users_of_certificate(&self.arn))
+            .list("InUseBy", users)
             .with("Type", self.origin_name())
             .list("KeyUsages", self.key_usages().into_iter().map(|name| Record::new().with("Name", name)))
             .list("ExtendedKeyUsages", extended)
-            .with("RenewalEligibility", self.renewal(state))
-            .with("Options", Record::new().with("CertificateTransparencyLoggingPreference", transparency))
+            .maybe("RenewalSummary", renewal)
+            .with("RenewalEligibility", eligibility)
+            .with("Options", self.options())
+            .maybe("UpdateSummary", migration.map(|migration| migration.summary(state.now)))
+            .with("CertificateKeyPairOrigin", self.key_origin())
     }
 
-    fn renewal(&self, state: &State) -> &'static str {
+    /// Adds what ACM knows of it beside what it says itself.
+    pub(super) fn metadata(&self, record: Record, state: &State) -> Record {
+        let issued = self.origin == Origin::AmazonIssued;
         let used = !state.users_of_certificate(&self.arn).is_empty();
-        if self.origin == Origin::AmazonIssued && used { "ELIGIBLE" } else { "INELIGIBLE" }
-    }
-
-    fn validations(&self) -> Vec<Record> {
-        let method = self.validation.as_deref().unwrap_or("DNS");
-        let status = if self.material.is_some() { "SUCCESS" } else { "PENDING_VALIDATION" };
-        let names = self.requested_names.iter();
-        names
-            .map(|name| {
-                let record = Record::new()
-                    .with("DomainName", name)
-                    .with("ValidationDomain", name)
-                    .with("ValidationStatus", status)
-                    .with("ValidationMethod", method);
-                if method == "DNS" {
-                    let bare = name.strip_prefix("*.").unwrap_or(name);
-                    let (label, value) = (super::issue::challenge(&self.arn, bare), super::issue::challenge(bare, &self.arn));
-                    record.with(
-                        "ResourceRecord",
-                        Record::new()
-                            .with("Name", format!("_{label}.{bare}."))
-                            .with("Type", "CNAME")
-                            .with("Value", format!("_{value}.acm-validations.aws.")),
-                    )
-                } else {
-                    record.list(
-                        "ValidationEmails",
-                        ["admin", "administrator", "hostmaster", "postmaster", "webmaster"].map(|who| format!("{who}@{name}")),
-                    )
-                }
-            })
-            .collect()
+        record
+            .with("Status", self.status(state.now))
+            .with("Type", self.origin_name())
+            .maybe("ExportOption", issued.then(|| self.export_option()))
+            .with("InUse", used)
+            .maybe("Exported", issued.then_some(self.issuance.exported.is_some()))
+            .with("RenewalEligibility", self.renewal_eligibility(state, used))
+            .with("CreatedAt", self.created)
+            .maybe("IssuedAt", self.provided.filter(|_| issued))
+            .maybe("ImportedAt", self.provided.filter(|_| !issued))
+            .maybe("RevokedAt", self.issuance.revocation.as_ref().map(|revocation| revocation.at))
+            .maybe("ManagedBy", self.issuance.managed_by.as_ref())
+            .with("CertificateKeyPairOrigin", self.key_origin())
     }
 
     /// Its row in ListCertificates' answer.
     pub(super) fn summary(&self, state: &State) -> Record {
         let facts = self.material.as_ref().map(|material| &material.facts);
-        let issued = self.origin == Origin::AmazonIssued;
         let names = self.names();
         // AWS: the first 100 names.
         let more = names.len() > 100;
-        Record::new()
+        let record = Record::new()
             .with("CertificateArn", &self.arn)
             .with("DomainName", &self.domain)
             .list("SubjectAlternativeNameSummaries", names.into_iter().take(100))
             .with("HasAdditionalSubjectAlternativeNames", more)
-            .with("Status", self.status(state.now))
-            .with("Type", self.origin_name())
             .with("KeyAlgorithm", self.key_algorithm().replace('_', "-"))
             .list("KeyUsages", self.key_usages())
             .list("ExtendedKeyUsages", self.extended_key_usages().into_iter().map(|(name, _)| name))
-            .with("InUse", !state.users_of_certificate(&self.arn).is_empty())
-            .with("RenewalEligibility", self.renewal(state))
             .maybe("NotBefore", facts.map(|facts| facts.not_before))
-            .maybe("NotAfter", facts.map(|facts| facts.not_after))
-            .with("CreatedAt", self.created)
-            .maybe("IssuedAt", self.provided.filter(|_| issued))
-            .maybe("ImportedAt", self.provided.filter(|_| !issued))
+            .maybe("NotAfter", facts.map(|facts| facts.not_after));
+        self.metadata(record, state)
     }
 }

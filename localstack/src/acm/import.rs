@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
 use super::certificate::{Certificate, Material, Origin};
+use super::issuance::Issuance;
 use super::{invalid, key_algorithm, tagging};
 use crate::config::CertificateCheck;
 use crate::error::{Answer, ApiError};
@@ -20,10 +21,15 @@ const KEY_LIMIT: usize = 5120;
 /// AWS: size of a chain in PEM.
 const CHAIN_LIMIT: usize = 2_097_152;
 
-/// A member that holds a PEM text; blobs are in base64 in JSON.
-fn blob(input: &Input, name: &str, limit: usize) -> Answer<Option<String>> {
+/// A member that holds bytes, which are in base64 in JSON; `None` if it is absent or empty.
+pub(super) fn blob(input: &Input, name: &str) -> Answer<Option<Vec<u8>>> {
     let Some(text) = input.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let bytes = STANDARD.decode(text).map_err(|_| ApiError::new("SerializationException", format!("{name} is not in base64")))?;
+    STANDARD.decode(text).map(Some).map_err(|_| ApiError::new("SerializationException", format!("{name} is not in base64")))
+}
+
+/// A member that holds a PEM text.
+fn pem(input: &Input, name: &str, limit: usize) -> Answer<Option<String>> {
+    let Some(bytes) = blob(input, name)? else { return Ok(None) };
     if bytes.len() > limit {
         return Err(invalid(format!(
             "Value at '{name}' failed to satisfy constraint: Member must have length less than or equal to {limit}"
@@ -35,9 +41,9 @@ fn blob(input: &Input, name: &str, limit: usize) -> Answer<Option<String>> {
 /// ImportCertificate: a new certificate, or with an ARN the successor of an imported one, which its listeners serve from then on.
 pub fn import(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.text("CertificateArn").filter(|arn| !arn.is_empty()).map(str::to_string);
-    let body = blob(input, "Certificate", CERTIFICATE_LIMIT)?.ok_or_else(|| crate::wire::input::missing("Certificate"))?;
-    let key = blob(input, "PrivateKey", KEY_LIMIT)?.ok_or_else(|| crate::wire::input::missing("PrivateKey"))?;
-    let chain = blob(input, "CertificateChain", CHAIN_LIMIT)?;
+    let body = pem(input, "Certificate", CERTIFICATE_LIMIT)?.ok_or_else(|| crate::wire::input::missing("Certificate"))?;
+    let key = pem(input, "PrivateKey", KEY_LIMIT)?.ok_or_else(|| crate::wire::input::missing("PrivateKey"))?;
+    let chain = pem(input, "CertificateChain", CHAIN_LIMIT)?;
     let tags = tagging::read(input)?;
     input.done()?;
     if let Some(arn) = &arn {
@@ -69,7 +75,7 @@ pub fn import(state: &mut State, input: &Input) -> Answer<Record> {
 
 fn domain(material: &Material) -> String {
     let common = material.facts.subject.common_name().map(str::to_string);
-    common.or_else(|| material.facts.dns_names.first().cloned()).unwrap_or_default()
+    common.or_else(|| material.facts.dns_names().next().map(str::to_string)).unwrap_or_default()
 }
 
 fn add(state: &mut State, origin: Origin, material: Material, tags: crate::tag::Tags) -> String {
@@ -86,6 +92,7 @@ fn add(state: &mut State, origin: Origin, material: Material, tags: crate::tag::
         created: state.now,
         provided: Some(state.now),
         released: None,
+        issuance: Issuance::default(),
         tags,
         revision: state.acm.changes,
     };

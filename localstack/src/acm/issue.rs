@@ -1,6 +1,4 @@
-//! RequestCertificate, and what Amazon's certificate authority does once the names have been validated.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! What Amazon's certificate authority does once the names have been validated.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -10,122 +8,47 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::certificate::{Certificate, Material, Origin};
-use super::import::take_quota;
-use super::{invalid, tagging};
-use crate::elb::validation;
+use super::certificate::{Material, Origin};
+use super::invalid;
+use super::issuance::{Migration, Renewal};
 use crate::error::{Answer, ApiError};
 use crate::state::State;
-use crate::wire::{Input, Record};
 use crate::x509::{self, SecretKey};
 
-/// AWS: 10 names per certificate by default, the first one included.
-const NAME_LIMIT: usize = 10;
 /// How long issued certificates are valid (AWS: 395 days).
 const VALIDITY: SignedDuration = SignedDuration::from_hours(395 * 24);
 
-/// What proves control of a name, as it stands in DNS: made of two texts, always the same for the same ones.
-pub(super) fn challenge(of: &str, with: &str) -> String {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, of, with).hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    };
-    half(0) + &half(1)
-}
-
-/// RequestCertificate: pending until its names have been validated, which the admin API does (`POST /_cloud/certificates`).
-pub fn request(state: &mut State, input: &Input) -> Answer<Record> {
-    let domain = input.required("DomainName")?.to_ascii_lowercase();
-    let mut names = vec![domain.clone()];
-    names.extend(input.strings("SubjectAlternativeNames").into_iter().map(|name| name.to_ascii_lowercase()).filter(|name| *name != domain));
-    let validation = input.text("ValidationMethod").filter(|text| !text.is_empty()).unwrap_or("EMAIL").to_string();
-    let key = input.text("KeyAlgorithm").filter(|text| !text.is_empty()).unwrap_or("RSA_2048").to_string();
-    let tags = tagging::read(input)?;
-    // Repeating a request with its token is harmless; without one it makes another certificate.
-    let token = input.text("IdempotencyToken").map(str::to_string);
-    if let Some(options) = input.child("Options") {
-        for member in ["CertificateTransparencyLoggingPreference", "Export"] {
-            if let Some(value) = options.text(member) {
-                validation::one_of(value, member, &["ENABLED", "DISABLED"])?;
-            }
-        }
-        if options.text("Export") == Some("ENABLED") {
-            return Err(invalid("Exportable certificates are not served by this cloud"));
-        }
-    }
-    for item in input.items("DomainValidationOptions") {
-        let (name, sender) = (item.required("DomainName")?.to_ascii_lowercase(), item.required("ValidationDomain")?.to_ascii_lowercase());
-        // API reference, DomainValidationOption: the domain of the mails must be the name or a superdomain of it.
-        if !names.contains(&name) || name != sender && !name.ends_with(&format!(".{sender}")) {
-            let problem =
-                format!("The validation domain '{sender}' is not '{name}' or a superdomain of it, or that name was not requested");
-            return Err(ApiError::new("InvalidDomainValidationOptionsException", problem));
-        }
-    }
-    if input.text("CertificateAuthorityArn").is_some() {
-        return Err(ApiError::new("InvalidArnException", "Private certificate authorities are not served by this cloud"));
-    }
-    input.done()?;
-    if !["DNS", "EMAIL"].contains(&validation.as_str()) {
-        return Err(invalid(format!("The validation method '{validation}' is not served by this cloud; use DNS or EMAIL")));
-    }
-    if !["RSA_2048", "EC_prime256v1", "EC_secp384r1"].contains(&key.as_str()) {
-        return Err(invalid(format!("The key algorithm {key} cannot be requested; use RSA_2048, EC_prime256v1 or EC_secp384r1")));
-    }
-    if let Some(wrong) = names.iter().find(|name| !x509::is_dns_name(name) || !name.contains('.')) {
-        let code = "InvalidDomainValidationOptionsException";
-        return Err(ApiError::new(code, format!("'{wrong}' is not a fully qualified domain name")));
-    }
-    if names.len() > NAME_LIMIT {
-        return Err(ApiError::new("LimitExceededException", format!("A certificate can have at most {NAME_LIMIT} domain names")));
-    }
-    if let Some(known) = token.as_ref().and_then(|token| state.acm.requests.get(token)).and_then(|arn| state.acm.certificates.get(arn))
-        && state.now.duration_since(known.created) < SignedDuration::from_hours(1)
-        && known.requested_names == names
-        && known.validation.as_ref() == Some(&validation)
-    {
-        return Ok(Record::new().with("CertificateArn", &known.arn));
-    }
-    take_quota(state, true)?;
-    let arn = super::arn(&state.config, &state.ids.request());
-    state.acm.changes += 1;
-    let certificate = Certificate {
-        arn: arn.clone(),
-        origin: Origin::AmazonIssued,
-        domain,
-        requested_names: names,
-        validation: Some(validation),
-        requested_key: Some(key),
-        material: None,
-        created: state.now,
-        provided: None,
-        released: None,
-        tags,
-        revision: state.acm.changes,
-    };
-    state.acm.certificates.insert(arn.clone(), certificate);
-    // AWS: tokens of requests are forgotten after an hour.
-    let hour_ago = state.now.checked_sub(SignedDuration::from_hours(1)).unwrap_or(state.now);
-    let certificates = &state.acm.certificates;
-    state.acm.requests.retain(|_, arn| certificates.get(arn).is_some_and(|one| one.created > hour_ago));
-    if let Some(token) = token {
-        state.acm.requests.insert(token, arn.clone());
-    }
-    Ok(Record::new().with("CertificateArn", arn))
-}
-
-/// Issues a requested certificate (again): its names count as validated. A certificate that is issued again has a new key, as after a renewal.
+/// Issues a requested certificate (again), as the admin API asks for it: its names count as validated.
 pub fn issue(state: &mut State, arn: &str) -> Answer<()> {
     let certificate = state.acm.certificate(arn)?;
     if certificate.origin != Origin::AmazonIssued {
         return Err(invalid("The certificate was imported; only requested ones are issued."));
     }
-    let key = certificate.requested_key.clone().unwrap_or_default();
-    let material = make(&certificate.requested_names, &key, state.now)
-        .map_err(|error| ApiError::with_status("InternalFailure", format!("no certificate could be made: {error}"), 500))?;
+    let status = certificate.status(state.now);
+    if ["REVOKED", "VALIDATION_TIMED_OUT"].contains(&status) {
+        return Err(invalid(format!("The certificate is {status} and is issued no more.")));
+    }
+    proceed(state, arn)
+}
+
+/// What comes of a certificate whose names have been validated: the end of a change of the validation method, or a certificate; that has a new key, as after a renewal, if it
+/// was issued before.
+pub(super) fn proceed(state: &mut State, arn: &str) -> Answer<()> {
     let now = state.now;
+    let certificate = state.acm.certificate(arn)?;
+    if certificate.issuance.migration.is_some_and(|migration| migration.is_pending(now)) {
+        let certificate = state.acm.certificate_mut(arn)?;
+        certificate.validation = Some("DNS".into());
+        certificate.issuance.migration = certificate.issuance.migration.map(|migration| Migration { completed: Some(now), ..migration });
+        return Ok(());
+    }
+    let key = certificate.requested_key.clone().unwrap_or_default();
+    let material = make(&certificate.requested_names, &key, now)
+        .map_err(|error| ApiError::with_status("InternalFailure", format!("no certificate could be made: {error}"), 500))?;
     let certificate = state.acm.certificate_mut(arn)?;
+    if certificate.material.is_some() {
+        certificate.issuance.renewal = Some(Renewal { pending: false, updated: now });
+    }
     certificate.material = material;
     certificate.provided = Some(now);
     Ok(())

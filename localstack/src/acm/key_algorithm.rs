@@ -47,6 +47,11 @@ pub const KEY_USAGES: &[&str] = &[
     "DECIPHER_ONLY",
 ];
 
+/// All values of a key usage: those of the extension, that there is no extension, and that it has others.
+pub fn key_usages() -> Vec<&'static str> {
+    [KEY_USAGES, &["ANY", "CUSTOM"]].concat()
+}
+
 /// ACM's names of extended key usages, by which certificates are listed.
 pub const EXTENDED_KEY_USAGES: &[&str] = &[
     "TLS_WEB_SERVER_AUTHENTICATION",

@@ -1,7 +1,7 @@
 //! DescribeCertificate, GetCertificate, ListCertificates, DeleteCertificate.
 
 use super::certificate::Certificate;
-use super::{invalid, key_algorithm};
+use super::{invalid, key_algorithm, paging};
 use crate::elb::validation;
 use crate::error::{Answer, ApiError};
 use crate::page;
@@ -20,14 +20,15 @@ pub fn get(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("CertificateArn")?;
     input.done()?;
     let certificate = state.acm.certificate(arn)?;
-    let material = certificate.material.as_ref().ok_or_else(|| {
-        ApiError::new("RequestInProgressException", format!("The certificate {arn} has not been issued yet: it is pending validation."))
-    })?;
+    let material = certificate.material.as_ref().ok_or_else(|| super::in_progress(arn))?;
     Ok(Record::new().with("Certificate", &material.body).maybe("CertificateChain", material.chain.as_ref()))
 }
 
 /// The statuses of certificates.
-const STATUSES: &[&str] = &["PENDING_VALIDATION", "ISSUED", "INACTIVE", "EXPIRED", "VALIDATION_TIMED_OUT", "REVOKED", "FAILED"];
+pub(super) const STATUSES: &[&str] = &["PENDING_VALIDATION", "ISSUED", "INACTIVE", "EXPIRED", "VALIDATION_TIMED_OUT", "REVOKED", "FAILED"];
+
+/// Where keys of certificates come from.
+pub(super) const KEY_ORIGINS: &[&str] = &["AWS_MANAGED", "ACME", "CUSTOMER_PROVIDED"];
 
 /// What `Includes` and the other parameters choose.
 #[derive(Debug)]
@@ -36,6 +37,9 @@ struct Choice {
     key_types: Vec<String>,
     usages: Vec<String>,
     extended_usages: Vec<String>,
+    origins: Vec<String>,
+    export: Option<String>,
+    managed: Option<String>,
 }
 
 impl Choice {
@@ -47,6 +51,9 @@ impl Choice {
             && within(&self.key_types, certificate.key_algorithm())
             && all(&self.usages, &certificate.key_usages())
             && all(&self.extended_usages, &extended)
+            && (self.origins.is_empty() || within(&self.origins, certificate.key_origin()))
+            && self.export.as_ref().is_none_or(|export| export == certificate.export_option())
+            && self.managed.as_ref().is_none_or(|by| certificate.issuance.managed_by.as_ref() == Some(by))
     }
 }
 
@@ -55,39 +62,32 @@ pub fn list(state: &mut State, input: &Input) -> Answer<Record> {
     let statuses = input.strings("CertificateStatuses");
     let includes = input.child("Includes");
     let included = |name: &str| includes.map(|includes| includes.strings(name)).unwrap_or_default();
+    let word = |name: &str| includes.and_then(|includes| includes.text(name)).filter(|text| !text.is_empty()).map(str::to_string);
     let asked = included("keyTypes");
     let choice = Choice {
         statuses,
         key_types: if asked.is_empty() { vec!["RSA_1024".into(), "RSA_2048".into()] } else { asked },
         usages: included("keyUsage"),
         extended_usages: included("extendedKeyUsage"),
+        origins: input.strings("CertificateKeyPairOrigins"),
+        export: word("exportOption"),
+        managed: word("managedBy"),
     };
-    // Neither exported nor managed by another service: every certificate of this cloud is.
-    let export = includes.and_then(|includes| includes.text("exportOption")).unwrap_or("DISABLED").to_string();
-    let managed = includes.and_then(|includes| includes.text("managedBy")).filter(|by| !by.is_empty()).map(str::to_string);
-    let token = input.text("NextToken").filter(|token| !token.is_empty()).map(str::to_string);
-    let size: usize = input.parse("MaxItems")?.unwrap_or(1000);
+    let (token, size) = paging(input, "MaxItems", 1000, 1000)?;
     let sort = (input.text("SortBy").map(str::to_string), input.text("SortOrder").map(str::to_string));
     input.done()?;
     for (values, member, allowed) in [
         (&choice.statuses, "certificateStatuses", STATUSES),
         (&choice.key_types, "includes.keyTypes", key_algorithm::NAMES),
-        (&choice.usages, "includes.keyUsage", &[key_algorithm::KEY_USAGES, &["ANY", "CUSTOM"]].concat()),
+        (&choice.usages, "includes.keyUsage", &key_algorithm::key_usages()),
         (&choice.extended_usages, "includes.extendedKeyUsage", key_algorithm::EXTENDED_KEY_USAGES),
+        (&choice.origins, "certificateKeyPairOrigins", KEY_ORIGINS),
+        (&Vec::from_iter(choice.export.clone()), "includes.exportOption", &["ENABLED", "DISABLED"]),
+        (&Vec::from_iter(choice.managed.clone()), "includes.managedBy", &["CLOUDFRONT"]),
     ] {
         for value in values {
             validation::one_of(value, member, allowed)?;
         }
-    }
-    validation::one_of(&export, "includes.exportOption", &["ENABLED", "DISABLED"])?;
-    if let Some(by) = &managed {
-        validation::one_of(by, "includes.managedBy", &["CLOUDFRONT"])?;
-    }
-    // AWS: 1 to 1000 per page.
-    if !(1..=1000).contains(&size) {
-        return Err(invalid(
-            "1 validation error detected: Value at 'maxItems' failed to satisfy constraint: Member must be between 1 and 1000",
-        ));
     }
     let ascending = match (sort.0.as_deref(), sort.1.as_deref()) {
         (None, None) => true,
@@ -100,14 +100,12 @@ pub fn list(state: &mut State, input: &Input) -> Answer<Record> {
         }
     };
     let certificates = state.acm.certificates.values();
-    let chosen: Vec<&Certificate> =
-        certificates.filter(|one| export == "DISABLED" && managed.is_none() && choice.takes(one, state)).collect();
+    let mut chosen: Vec<&Certificate> = certificates.filter(|one| choice.takes(one, state)).collect();
     // A key that sorts by time, and by ARN within one moment.
     let key = |one: &&Certificate| {
         let age = if sort.0.is_none() { 0 } else { one.created.as_microsecond() };
         format!("{:020} {}", if ascending { age } else { i64::MAX - age }, one.arn)
     };
-    let mut chosen = chosen;
     chosen.sort_by_key(&key);
     let (shown, next) = page::page(chosen, |one| key(one), token.as_deref(), size).map_err(|_| invalid("The NextToken is not valid"))?;
     let record = Record::new().list("CertificateSummaryList", shown.into_iter().map(|one| one.summary(state)));
@@ -118,9 +116,8 @@ pub fn list(state: &mut State, input: &Input) -> Answer<Record> {
 pub fn delete(state: &mut State, input: &Input) -> Answer<Record> {
     let arn = input.required("CertificateArn")?.to_string();
     input.done()?;
-    let released = state.acm.certificate(&arn)?.released;
-    if !state.users_of_certificate(&arn).is_empty() || released.is_some_and(|until| until > state.now) {
-        return Err(ApiError::new("ResourceInUseException", format!("Certificate {arn} in account {} is in use.", state.config.account)));
+    if state.acm.certificate(&arn)?.is_used(state) {
+        return Err(super::in_use(state, &arn));
     }
     state.acm.certificates.remove(&arn);
     state.acm.changes += 1;

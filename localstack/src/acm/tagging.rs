@@ -8,8 +8,13 @@ use crate::wire::{Input, Record};
 
 /// Reads and checks `Tags`; a tag may have no value.
 pub fn read(input: &Input) -> Answer<Tags> {
+    read_as(input, "Tags")
+}
+
+/// Reads and checks tags in a member of another name.
+pub fn read_as(input: &Input, member: &str) -> Answer<Tags> {
     let invalid_tag = |message| ApiError::new("InvalidTagException", message);
-    let tags = tag::read(input).map_err(|fault| match fault {
+    let tags = tag::read_as(input, member).map_err(|fault| match fault {
         TagFault::Invalid(message) => invalid_tag(message),
         TagFault::Duplicate(key) => invalid_tag(format!("The tag key '{key}' was given more than once")),
     })?;
@@ -18,9 +23,9 @@ pub fn read(input: &Input) -> Answer<Tags> {
 }
 
 /// AWS: 50 tags per certificate.
-fn within_limit(tags: &Tags) -> Answer<()> {
+pub(super) fn within_limit(tags: &Tags) -> Answer<()> {
     if tags.len() > 50 {
-        return Err(ApiError::new("TooManyTagsException", "A certificate can have at most 50 tags"));
+        return Err(ApiError::new("TooManyTagsException", "A resource can have at most 50 tags"));
     }
     Ok(())
 }

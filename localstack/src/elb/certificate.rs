@@ -166,6 +166,9 @@ impl State {
                 "must have a fully-qualified domain name, a supported signature, and a supported key size, and must be issued",
             ));
         };
+        if certificate.issuance.revocation.is_some() {
+            return Err(unsupported("is revoked"));
+        }
         if key_algorithm::name(material.facts.key).is_none() {
             return Err(unsupported("must have a supported signature and a supported key size"));
         }

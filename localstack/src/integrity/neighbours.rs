@@ -11,6 +11,7 @@ pub fn violations(state: &State, found: &mut Vec<String>) {
     security_groups(state, found);
     places(state, found);
     certificates(state, found);
+    acme(state, found);
     buckets(state, found);
     protection(state, found);
     hosted_zones(state, found);
@@ -98,6 +99,21 @@ fn certificates(state: &State, found: &mut Vec<String>) {
         if certificate.provided.is_some() != certificate.material.is_some() {
             found.push(format!("{arn}: it was issued and has nothing, or the other way round"));
         }
+    }
+}
+
+fn acme(state: &State, found: &mut Vec<String>) {
+    let acme = &state.acm.acme;
+    let of = acme.domain_validations.iter().map(|(arn, one)| (arn, &one.endpoint));
+    for (arn, endpoint) in of.chain(acme.bindings.iter().map(|(arn, one)| (arn, &one.endpoint))) {
+        if !acme.endpoints.contains_key(endpoint) || !arn.starts_with(endpoint.as_str()) {
+            found.push(format!("{arn}: its endpoint {endpoint} does not exist"));
+        }
+    }
+    let exists =
+        |arn: &String| acme.endpoints.contains_key(arn) || acme.domain_validations.contains_key(arn) || acme.bindings.contains_key(arn);
+    if let Some((token, _)) = acme.tokens.iter().find(|(_, token)| !exists(&token.arn)) {
+        found.push(format!("{token}: what was created with this token does not exist"));
     }
 }
 

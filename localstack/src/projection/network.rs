@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rule::forward;
-use super::target_group::balancer_of;
+use super::target_group::{balancer_of, health_check, target_protocol};
 use super::{Projector, target_group_id, target_id};
 use crate::dataplane::config::{
-    self as plane, FlowOptions, FlowReach, IngressRule, IpVersion, Matcher, NetworkListener, NetworkLoadBalancer, NetworkNode,
-    NetworkProtocol, NetworkRule, ProtocolVersion, Reach, Reachability, TargetProtocol, Transport,
+    self as plane, FlowOptions, FlowReach, IngressRule, IpVersion, NetworkListener, NetworkLoadBalancer, NetworkNode, NetworkProtocol,
+    NetworkRule, ProtocolVersion, Reach, Reachability, Transport,
 };
 use crate::elb::action::ActionKind;
 use crate::elb::attribute;
@@ -138,7 +138,6 @@ pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetG
     let is = |key: &str| group.attribute(key);
     let on = |key: &str| is(key) == "true";
     let balancer = balancer_of(state, group);
-    let check = &group.health_check;
     let flows = FlowOptions {
         preserve_client_ip: on("preserve_client_ip.enabled"),
         proxy_protocol: on("proxy_protocol_v2.enabled"),
@@ -149,29 +148,16 @@ pub(super) fn target_group(state: &State, network: &Network<'_>, group: &TargetG
     };
     plane::TargetGroup {
         id: target_group_id(&group.arn),
-        protocol: if group.protocol == "TLS" { TargetProtocol::Tls } else { TargetProtocol::Tcp },
+        protocol: target_protocol(&group.protocol),
         version: ProtocolVersion::Http1,
         health_check: plane::HealthCheck {
-            enabled: check.enabled,
-            protocol: match check.protocol.as_str() {
-                "HTTP" => TargetProtocol::Http,
-                "HTTPS" => TargetProtocol::Https,
-                _ => TargetProtocol::Tcp,
-            },
-            port: check.port.parse().ok(),
-            path: check.path.clone(),
-            interval: Duration::from_secs(check.interval.into()),
-            timeout: Duration::from_secs(check.timeout.into()),
-            healthy_threshold: check.healthy_threshold,
-            unhealthy_threshold: check.unhealthy_threshold,
-            matcher: Matcher::Http(check.matcher.clone()),
             source: balancer.and_then(LoadBalancer::address),
             host: balancer.and_then(|balancer| host(balancer, group)),
             proxy_protocol: flows.proxy_protocol,
             coarse: true,
             unhealthy_draining: flows.unhealthy_draining,
-            // AWS keeps such logs for application load balancers only.
-            log: None,
+            // AWS keeps logs of them for application load balancers only.
+            ..health_check(group)
         },
         flows,
         cross_zone: match is("load_balancing.cross_zone.enabled").as_str() {

@@ -25,8 +25,6 @@ pub(super) fn any_target_group(state: &State, network: &Network<'_>, group: &Tar
 fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> plane::TargetGroup {
     let is = |key: &str| group.attribute(key);
     let seconds = |key: &str| Duration::from_secs(is(key).parse().unwrap_or_default());
-    let check = &group.health_check;
-    let target_protocol = |name: &str| if name == "HTTPS" { TargetProtocol::Https } else { TargetProtocol::Http };
     let stickiness = (is("stickiness.enabled") == "true").then(|| {
         if is("stickiness.type") == "app_cookie" {
             TargetStickiness::ApplicationCookie {
@@ -46,17 +44,8 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
             _ => ProtocolVersion::Http1,
         },
         health_check: plane::HealthCheck {
-            enabled: check.enabled,
-            protocol: target_protocol(&check.protocol),
-            port: check.port.parse().ok(),
-            path: check.path.clone(),
-            interval: Duration::from_secs(check.interval.into()),
-            timeout: Duration::from_secs(check.timeout.into()),
-            healthy_threshold: check.healthy_threshold,
-            unhealthy_threshold: check.unhealthy_threshold,
-            matcher: if check.grpc { Matcher::Grpc(check.matcher.clone()) } else { Matcher::Http(check.matcher.clone()) },
             log: balancer_of(state, group).and_then(|balancer| balancer.health_check_log(&group.name)),
-            ..plane::HealthCheck::default()
+            ..health_check(group)
         },
         flows: FlowOptions::default(),
         algorithm: match is("load_balancing.algorithm.type").as_str() {
@@ -70,6 +59,33 @@ fn target_group(state: &State, network: &Network<'_>, group: &TargetGroup) -> pl
         minimum_healthy_percentage: is("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage").parse().ok(),
         slow_start: seconds("slow_start.duration_seconds"),
         targets: targets(state, network, group),
+    }
+}
+
+/// How targets are spoken to.
+pub(super) fn target_protocol(name: &str) -> TargetProtocol {
+    match name {
+        "HTTP" => TargetProtocol::Http,
+        "HTTPS" => TargetProtocol::Https,
+        "TLS" => TargetProtocol::Tls,
+        _ => TargetProtocol::Tcp,
+    }
+}
+
+/// What of a target group's health check does not depend on the load balancer.
+pub(super) fn health_check(group: &TargetGroup) -> plane::HealthCheck {
+    let check = &group.health_check;
+    plane::HealthCheck {
+        enabled: check.enabled,
+        protocol: target_protocol(&check.protocol),
+        port: check.port.parse().ok(),
+        path: check.path.clone(),
+        interval: Duration::from_secs(check.interval.into()),
+        timeout: Duration::from_secs(check.timeout.into()),
+        healthy_threshold: check.healthy_threshold,
+        unhealthy_threshold: check.unhealthy_threshold,
+        matcher: if check.grpc { Matcher::Grpc(check.matcher.clone()) } else { Matcher::Http(check.matcher.clone()) },
+        ..plane::HealthCheck::default()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Alias, RecordSet, Zone, change_record, domain, invalid, max_items, shown, submitted};
+use crate::acm;
 use crate::error::{Answer, ApiError};
 use crate::state::State;
 use crate::wire::{Input, Record};
@@ -152,6 +153,8 @@ pub fn change(state: &mut State, input: &Input) -> Answer<Record> {
     let mut zone = state.route53.zone(&id)?.clone();
     changes.into_iter().try_for_each(|change| apply(&mut zone, change))?;
     state.route53.zones.insert(id, zone);
+    // ACM finds the records that prove control of domain names.
+    acm::validation::look(state);
     Ok(Record::new().with("ChangeInfo", submitted(state)))
 }
 

@@ -10,8 +10,12 @@ pub mod tag {
     pub const BIT_STRING: u8 = 0x03;
     /// OCTET STRING.
     pub const OCTET_STRING: u8 = 0x04;
+    /// NULL.
+    pub const NULL: u8 = 0x05;
     /// OBJECT IDENTIFIER.
     pub const OBJECT_IDENTIFIER: u8 = 0x06;
+    /// UTF8String.
+    pub const UTF8_STRING: u8 = 0x0c;
     /// UTCTime.
     pub const UTC_TIME: u8 = 0x17;
     /// GeneralizedTime.

@@ -21,8 +21,8 @@ fn what_a_certificate_says() {
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     params.serial_number = Some(rcgen::SerialNumber::from(vec![1, 171]));
     let facts = facts(params.self_signed(&key).unwrap().der()).unwrap();
-    assert_eq!(facts.dns_names, ["a.example.com", "*.example.org"]);
-    assert_eq!(facts.addresses, ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+    assert_eq!(facts.dns_names().collect::<Vec<_>>(), ["a.example.com", "*.example.org"]);
+    assert_eq!(facts.alternative_names.last(), Some(&GeneralName::Address("192.0.2.7".parse().unwrap())));
     assert_eq!((facts.subject.common_name(), facts.subject.organization()), (Some("a.example.com"), Some("Example")));
     assert_eq!(
         (facts.not_before.to_string().as_str(), facts.not_after.to_string().as_str()),

@@ -54,16 +54,17 @@ def new_key(kind="EC_prime256v1"):
     return made[kind]()
 
 
-def pair(*names, kind="EC_prime256v1", signer=None, begin=-DAY, end=90 * DAY, key=None, common=None, purposes=(), authority=False):
-    """A certificate for names: self-signed, or signed by another pair."""
+def pair(*names, kind="EC_prime256v1", signer=None, begin=-DAY, end=90 * DAY, key=None, common=None, purposes=(), authority=False, others=None, subject=()):
+    """A certificate for names, or others in their place: self-signed, or signed by another pair. `subject` is what its subject has beside an organization and a common name."""
     key = key or new_key(kind)
     common = common if common is not None else (names[0] if names else "authority")
-    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test"), x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    attributes = [(NameOID.ORGANIZATION_NAME, "Test"), (NameOID.COMMON_NAME, common), *subject]
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
     builder = x509.CertificateBuilder().subject_name(subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
     builder = builder.issuer_name(signer.certificate.subject if signer else subject)
     builder = builder.not_valid_before(NOW + begin).not_valid_after(NOW + end)
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(others or [x509.DNSName(name) for name in names]), critical=False)
     if purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)

@@ -136,6 +136,8 @@ class World:
         self.dns = client("route53")
         if FOREIGN:
             foreign.network(self.ec2, REGION)
+        # They have no names by which this run's could be told.
+        self.foreign_endpoints = set() if FOREIGN else set(self.acme_endpoints())
         public = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/elb"]}])["Subnets"]
         self.public = sorted(public, key=lambda subnet: subnet["AvailabilityZone"])
         private = self.ec2.describe_subnets(Filters=[{"Name": "tag-key", "Values": ["kubernetes.io/role/internal-elb"]}])["Subnets"]
@@ -240,6 +242,11 @@ class World:
         tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "run", "Value": self.prefix}]}]
         return self.ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
 
+    def acme_endpoints(self):
+        """The ARNs of all ACME endpoints."""
+        pages = self.acm.get_paginator("list_acme_endpoints").paginate()
+        return [found["AcmeEndpointArn"] for page in pages for found in page["AcmeEndpoints"]]
+
     def run_tags(self, kind):
         """Tags by which this run's resources of a type are found at its end."""
         return [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": self.prefix}]}]
@@ -311,8 +318,10 @@ class World:
                 self.s3.delete_object(Bucket=found["Name"], Key=version["Key"], VersionId=version["VersionId"])
             self.s3.delete_bucket(Bucket=found["Name"])
         for found in certificates.listed(self.acm):
-            if found["DomainName"].startswith(self.prefix):
+            if mine(found["DomainName"].removeprefix("*.")):
                 self.acm.delete_certificate(CertificateArn=found["CertificateArn"])
+        for arn in set(self.acme_endpoints()) - self.foreign_endpoints:
+            self.acm.delete_acme_endpoint(AcmeEndpointArn=arn)
         mine_by_tag = [{"Name": "tag:run", "Values": [self.prefix]}]
         alive = [*mine_by_tag, {"Name": "instance-state-name", "Values": ["running"]}]
         started = [i["InstanceId"] for r in self.ec2.describe_instances(Filters=alive)["Reservations"] for i in r["Instances"]]

@@ -87,6 +87,10 @@ class Server:
         self.log.close()
 
 
+# Whose account it is, and for how many seconds a requested certificate is pending, since it looks for no records.
+MOTO = {"MOTO_ACCOUNT_ID": "000000000000", "MOTO_ACM_VALIDATION_WAIT": "1"}
+
+
 class Running:
     """An emulator that somebody else has started."""
 
@@ -382,7 +386,7 @@ def main():
     moto, servers = Path(sys.executable).with_name("moto_server"), []
     try:
         servers.append(Server("portico", [options.cloud, *listen], folder))
-        servers.append(Running(options.beside) if options.beside else Server("moto", [moto, "-H", "127.0.0.1", "-p", "PORT"], folder, {"MOTO_ACCOUNT_ID": "000000000000"}))
+        servers.append(Running(options.beside) if options.beside else Server("moto", [moto, "-H", "127.0.0.1", "-p", "PORT"], folder, MOTO))
         if options.only != "churn":
             well = compare(servers, folder)
         if options.only != "rows":

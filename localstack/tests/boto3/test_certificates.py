@@ -159,7 +159,6 @@ ACM = [
     ("a pending certificate cannot be got", lambda w: w.acm.get_certificate(CertificateArn=requested(w)["CertificateArn"]), Fails("RequestInProgressException")),
     ("an issued one", issued, lambda c: (c["Status"], c["Issuer"], c["DomainValidationOptions"][0]["ValidationStatus"]) == ("ISSUED", "Amazon", "SUCCESS") and "IssuedAt" in c),
     ("an issued one is not imported again", lambda w: importing(w, pair(name(w)), CertificateArn=issued(w)["CertificateArn"]), Fails("ValidationException", "not imported")),
-    ("an operation that is not served", lambda w: w.acm.get_account_configuration(), Fails("UnknownOperationException", "not served")),
 ]
 
 

@@ -28,7 +28,6 @@ SILENT = {
     "CreateManagedPrefixList.ClientToken": "the same token gives the same list: test_protection",
     "ListProtections.InclusionFilters.ResourceArns": "what no filter takes is not shown: test_protection, \"protections\"",
     "ListProtections.InclusionFilters.ProtectionNames": "likewise",
-    "RequestCertificate.IdempotencyToken": "the same token gives the same certificate: test_certificates",
 }
 SERVICES = ["elbv2", "ec2", "acm", "sts", "resourcegroupstaggingapi", "wafv2", "shield", "service-quotas"]
 UNSERVED = {"InvalidAction", "UnknownOperationException", "UnknownOperation"}
@@ -124,6 +123,9 @@ COMPANIONS = {
     "DomainValidationOption": lambda *_: {"DomainName": "a.example.com", "ValidationDomain": "example.com"},
     "MutualAuthenticationAttributes": lambda w, name, *_: {} if name == "Mode" else {"Mode": "verify", "TrustStoreArn": w.trust_store()},
     "RevocationContent": lambda w, *_: (lambda b: {"S3Bucket": b, "S3Key": "bundle"})(w.bucket(bundle=b"x")),
+    "Expiration": lambda *_: {"Value": 1, "Type": "DAYS"},
+    "CommonNameFilter": lambda *_: {"Value": "a", "ComparisonOperator": "EQUALS"},
+    "DnsNameFilter": lambda *_: {"Value": "a", "ComparisonOperator": "EQUALS"},
     "Tag": lambda *_: {"Key": "a"},
     "TagSpecification": lambda w, name, root: {"ResourceType": {
         "AllocateAddressRequest": "elastic-ip", "RunInstancesRequest": "instance", "CreateNetworkInterfaceRequest": "network-interface", "CreateManagedPrefixListRequest": "prefix-list", "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
@@ -183,6 +185,8 @@ class Bases:
         self.pair = certificates.pair("walk.example.com")
         self.certificate = world.import_certificate(self.pair)
         self.https = world.https(self.certificate)["ListenerArn"]
+        endpoint = world.acm.create_acme_endpoint(AuthorizationBehavior="PRE_APPROVED", CertificateAuthority={"PublicCertificateAuthority": {}})
+        self.acme = endpoint["AcmeEndpointArn"]
         root = certificates.pair(authority=True, common="Walk")
         self.bucket = world.bucket(bundle=root.pem, crl=certificates.revocation_list(root))
         self.store = world.trust_store(root.pem)
@@ -267,7 +271,26 @@ class Bases:
         return made.get(operation)
 
     def acm(self, operation):
-        made = {"ImportCertificate": self.pair.arguments, "RequestCertificate": lambda: {"DomainName": f"{self.world.name()}.example.com"}}
+        w = self.world
+        endpoint, domain = {"AcmeEndpointArn": self.acme}, lambda: f"{w.name()}.example.com"
+        options = {"PrevalidationOptions": {"DnsPrevalidation": {}}}
+        validation = lambda: {"AcmeDomainValidationArn": w.acm.create_acme_domain_validation(DomainName=domain(), **endpoint, **options)["AcmeDomainValidationArn"]}
+        role = {"RoleArn": "arn:aws:iam::000000000000:role/a"}
+        binding = lambda: (lambda b: {key: b[key] for key in ["AcmeExternalAccountBindingArn"]})(w.acm.create_acme_external_account_binding(**endpoint, **role)["ExternalAccountBinding"])
+        made = {
+            "ImportCertificate": self.pair.arguments,
+            "RequestCertificate": lambda: {"DomainName": domain()},
+            "UpdateCertificateOptions": lambda: {"CertificateArn": w.acm.request_certificate(DomainName=domain())["CertificateArn"], "Options": {}},
+            "CreateAcmeEndpoint": lambda: {"AuthorizationBehavior": "PRE_APPROVED", "CertificateAuthority": {"PublicCertificateAuthority": {}}},
+            "CreateAcmeDomainValidation": lambda: endpoint | {"DomainName": domain()} | options,
+            "UpdateAcmeDomainValidation": validation,
+            "CreateAcmeExternalAccountBinding": lambda: endpoint | role,
+            "TagResource": lambda: {"ResourceArn": self.acme, "Tags": [{"Key": "a"}]},
+            "UntagResource": lambda: {"ResourceArn": self.acme, "TagKeys": ["a"]},
+            "ListTagsForResource": lambda: {"ResourceArn": self.acme},
+        }
+        for word in ("Describe", "Delete", "Get", "Revoke"):
+            made |= {f"{word}AcmeDomainValidation": validation, f"{word}AcmeExternalAccountBinding": binding, f"{word}AcmeExternalAccountBindingCredentials": binding}
         return made.get(operation)
 
     def wafv2(self, operation):
@@ -309,6 +332,7 @@ class Bases:
             "ServiceCode": lambda: "vpc", "QuotaCode": lambda: "L-0EA8095F", "DesiredValue": lambda: next(GREATER),
             "ResourceArn": lambda: w.lb, "TrustStoreArn": lambda: self.store, "CertificateArn": lambda: w.import_certificate(), "VpcId": lambda: w.vpc, "Name": w.name, "GroupId": lambda: w.sg,
             "SubnetId": lambda: w.two[0], "ResourceARNList": lambda: [w.lb], "Tags": lambda: [{"Key": "a", "Value": "b"}], "TagKeys": lambda: ["a"],
+            "AcmeEndpointArn": lambda: self.acme,
             "NetworkInterfaceId": lambda: w.nodes()[0]["NetworkInterfaceId"],
         }
         if name in known:

@@ -37,6 +37,11 @@ pub async fn clear(api: &mut Api, start: &Value) {
     let state = api.admin("GET", "state", "").await;
     load_balancing(api, &state).await;
     protection(api, &state).await;
+    for arn in state["acme"]["endpoints"].as_object().into_iter().flat_map(|endpoints| endpoints.keys()) {
+        surely(api, Service::Acm, "DeleteAcmeEndpoint", &json!({ "AcmeEndpointArn": arn }).to_string()).await;
+    }
+    let days = json!({ "ExpiryEvents": { "DaysBeforeExpiry": 45 }, "IdempotencyToken": format!("c{}", rand::random::<u64>()) });
+    surely(api, Service::Acm, "PutAccountConfiguration", &days.to_string()).await;
     for one in list(&state, "certificates") {
         surely(api, Service::Acm, "DeleteCertificate", &json!({ "CertificateArn": one["arn"] }).to_string()).await;
     }

@@ -28,6 +28,9 @@ const KINDS: &[(&str, &str)] = &[
     (":targetgroup/quic", "quic_tg"),
     (":truststore/", "ts"),
     (":certificate/", "cert"),
+    ("/acme-domain-validation/", "acme_domain"),
+    ("/acme-external-account-binding/", "acme_binding"),
+    (":acme-endpoint/", "acme"),
     (":regional/webacl/", "acl"),
     ("/hostedzone/", "zone"),
     ("/change/", "change"),
@@ -36,7 +39,7 @@ const KINDS: &[(&str, &str)] = &[
 ];
 
 /// Kinds of ARNs that tags can have.
-const TAGGED: &[&str] = &["lb", "nlb", "listener", "rule", "tg", "tcp_tg", "ts", "cert", "acl"];
+const TAGGED: &[&str] = &["lb", "nlb", "listener", "rule", "tg", "tcp_tg", "ts", "cert", "acl", "acme", "acme_binding"];
 
 /// Names by kind.
 #[derive(Clone, Debug, Default)]
@@ -164,6 +167,20 @@ impl Known {
         }
         if let Some(id) = text("ProtectionId").or_else(|| text("ProtectionArn").and(text("Id"))) {
             self.add("protection", id, random);
+        }
+        if let (Some(name), Some("CNAME"), Some(to)) = (text("Name"), text("Type").as_deref(), text("Value")) {
+            let set = format!("<Name>{name}</Name><Type>CNAME</Type><TTL>60</TTL><ResourceRecords><ResourceRecord><Value>{to}</Value>");
+            self.add("proof", set + "</ResourceRecord></ResourceRecords>", random);
+        }
+        if let (Some(arn), Some("ISSUED"), Some("ENABLED")) =
+            (text("CertificateArn"), text("Status").as_deref(), text("ExportOption").as_deref())
+        {
+            let exported = value["Exported"] == true && value["RenewalEligibility"] == "ELIGIBLE";
+            self.add(if exported { "exported" } else { "exportable" }, arn, random);
+        }
+        let by_mail = value["DomainValidationOptions"][0]["ValidationEmails"].is_array();
+        if let (Some(arn), true) = (text("CertificateArn"), by_mail && value["Status"] == "PENDING_VALIDATION") {
+            self.add("mailed", arn, random);
         }
         match value {
             Value::Array(items) => items.iter().for_each(|item| self.learn_from_json(item, random)),

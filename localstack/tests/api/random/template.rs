@@ -52,6 +52,8 @@ pub static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
 
 /// Templates of which none ever succeeds: this cloud has nothing of what they ask for, and the account has subscribed to Shield Advanced from the start.
 pub const REFUSED: &[(Service, &str)] = &[
+    (Service::Acm, "DescribeAcmeAccount"),
+    (Service::Acm, "RevokeAcmeAccount"),
     (Service::Ec2, "GetCoipPoolUsage"),
     (Service::Elb, "DeleteSharedTrustStoreAssociation"),
     (Service::Elb, "GetResourcePolicy"),
