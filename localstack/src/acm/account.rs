@@ -1,6 +1,7 @@
 //! GetAccountConfiguration and PutAccountConfiguration: from when on an account is told that its certificates expire.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,8 @@ pub fn put(state: &mut State, input: &Input) -> Answer<Record> {
     }
     let (now, account) = (state.now, &mut state.acm.account);
     account.tokens.retain(|_, at| is_remembered(*at, now));
-    if !account.tokens.contains_key(&token) {
-        account.tokens.insert(token, now);
+    if let Entry::Vacant(entry) = account.tokens.entry(token) {
+        entry.insert(now);
         account.days_before_expiry = days.unwrap_or(account.days_before_expiry);
     }
     Ok(Record::new())
