@@ -28,10 +28,10 @@ def zone(w):
     return w.public_zone
 
 
-def record(w, records, action="UPSERT"):
+def record(w, records, action="UPSERT", within=None):
     sets = {r["Name"]: {"Name": r["Name"], "Type": r["Type"], "TTL": 60, "ResourceRecords": [{"Value": r["Value"]}]} for r in records}
     changes = [{"Action": action, "ResourceRecordSet": one} for one in sets.values()]
-    w.dns.change_resource_record_sets(HostedZoneId=zone(w), ChangeBatch={"Changes": changes})
+    w.dns.change_resource_record_sets(HostedZoneId=within or zone(w), ChangeBatch={"Changes": changes})
 
 
 def asked_for(w, arn):
@@ -244,6 +244,17 @@ def test_options(row, world):
     run(row, world)
 
 
+def in_private(w):
+    """Records of a private hosted zone are nobody's outside of its VPC; the most specific public one has the name."""
+    domain, found = f"{w.name()}.example.net", []
+    arn = request(w, DomainName=f"a.{domain}")
+    for more in ({"VPC": {"VPCRegion": "us-east-1", "VPCId": w.vpc}, "HostedZoneConfig": {"PrivateZone": True}}, {}):
+        made = w.dns.create_hosted_zone(Name=domain, CallerReference=w.name(), **more)["HostedZone"]["Id"]
+        record(w, asked_for(w, arn), within=made)
+        found.append(described(w, arn)["Status"])
+    return found
+
+
 def resent(w, to="example.com", about=None, **more):
     arn = request(w, **({"ValidationMethod": "EMAIL"} | more))
     w.acm.resend_validation_email(CertificateArn=arn, Domain=about or described(w, arn)["DomainName"], ValidationDomain=to)
@@ -273,6 +284,7 @@ VALIDATION = [
     ("a wildcard has its domain's record", lambda w: (lambda n: asked_for(w, request(w, DomainName=n, SubjectAlternativeNames=[f"*.{n}"])))(name(w)), lambda r: len(r) == 2 and r[0] == r[1]),
     ("some of the records are not enough", lambda w: (lambda arn: (record(w, asked_for(w, arn)[:1]), described(w, arn)["Status"]))(request(w, SubjectAlternativeNames=[name(w)]))[1], lambda r: r == "PENDING_VALIDATION"),
     ("another value does not prove anything", lambda w: (lambda arn: (record(w, [asked_for(w, arn)[0] | {"Value": "x.acm-validations.aws."}]), described(w, arn)["Status"]))(request(w))[1], lambda r: r == "PENDING_VALIDATION"),
+    ("a private zone does not prove anything", in_private, lambda r: r == ["PENDING_VALIDATION", "ISSUED"]),
     ("mails to the name", lambda w: described(w, request(w, ValidationMethod="EMAIL"))["DomainValidationOptions"][0], lambda o: set(o["ValidationEmails"]) == {f"{who}@{o['DomainName']}" for who in ("admin", "administrator", "hostmaster", "postmaster", "webmaster")}),
     ("mails to a superdomain", lambda w: (lambda n: described(w, request(w, DomainName=n, ValidationMethod="EMAIL", DomainValidationOptions=[{"DomainName": n, "ValidationDomain": "example.com"}])))(name(w))["DomainValidationOptions"][0], lambda o: o["ValidationDomain"] == "example.com" and "admin@example.com" in o["ValidationEmails"]),
     ("mails about a wildcard", lambda w: described(w, request(w, DomainName=f"*.{name(w)}", ValidationMethod="EMAIL"))["DomainValidationOptions"][0], lambda o: o["ValidationEmails"][0] == "admin@" + o["DomainName"].removeprefix("*.")),
