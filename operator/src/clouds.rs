@@ -211,6 +211,11 @@ impl Provider for Clouds {
         self.envoy.is_complete();
     }
 
+    fn leads(&self) {
+        self.aws.leads();
+        self.envoy.leads();
+    }
+
     async fn prepare(&self, plan: &Plan, fresh: bool) -> Result<Option<Duration>, ProviderError> {
         match Home::of(&plan.profile) {
             Home::Aws => self.aws.prepare(plan, fresh).await,

@@ -322,7 +322,9 @@ impl<P: Provider> Engine<P> {
         let waiting = waiting.into_iter().chain(unread).min();
         match (outcome.state, waiting) {
             // Only its state changes without us, and that is asked for by every pass.
-            (LoadBalancerState::Provisioning { look_again, .. }, _) => Ok(Passed::Waiting(look_again)),
+            (LoadBalancerState::Provisioning { look_again, .. } | LoadBalancerState::Unknown { look_again, .. }, _) => {
+                Ok(Passed::Waiting(look_again))
+            }
             (_, Some(pause)) => Ok(Passed::Waiting(pause)),
             // Where it was before, traffic is served until it is here.
             _ => {

@@ -185,6 +185,7 @@ impl<P: Provider> Operator<P> {
 
     /// Works as the leader until `stop`: passes and targets end first, then statuses are flushed, so that what was done is also said.
     pub async fn run(&self, limits: Limits, stop: CancellationToken) {
+        self.engine.provider().leads();
         for unit in self.engine.take_postponed() {
             self.units.add(unit);
         }

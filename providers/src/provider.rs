@@ -38,6 +38,9 @@ pub trait Provider: Send + Sync + 'static {
     /// Everything that the cluster holds has been executed once by this replica: from now on what is not there does not exist.
     fn is_complete(&self) {}
 
+    /// This process leads from now on: what it says of load balancers is what everybody reads.
+    fn leads(&self) {}
+
     /// Reads what compile depends on besides the plan (the account's limits, certificates that the cloud holds), unless it is remembered; with `fresh`, what others may
     /// have changed is looked at again. To be called before compile by everyone who may call the cloud;
     /// without it compile takes the cloud's documented defaults. What could not be read and is asked for by single listeners only is compile's to refuse; given back is when
@@ -141,6 +144,13 @@ pub enum LoadBalancerState {
     Absent,
     /// The cloud is still building it; worth another look after the pause.
     Provisioning {
+        /// When to look again.
+        look_again: Duration,
+        /// What is waited for: a sentence.
+        message: String,
+    },
+    /// Who asks has not been there for long enough to know, and whatever was found out before holds until then.
+    Unknown {
         /// When to look again.
         look_again: Duration,
         /// What is waited for: a sentence.

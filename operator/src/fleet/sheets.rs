@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use portico_envoy_xds::{Acknowledgement, Progress};
 use portico_providers::UnitId;
 
-/// Lines of a sheet: with 500 bytes for names and counts, and refusals of which every character is escaped, they come to 850 KiB.
+/// Lines of a sheet: with 500 bytes for names and counts, and words of which every character is escaped, they come to 960 KiB.
 const LINES: usize = 128;
 
-/// Bytes of the refusals in one line.
+/// Bytes of the refusals in one line, and of why a proxy was turned away.
 const REFUSALS: usize = 3072;
+const REASON: usize = 512;
 
 /// Of what a line speaks: a unit on a fleet.
 type Subject = (String, UnitId);
@@ -113,6 +114,9 @@ fn brief(mut progress: Progress) -> Progress {
         kept.push(format!("and {left} more"));
     }
     progress.refusals = kept;
+    if let Some(reason) = &mut progress.turned_away {
+        reason.truncate(reason.floor_char_boundary(REASON));
+    }
     progress
 }
 
@@ -189,7 +193,7 @@ mod tests {
         let line = |number: usize| Acknowledgement {
             fleet: longest("f", 63),
             unit: UnitId::Gateway(NamespacedName::new(longest("n", 63), format!("{number:0253}"))),
-            progress: Progress { refusals: vec![longest("\"", 2000); 40], ..Progress::default() },
+            progress: Progress { refusals: vec![longest("\"", 2000); 40], turned_away: Some(longest("\"", 2000)), ..Progress::default() },
         };
         let mut sheets = Sheets::default();
         sheets.take((0..LINES).map(line).collect());

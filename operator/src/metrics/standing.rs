@@ -95,6 +95,7 @@ fn word(state: &LoadBalancerState) -> &'static str {
     match state {
         LoadBalancerState::Absent => "absent",
         LoadBalancerState::Provisioning { .. } => "provisioning",
+        LoadBalancerState::Unknown { .. } => "unknown",
         LoadBalancerState::Active => "active",
         LoadBalancerState::Failed(_) => "failed",
     }

@@ -165,13 +165,14 @@ async fn endpoints_are_the_pods(case: &Case<'_>, count: usize) -> Result<Vec<Str
     .await
 }
 
-/// An operator that starts again tells proxies nothing that they know: no listener, cluster or route is touched.
+/// An operator that starts again tells proxies nothing that they know, and writes no status: no listener, cluster or route is touched.
 pub async fn keeps_what_it_has_over_a_restart(case: &Case<'_>) -> Result<String> {
     serving(case).await?;
     let proxies = fleet::proxies();
     alike(case, &proxies).await?;
     let operator = Kept::new("operator")?;
     let before = touched(&proxies).await?;
+    let written = case.get(&["gateways,httproutes"]).await?;
     operator.kill()?;
     super::process::end_lease(case).await?;
     operator_leads(case).await?;
@@ -182,6 +183,8 @@ pub async fn keeps_what_it_has_over_a_restart(case: &Case<'_>) -> Result<String>
         Ok(Some(()))
     })
     .await?;
+    let now = case.get(&["gateways,httproutes"]).await?;
+    ensure!(written == now, "somebody wrote statuses: {written}, then {now}");
     // What is told now can only be told because something changes.
     case.apply(&route("more", "edge", "  rules:\n  - matches: [{path: {value: /more}}]\n    backendRefs: [{name: shop, port: 8080}]\n"))
         .await?;

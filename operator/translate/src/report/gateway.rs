@@ -149,6 +149,7 @@ impl GatewayReport {
             Progress::Outcome(outcome) => match (&outcome.state, self.refused.first()) {
                 (LoadBalancerState::Absent, Some(fault)) => Condition::no(Type, fault.reason, fault.message.clone()),
                 (LoadBalancerState::Absent, None) => Condition::no(Type, Reason::Pending, "The load balancer does not exist yet"),
+                (LoadBalancerState::Unknown { message, .. }, _) => Condition::pending(Type, Reason::Pending, message.clone()),
                 (LoadBalancerState::Provisioning { message, .. }, _) => Condition::no(Type, Reason::Pending, message.clone()),
                 (LoadBalancerState::Failed(message), _) => Condition::no(Type, Reason::Invalid, message.clone()),
                 (LoadBalancerState::Active, _) if outcome.addresses.is_empty() => {

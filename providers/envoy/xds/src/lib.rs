@@ -9,6 +9,7 @@ mod ads;
 mod discovery;
 mod identity;
 mod metrics;
+mod patience;
 mod peers;
 mod provider;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use store::Progress;
 
 use ads::Ads;
 use metrics::Counters;
+use patience::Patience;
 use peers::Peers;
 use portico_providers::{Secrets, UnitId};
 use prometheus_client::registry::Registry;
@@ -35,6 +37,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -56,6 +59,7 @@ struct Shared {
     tell: OnceLock<Tell>,
     complete: CancellationToken,
     peers: Mutex<Peers>,
+    patience: Mutex<Patience>,
     /// Units whose pass is under way and looks at its proxies by itself.
     looking: Mutex<BTreeSet<UnitId>>,
     /// Counts changes of units' progress, for those who wait for one.
@@ -87,6 +91,7 @@ impl Envoy {
             tell: OnceLock::new(),
             complete: CancellationToken::new(),
             peers: Mutex::default(),
+            patience: Mutex::new(Patience::begin(Instant::now())),
             looking: Mutex::default(),
             progress: watch::Sender::new(0),
             serves: AtomicBool::new(false),
@@ -155,6 +160,10 @@ impl Envoy {
     /// Comes back once everything that the cluster holds has been published: what this replica then does not tell does not exist.
     pub async fn completed(&self) {
         self.shared.complete.cancelled().await;
+    }
+
+    fn begin_to_wait(&self) {
+        *lock(&self.shared.patience) = Patience::begin(Instant::now());
     }
 
     fn tell_news(&self) {

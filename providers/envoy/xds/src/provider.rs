@@ -1,7 +1,7 @@
 //! The contract of every cloud, for Envoy.
 
 use crate::store::Progress as ProxyProgress;
-use crate::{Envoy, Observed, Operation, Stack, publish};
+use crate::{Envoy, Observed, Operation, Stack, lock, publish};
 use async_trait::async_trait;
 use portico_crds::v1alpha1::EffectiveProfile;
 use portico_providers::{
@@ -11,7 +11,7 @@ use portico_providers::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Proxies answer within milliseconds: a pass waits this long for them, rather than to say for a moment that the Gateway is not programmed.
 const ANSWERS: Duration = Duration::from_secs(1);
@@ -48,7 +48,12 @@ impl Provider for Envoy {
     }
 
     fn is_complete(&self) {
+        self.begin_to_wait();
         self.shared.complete.cancel();
+    }
+
+    fn leads(&self) {
+        self.begin_to_wait();
     }
 
     fn compile(&self, cluster: &ClusterId, plan: &Plan) -> Compiled<Stack> {
@@ -131,6 +136,7 @@ impl Provider for Envoy {
         if self.state(stack, &self.progress(&stack.fleet, &stack.unit)) != state {
             self.wake(&stack.unit);
         }
+        let state = self.patient(stack, state, Instant::now());
         let addresses = if progress.version.is_some() { addresses.collect() } else { Vec::new() };
         Ok(Outcome { state, addresses })
     }
@@ -191,5 +197,56 @@ impl Envoy {
             Some(reason) => format!("the last one that tried was turned away: {reason}"),
             None => format!("start one with what portico envoy bootstrap --fleet {fleet} prints"),
         }
+    }
+
+    /// What is said of a unit: while proxies may still be on their way, nothing of those that are not there.
+    fn patient(&self, stack: &Stack, state: LoadBalancerState, now: Instant) -> LoadBalancerState {
+        let (fleet, unit) = (&stack.fleet, &stack.unit);
+        let mut patience = lock(&self.shared.patience);
+        match state {
+            LoadBalancerState::Provisioning { look_again, message } => match patience.left(fleet, unit, now) {
+                Some(left) => LoadBalancerState::Unknown { look_again: look_again.min(left), message },
+                None => LoadBalancerState::Provisioning { look_again, message },
+            },
+            known => {
+                patience.hear(fleet, unit);
+                known
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portico_crds::NamespacedName;
+
+    #[test]
+    fn of_proxies_that_may_be_on_their_way_nothing_is_said() {
+        let envoy = Envoy::new();
+        let unit = UnitId::Gateway(NamespacedName::new("infra", "web"));
+        let stack = Stack::empty(&ClusterId("test".to_owned()), &unit, "edge");
+        let begun = Instant::now();
+        let at = |seconds: u64, progress: &ProxyProgress| {
+            let said = envoy.patient(&stack, envoy.state(&stack, progress), begun + Duration::from_secs(seconds));
+            match said {
+                LoadBalancerState::Unknown { look_again, .. } => format!("unknown {}", (look_again + Duration::from_millis(500)).as_secs()),
+                LoadBalancerState::Provisioning { message, .. } => message.chars().take(8).collect(),
+                LoadBalancerState::Active => "active".to_owned(),
+                other => format!("{other:?}"),
+            }
+        };
+        let version = Some(portico_envoy::observed::Version("1".to_owned()));
+        let none = ProxyProgress { version, ..ProxyProgress::default() };
+        let behind = ProxyProgress { proxies: 1, waiting: 1, ..none.clone() };
+        let there = ProxyProgress { proxies: 1, acknowledged: 1, ..none.clone() };
+        assert_eq!([at(0, &none), at(25, &none), at(25, &behind)], ["unknown 10", "unknown 5", "unknown 5"]);
+        // Nobody came.
+        assert_eq!(at(31, &none), "No proxy");
+        // Once all have it, it is known when they do not have what is new.
+        assert_eq!([at(2, &there), at(3, &behind), at(3, &none)], ["active", "1 of 1 p", "No proxy"]);
+        // Who leads from now on has to hear them first.
+        envoy.leads();
+        assert_eq!(at(0, &none), "unknown 10");
     }
 }
