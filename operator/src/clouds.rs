@@ -211,6 +211,11 @@ impl Provider for Clouds {
         self.envoy.is_complete();
     }
 
+    fn leave_alone(&self, unit: &UnitId, alone: bool) {
+        self.aws.leave_alone(unit, alone);
+        self.envoy.leave_alone(unit, alone);
+    }
+
     fn leads(&self) {
         self.aws.leads();
         self.envoy.leads();

@@ -45,6 +45,7 @@ pub struct Engine<P> {
     reserved: Mutex<Reserved>,
     postponed: Mutex<BTreeSet<UnitId>>,
     unpublished: Mutex<BTreeSet<UnitId>>,
+    left_alone: Mutex<BTreeSet<UnitId>>,
     accounts: Mutex<BTreeMap<UnitId, Value>>,
 }
 
@@ -158,6 +159,7 @@ impl<P: Provider> Engine<P> {
             reserved: Mutex::default(),
             postponed: Mutex::default(),
             unpublished: Mutex::default(),
+            left_alone: Mutex::default(),
             accounts: Mutex::default(),
         }
     }
@@ -268,6 +270,12 @@ impl<P: Provider> Engine<P> {
         }
         let Some(plan) = translation.plan.take() else {
             // Nobody can say what to serve: what exists stays as it is, and so do its targets.
+            if !self.leadership.is_leader() {
+                self.postpone(unit);
+            }
+            if !self.owned().contains_key(unit) {
+                self.leave_alone(unit, true);
+            }
             self.say(unit, &translation.report);
             return Ok(Passed::Nothing);
         };
@@ -308,6 +316,9 @@ impl<P: Provider> Engine<P> {
             Err(PassError::Cluster(_)) => {}
         }
         self.say(unit, &report);
+        if brought.as_ref().is_ok_and(|it| everywhere || it.outcome.state == LoadBalancerState::Active) {
+            self.leave_alone(unit, false);
+        }
         self.targets.made(unit);
         if doubt.is_some() {
             self.targets.recheck(unit);

@@ -38,6 +38,9 @@ pub trait Provider: Send + Sync + 'static {
     /// Everything that the cluster holds has been executed once by this replica: from now on what is not there does not exist.
     fn is_complete(&self) {}
 
+    /// Says whether nobody can say what a unit is to be, of which this process has brought nothing about: until that is known, whoever was told of it before keeps it.
+    fn leave_alone(&self, _unit: &UnitId, _alone: bool) {}
+
     /// This process leads from now on: what it says of load balancers is what everybody reads.
     fn leads(&self) {}
 

@@ -128,6 +128,7 @@ const TESTS: &[Test] = tests![
     Fleet fleet::loses_no_request_in_trouble,
     Fleet fleet::of_proxies_that_are_replaced_loses_no_request,
     Fleet fleet::keeps_what_it_has_over_a_restart,
+    Fleet fleet::keeps_what_it_has_while_its_class_is_rejected,
     Fleet addresses::of_ipv6_are_served,
     Fleet identity::is_proven_by_certificate_or_token,
     Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,

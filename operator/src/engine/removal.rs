@@ -45,6 +45,7 @@ impl<P: Provider> Engine<P> {
             return Ok(Some(AT_WORK));
         }
         self.owned().remove(unit);
+        self.leave_alone(unit, false);
         self.forget_account(unit);
         Ok(None)
     }
@@ -90,7 +91,7 @@ impl<P: Provider> Engine<P> {
         if !self.leadership.is_leader() {
             self.postpone(unit);
         }
-        if !swept && !self.owned().contains_key(unit) {
+        if !swept && !self.owned().contains_key(unit) && !self.is_left_alone(unit) {
             self.tell(unit, &News::Removed);
             return Ok(Passed::Nothing);
         }

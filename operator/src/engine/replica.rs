@@ -11,12 +11,27 @@ use super::{Engine, PassError, Passed};
 impl<P: Provider> Engine<P> {
     /// Whether a unit is, or was, served by this replica whoever leads.
     pub(super) fn concerns_every_replica(&self, unit: &UnitId) -> bool {
-        if self.owned().contains_key(unit) {
+        if self.owned().contains_key(unit) || self.is_left_alone(unit) {
             return true;
         }
         let world = self.world.read();
-        let settings = (world.unit_state(unit) == UnitState::Live).then(|| settings(&world, unit)).flatten();
-        settings.is_some_and(|settings| settings.is_served_by_every_replica())
+        // Of what nobody can say what it is, proxies may have something.
+        world.unit_state(unit) == UnitState::Live && settings(&world, unit).is_none_or(|settings| settings.is_served_by_every_replica())
+    }
+
+    /// Says whether what others were told of a unit stays, since nobody can say what it is to be.
+    pub(super) fn leave_alone(&self, unit: &UnitId, alone: bool) {
+        let mut left_alone = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = if alone { left_alone.insert(unit.clone()) } else { left_alone.remove(unit) };
+        drop(left_alone);
+        if changed {
+            self.provider.leave_alone(unit, alone);
+        }
+    }
+
+    /// Whether what others were told of a unit stays.
+    pub(super) fn is_left_alone(&self, unit: &UnitId) -> bool {
+        self.left_alone.lock().unwrap_or_else(PoisonError::into_inner).contains(unit)
     }
 
     /// Tells the provider when everything that every replica serves has been published once: what it then does not have does not exist. To be called when all stores are
@@ -70,6 +85,7 @@ impl<P: Provider> Engine<P> {
             }
         }
         self.owned().remove(unit);
+        self.leave_alone(unit, false);
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ pub mod supported;
 
 pub use compile::compile;
 pub use diff::diff;
+pub use name::unit as unit_of;
 pub use observed::Observed;
 pub use operation::Operation;
 pub use stack::Stack;

@@ -22,6 +22,13 @@ pub(crate) fn virtual_host(routes: &str, domain: &str) -> String {
     format!("{routes}/{domain}")
 }
 
+/// The unit that a resource is of, by its name.
+pub fn unit(resource: &str) -> Option<UnitId> {
+    let mut parts = resource.strip_prefix("gateway/")?.splitn(3, '/');
+    let key = NamespacedName::new(parts.next()?, parts.next()?);
+    parts.next().map(|_| UnitId::Gateway(key))
+}
+
 /// What Envoy calls the names that a hostname stands for.
 pub(crate) fn domain(hostname: Option<&Hostname>) -> &str {
     hostname.map_or("*", Hostname::as_str)

@@ -176,13 +176,7 @@ pub async fn keeps_what_it_has_over_a_restart(case: &Case<'_>) -> Result<String>
     operator.kill()?;
     super::process::end_lease(case).await?;
     operator_leads(case).await?;
-    case.until("all proxies are connected again", async || {
-        for proxy in &proxies {
-            ensure!(proxy.admin.total("^control_plane.connected_state$").await? == 1, "{} is not connected", proxy.name);
-        }
-        Ok(Some(()))
-    })
-    .await?;
+    connected(case, &proxies).await?;
     let now = case.get(&["gateways,httproutes"]).await?;
     ensure!(written == now, "somebody wrote statuses: {written}, then {now}");
     // What is told now can only be told because something changes.
@@ -193,6 +187,76 @@ pub async fn keeps_what_it_has_over_a_restart(case: &Case<'_>) -> Result<String>
     let after = touched(&proxies).await?;
     ensure!(before == after, "listeners or clusters were told again: {before:?}, then {after:?}");
     Ok(String::new())
+}
+
+/// A class that is not accepted any more when the operator starts costs its Gateways nothing: its profile says something else of the fleet than the older one.
+pub async fn keeps_what_it_has_while_its_class_is_rejected(case: &Case<'_>) -> Result<String> {
+    let class = case.get(&["gatewayclass", CLASS]).await?;
+    let text = |pointer: &str| class.pointer(pointer).and_then(Value::as_str).with_context(|| format!("the class has no {pointer}"));
+    let (namespace, name) = (text("/spec/parametersRef/namespace")?, text("/spec/parametersRef/name")?);
+    let spec = case.get(&["loadbalancerprofile", "--namespace", namespace, name]).await?["spec"].take();
+    let own = case.namespace.as_str();
+    let profile = |identification: &str| {
+        let mut spec = spec.clone();
+        spec["envoy"]["identification"] = json!(identification);
+        json!({"apiVersion": "portico.dev/v1alpha1", "kind": "LoadBalancerProfile", "metadata": {"name": "edge", "namespace": own}, "spec": spec})
+    };
+    let identification = spec.pointer("/envoy/identification").and_then(Value::as_str).unwrap_or("node").to_owned();
+    let other = if identification == "node" { "certificate" } else { "node" };
+    let parameters = json!({"group": "portico.dev", "kind": "LoadBalancerProfile", "namespace": own, "name": "edge"});
+    let class = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": own},
+        "spec": {"controllerName": text("/spec/controllerName")?, "parametersRef": parameters}});
+    case.apply(&profile(&identification).to_string()).await?;
+    case.apply(&class.to_string()).await?;
+    let outcome = rejected(case, &profile(other).to_string(), &profile(&identification).to_string()).await;
+    case.kubectl(&["delete", "gateway", "edge", "--ignore-not-found"]).await?;
+    case.kubectl(&["delete", "gatewayclass", own]).await?;
+    outcome
+}
+
+async fn rejected(case: &Case<'_>, broken: &str, mended: &str) -> Result<String> {
+    let own = case.namespace.as_str();
+    let objects = [patient_backend("shop", 1, PATIENT_SECONDS), gateway_of(own, "edge"), route("shop", "edge", &everything_to("shop"))];
+    case.apply(&objects.concat()).await?;
+    case.deployments_ready(&["shop"]).await?;
+    let address = case.programmed("edge").await?;
+    let url = format!("http://{address}/");
+    case.curl_until(200, &[&url]).await?;
+    let proxies = fleet::proxies();
+    alike(case, &proxies).await?;
+    let before = touched(&proxies).await?;
+    let operator = Kept::new("operator")?;
+    operator.stop(Signal::SIGTERM)?;
+    case.apply(broken).await?;
+    operator.start()?;
+    operator_leads(case).await?;
+    connected(case, &proxies).await?;
+    case.until("the class is not accepted", async || {
+        let class = case.get(&["gatewayclass", own]).await?;
+        Ok((super::bench::condition(class.pointer("/status/conditions"), "Accepted").as_deref() == Some("False")).then_some(()))
+    })
+    .await?;
+    for _ in 0..20 {
+        let reply = case.curl(&[&url]).await?.context("no answer")?;
+        ensure!(reply.status == 200, "answered {}", reply.status);
+    }
+    alike(case, &proxies).await?;
+    case.apply(mended).await?;
+    ensure!(case.programmed("edge").await? == address, "it has another address");
+    case.curl_until(200, &[&url]).await?;
+    let after = touched(&proxies).await?;
+    ensure!(before == after, "listeners or clusters were told again: {before:?}, then {after:?}");
+    Ok(String::new())
+}
+
+async fn connected(case: &Case<'_>, proxies: &[Proxy]) -> Result<()> {
+    case.until("all proxies are connected again", async || {
+        for proxy in proxies {
+            ensure!(proxy.admin.total("^control_plane.connected_state$").await? == 1, "{} is not connected", proxy.name);
+        }
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// How often each proxy took, changed and dropped listeners and clusters.

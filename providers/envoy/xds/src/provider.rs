@@ -52,6 +52,10 @@ impl Provider for Envoy {
         self.shared.complete.cancel();
     }
 
+    fn leave_alone(&self, unit: &UnitId, alone: bool) {
+        self.shared.store.leave_alone(unit, alone);
+    }
+
     fn leads(&self) {
         self.begin_to_wait();
     }

@@ -80,6 +80,10 @@ impl View for World {
         self.resources.keys().filter(|key| key.kind == kind).map(|key| key.name.clone()).collect()
     }
 
+    fn leaves_alone(&self, _name: &str) -> bool {
+        false
+    }
+
     fn hosts(&self, routes: &str) -> Vec<String> {
         self.of(routes).map(|it| it.key.name.clone()).collect()
     }

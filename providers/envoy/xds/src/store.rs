@@ -47,6 +47,8 @@ struct Inner {
     fleets: BTreeMap<String, Fleet>,
     endpoints: BTreeMap<TargetSetId, Endpoints>,
     streams: u64,
+    /// Units of which nobody can say what they are to be.
+    left_alone: BTreeSet<UnitId>,
     /// Units whose progress changed, since it was asked for last.
     news: BTreeSet<UnitId>,
 }
@@ -80,6 +82,16 @@ impl Store {
         }
         fleet.settle(unit);
         news.extend(fleet.take_news());
+    }
+
+    /// Says whether proxies keep what they have of a unit that is not published: nobody can say what it is to be.
+    pub fn leave_alone(&self, unit: &UnitId, alone: bool) {
+        let mut inner = self.lock();
+        if alone {
+            inner.left_alone.insert(unit.clone());
+        } else if inner.left_alone.remove(unit) {
+            inner.fleets.values().for_each(Fleet::wake);
+        }
     }
 
     /// What is published for a unit on a fleet.
@@ -193,10 +205,10 @@ impl Store {
         look: impl FnOnce(&FleetView<'_>, &[ResourceKey]) -> (T, Vec<Feedback>),
     ) -> Option<T> {
         let mut inner = self.lock();
-        let Inner { fleets, news, .. } = &mut *inner;
+        let Inner { fleets, news, left_alone, .. } = &mut *inner;
         let fleet = fleets.get_mut(fleet)?;
         let changed = fleet.changed(id);
-        let (result, feedback) = look(&fleet.view(id), &changed);
+        let (result, feedback) = look(&fleet.view(id).leaving_alone(left_alone), &changed);
         fleet.learn(id, feedback);
         news.extend(fleet.take_news());
         Some(result)

@@ -21,6 +21,8 @@ pub trait View {
     fn get(&self, key: &ResourceKey) -> Option<Arc<Resource>>;
     /// All names of a kind.
     fn names(&self, kind: ResourceKind) -> Vec<String>;
+    /// Whether a resource that is not there may have to be: nobody can say what its unit is to be, and whoever has it keeps it.
+    fn leaves_alone(&self, name: &str) -> bool;
     /// The names of a route configuration's virtual hosts, where they are told by themselves.
     fn hosts(&self, routes: &str) -> Vec<String>;
 }

@@ -96,6 +96,11 @@ impl Listener {
 }
 
 impl Fleet {
+    /// Has all streams look again at what they did not tell.
+    pub fn wake(&self) {
+        self.streams.values().for_each(|listener| listener.notify.notify_one());
+    }
+
     pub fn has_units(&self) -> bool {
         !self.units.is_empty()
     }
@@ -128,7 +133,7 @@ impl Fleet {
     pub fn identify_by(&mut self, identification: Identification) {
         if self.identification != identification {
             self.identification = identification;
-            self.streams.values().for_each(|listener| listener.notify.notify_one());
+            self.wake();
         }
     }
 
@@ -228,9 +233,7 @@ impl Fleet {
             self.changes.remove(&before);
         }
         self.changes.insert(self.sequence, key);
-        for listener in self.streams.values() {
-            listener.notify.notify_one();
-        }
+        self.wake();
     }
 
     /// Lets go of what is leaving, as far as every proxy has what no longer refers to it: listeners first, then routes with

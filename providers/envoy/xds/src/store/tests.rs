@@ -4,7 +4,7 @@ use super::{Publication, Store, StreamId};
 use crate::proxy::{self, Proxy};
 use crate::resource::Resource;
 use crate::routes::Hosts;
-use crate::stream::{Feedback, Mode, View};
+use crate::stream::{Feedback, Mode, Request, Stream, View};
 use portico_crds::NamespacedName;
 use portico_envoy::observed::{ResourceKey, ResourceKind, Version};
 use portico_envoy::stack::route::RouteConfiguration;
@@ -45,6 +45,33 @@ fn a_stream_of_one_gateway_sees_no_other() {
     let secret = store.attend("portico", one, |view, _| (view.get(&key(ResourceKind::Listener, "b")), Vec::new())).unwrap();
     assert!(secret.is_none());
     assert_eq!(store.progress("portico", &unit("b")).proxies, 1);
+}
+
+#[test]
+fn what_nobody_can_say_is_left_with_whoever_has_it() {
+    let store = Store::default();
+    publish(&store, &unit("a"), vec![resource(&unit("a"), ResourceKind::Listener, "gateway/infra/a/80", "a")], Vec::new());
+    store.leave_alone(&unit("b"), true);
+    let (id, notify) = store.connect("portico", None, Hosts::Apart);
+    let mut stream = Stream::new(Mode::Delta);
+    let mut tell = |request: Request| {
+        let look = |view: &super::FleetView<'_>, _: &[ResourceKey]| {
+            stream.receive(ResourceKind::Listener, &request, view);
+            (stream.next(view), stream.feedback())
+        };
+        let response = store.attend("portico", id, look).unwrap()?;
+        Some((response.resources.iter().map(|it| it.key.name.clone()).collect::<Vec<_>>(), response.removed))
+    };
+    let had = ["gateway/infra/a/80", "gateway/infra/a/81", "gateway/infra/b/80"];
+    let initial_versions = had.map(|name| (name.to_owned(), Version("of before".to_owned()))).to_vec();
+    let first = tell(Request { initial_versions, ..Request::default() });
+    assert_eq!(first, Some((vec!["gateway/infra/a/80".to_owned()], vec!["gateway/infra/a/81".to_owned()])));
+    let answer = |nonce: &str| Request { nonce: nonce.to_owned(), ..Request::default() };
+    assert_eq!(tell(answer("1")), None);
+    // Its Gateway is gone, or goes elsewhere.
+    store.leave_alone(&unit("b"), false);
+    assert!(futures::FutureExt::now_or_never(notify.notified()).is_some());
+    assert_eq!(tell(Request::default()), Some((Vec::new(), vec!["gateway/infra/b/80".to_owned()])));
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Stream {
             match view.get(&key).filter(|_| state.wants(name)) {
                 Some(resource) if state.is_news(&resource) => news.push(resource),
                 Some(resource) => settled.push((key, Some(resource.version.clone()))),
+                None if view.leaves_alone(name) => {}
                 // Only of the kinds that stand by themselves is the end of one news: a proxy gives up the others when nothing refers to them.
                 None if state.held.contains_key(name) && matches!(kind, ResourceKind::Cluster | ResourceKind::Listener) => {
                     removed.push(name.clone());

@@ -80,6 +80,7 @@ impl Stream {
         for name in state.dirty.range(prefix.clone()..).take_while(|name| name.starts_with(&prefix)) {
             let (key, held) = (host(name), state.held.contains_key(name));
             match view.get(&key) {
+                None if view.leaves_alone(name) => {}
                 Some(resource) if asked && has && state.is_news(&resource) => news.push(resource),
                 Some(resource) if asked && has => settled.push((key, Some(resource.version.clone()))),
                 // Nothing is left that would need it: the proxy may forget that it was told.

@@ -5,6 +5,9 @@ use crate::resource::Resource;
 use crate::routes::{Hosts, whole};
 use crate::stream::View;
 use portico_envoy::observed::{ResourceKey, ResourceKind};
+use portico_envoy::unit_of;
+use portico_providers::UnitId;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A fleet as one stream may see it.
@@ -12,11 +15,12 @@ use std::sync::Arc;
 pub struct FleetView<'a> {
     fleet: &'a Fleet,
     listener: Option<&'a Listener>,
+    left_alone: Option<&'a BTreeSet<UnitId>>,
 }
 
 impl Fleet {
     pub fn view(&self, id: StreamId) -> FleetView<'_> {
-        FleetView { fleet: self, listener: self.streams.get(&id) }
+        FleetView { fleet: self, listener: self.streams.get(&id), left_alone: None }
     }
 
     /// The virtual hosts of a route configuration.
@@ -27,7 +31,12 @@ impl Fleet {
     }
 }
 
-impl FleetView<'_> {
+impl<'a> FleetView<'a> {
+    /// The same, with the units of which nobody can say what they are to be.
+    pub(in crate::store) fn leaving_alone(self, units: &'a BTreeSet<UnitId>) -> Self {
+        Self { left_alone: Some(units), ..self }
+    }
+
     fn may_see(&self, entry: &Entry) -> bool {
         self.listener.is_some_and(|listener| listener.hears_of(&entry.newest.unit))
     }
@@ -56,6 +65,11 @@ impl View for FleetView<'_> {
         let first = ResourceKey { kind, name: String::new() };
         let of_kind = self.fleet.resources.range(first..).take_while(|(key, _)| key.kind == kind);
         of_kind.filter(|(_, entry)| self.may_see(entry)).map(|(key, _)| key.name.clone()).collect()
+    }
+
+    fn leaves_alone(&self, name: &str) -> bool {
+        let units = self.left_alone.filter(|units| !units.is_empty());
+        units.is_some_and(|units| unit_of(name).is_some_and(|unit| units.contains(&unit)))
     }
 
     fn hosts(&self, routes: &str) -> Vec<String> {
