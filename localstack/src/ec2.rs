@@ -20,6 +20,7 @@ pub mod describe;
 pub mod filter;
 pub mod instance;
 pub mod internet_gateway;
+pub mod ipam;
 pub mod ipv6;
 pub mod network_interface;
 pub mod permission;
@@ -35,6 +36,9 @@ pub mod zone;
 use address::Address;
 use instance::{Instance, lifecycle};
 use internet_gateway::InternetGateway;
+use ipam::pool::IpamPool;
+use ipam::scope::IpamScope;
+use ipam::{Ipam, cidr, pool, scope};
 use network_interface::{Attachment, NetworkInterface, creation};
 use permission::Peer;
 use prefix_list::PrefixList;
@@ -67,6 +71,15 @@ pub struct Ec2 {
     pub addresses: BTreeMap<String, Address>,
     /// Managed prefix lists.
     pub prefix_lists: BTreeMap<String, PrefixList>,
+    /// IP address managers.
+    #[serde(default)]
+    pub ipams: BTreeMap<String, Ipam>,
+    /// Their scopes.
+    #[serde(default)]
+    pub ipam_scopes: BTreeMap<String, IpamScope>,
+    /// Pools of addresses in their scopes.
+    #[serde(default)]
+    pub ipam_pools: BTreeMap<String, IpamPool>,
     /// Network interfaces that will go, in order.
     pub leaving: BTreeSet<(Timestamp, String)>,
     /// Whose reach may have changed since the data plane was last brought in step.
@@ -150,6 +163,9 @@ impl Ec2 {
             "sgr" => self.security_groups.values_mut().find_map(|group| group.rules.get_mut(id)).map(|r| &mut r.tags),
             "eni" => self.network_interfaces.get_mut(id).map(|r| &mut r.tags),
             "eipalloc" => self.addresses.get_mut(id).map(|r| &mut r.tags),
+            "ipam" => self.ipams.get_mut(id).map(|r| &mut r.tags),
+            "ipam-scope" => self.ipam_scopes.get_mut(id).map(|r| &mut r.tags),
+            "ipam-pool" => self.ipam_pools.get_mut(id).map(|r| &mut r.tags),
             "pl" => self.prefix_lists.get_mut(id).map(|r| &mut r.tags),
             "i" => self.instances.get_mut(id).map(|r| &mut r.tags),
             _ => None,
@@ -198,10 +214,21 @@ pub fn operation(name: &str) -> Option<Operation> {
         "GetManagedPrefixListEntries" => Operation::new(Read, prefix_list::get_entries),
         "ModifyManagedPrefixList" => Operation::new(Write, prefix_list::modify),
         "DeleteManagedPrefixList" => Operation::new(Write, prefix_list::delete),
+        "CreateIpam" => Operation::new(Write, ipam::create),
+        "DescribeIpams" => Operation::new(Read, ipam::describe),
+        "DeleteIpam" => Operation::new(Write, ipam::delete),
+        "DescribeIpamScopes" => Operation::new(Read, scope::describe),
+        "CreateIpamPool" => Operation::new(Write, pool::create),
+        "DescribeIpamPools" => Operation::new(Read, pool::describe),
+        "ModifyIpamPool" => Operation::new(Write, pool::modify),
+        "DeleteIpamPool" => Operation::new(Write, pool::delete),
+        "ProvisionIpamPoolCidr" => Operation::new(Write, cidr::provision),
+        "DeprovisionIpamPoolCidr" => Operation::new(Write, cidr::deprovision),
+        "GetIpamPoolCidrs" => Operation::new(Read, cidr::list),
+        "GetIpamPoolAllocations" => Operation::new(Read, cidr::list_allocations),
         "DescribeVpcPeeringConnections" => Operation::new(Read, absent::peering_connections),
         "DescribeCoipPools" => Operation::new(Read, absent::coip_pools),
         "GetCoipPoolUsage" => Operation::new(Read, absent::coip_pool_usage),
-        "DescribeIpamPools" => Operation::new(Read, absent::ipam_pools),
         "DescribeAccountAttributes" => Operation::new(Read, absent::account_attributes),
         "GetSecurityGroupsForVpc" => Operation::new(Read, absent::groups_for_vpc),
         "RunInstances" => Operation::new(Write, lifecycle::run),

@@ -20,6 +20,7 @@ pub mod certificate;
 pub mod condition;
 pub mod dualstack;
 pub mod health_check;
+pub mod ip_pool;
 pub mod kind;
 pub mod listener;
 pub mod load_balancer;
@@ -301,7 +302,7 @@ pub fn operation(name: &str) -> Option<Operation> {
         "DescribeAccountLimits" => Operation::new(Read, quota::describe),
         "DescribeCapacityReservation" => Operation::new(Read, capacity::describe),
         "ModifyCapacityReservation" => Operation::new(Write, capacity::modify),
-        "ModifyIpPools" => Operation::new(Write, sharing::modify_ip_pools),
+        "ModifyIpPools" => Operation::new(Write, ip_pool::modify),
         "GetResourcePolicy" => Operation::new(Read, sharing::resource_policy),
         "CreateTrustStore" => Operation::new(Write, trust_store::create),
         "ModifyTrustStore" => Operation::new(Write, trust_store::modify),

@@ -17,6 +17,7 @@ use crate::elb::load_balancer::LoadBalancer;
 use crate::elb::protocol;
 use crate::state::State;
 
+mod ipam;
 mod neighbours;
 
 /// What is wrong; empty if nothing is. Checked after every mutation in debug builds, and by the admin API.
@@ -28,6 +29,7 @@ pub fn violations(state: &State) -> Vec<String> {
     events(state, &mut found);
     network(state, &mut found);
     neighbours::violations(state, &mut found);
+    ipam::violations(state, &mut found);
     found
 }
 

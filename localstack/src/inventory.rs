@@ -49,6 +49,8 @@ pub fn of(state: &State) -> Value {
     let acls = state.wafv2.web_acls.values().map(|acl| (acl.name.clone(), tidied(json!(acl), &names)));
     let associations = tidied(json!(state.wafv2.associations), &names);
     let lists = state.ec2.prefix_lists.values().map(|list| (list.name.clone(), tidied(json!(list), &names)));
+    let pools = state.ec2.ipam_pools.values();
+    let pools = pools.map(|pool| (names.get(&pool.id).cloned().unwrap_or_default(), tidied(json!(pool), &names)));
     let protections = state.shield.protections.values().map(|protection| (protection.name.clone(), tidied(json!(protection), &names)));
     // Names of zones are not unique.
     let mut zones: Map<String, Value> = Map::new();
@@ -81,6 +83,7 @@ pub fn of(state: &State) -> Value {
         "shield_subscription": state.shield.subscribed.is_some(),
         "protections": protections.collect::<Map<_, _>>(),
         "hosted_zones": zones,
+        "ipam_pools": pools.collect::<Map<_, _>>(),
         "prefix_lists": lists.collect::<Map<_, _>>(),
         "certificates": certificates.collect::<Map<_, _>>(),
         "security_groups": security.collect::<Map<_, _>>(),
@@ -110,6 +113,15 @@ fn names(state: &State) -> HashMap<String, String> {
     names.extend(state.wafv2.web_acls.values().map(|acl| (acl.arn.clone(), format!("acl/{}", acl.name))));
     names.extend(state.ec2.prefix_lists.values().map(|list| (list.id.clone(), format!("pl/{}", list.name))));
     names.extend(state.ec2.addresses.values().map(|address| (address.id.clone(), format!("eip/{}", address.public))));
+    for ipam in state.ec2.ipams.values() {
+        names.insert(ipam.id.clone(), "ipam".into());
+        names.insert(ipam.public_scope.clone(), "ipam/public".into());
+        names.insert(ipam.private_scope.clone(), "ipam/private".into());
+    }
+    names.extend(state.ec2.ipam_pools.values().map(|pool| {
+        let cidrs: Vec<String> = pool.provisioned().map(|cidr| cidr.to_string()).collect();
+        (pool.id.clone(), format!("pool/{}", cidrs.join(" ")))
+    }));
     names.extend(state.acm.certificates.values().map(|certificate| {
         let serial = certificate.material.as_ref().map(|material| material.facts.serial.as_str());
         (certificate.arn.clone(), format!("certificate/{} {}", certificate.domain, serial.unwrap_or("pending")))

@@ -24,8 +24,8 @@ struct Quota {
     kept: &'static str,
 }
 
-/// The quotas that this cloud keeps and whose codes are published. Codes of adjustable quotas of ELB and VPC stand in the links of AWS's own pages ("Quotas for your
-/// Application Load Balancers", "Quotas for your Network Load Balancers", "Amazon VPC quotas"); the others in lists that people made from the API's answers, each in two
+/// The quotas that this cloud keeps and whose codes are published. Codes of adjustable quotas of ELB, VPC and IPAM stand in the links of AWS's own pages ("Quotas for your
+/// Application Load Balancers", "Quotas for your Network Load Balancers", "Amazon VPC quotas", "Quotas for your IPAM"); the others in lists that people made from the API's answers, each in two
 /// or more. Left out for want of a published code: web ACLs (WAFv2) and
 /// listeners that verify clients.
 const QUOTAS: &[Quota] = &[
@@ -93,6 +93,10 @@ const QUOTAS: &[Quota] = &[
     adjustable("vpc", "L-2AFB9258", "Security groups per network interface", "security-groups-per-network-interface"),
     adjustable("vpc", "L-E79EC296", "VPC security groups per Region", "security-groups-per-region"),
     adjustable("ec2", "L-0263D0A3", "EC2-VPC Elastic IPs", "elastic-ip-addresses"),
+    fixed("ec2-ipam", "L-F8B4A9E6", "IPAMs per Region", "ipams"),
+    adjustable("ec2-ipam", "L-7319AFC3", "Pools per scope", "ipam-pools-per-scope"),
+    adjustable("ec2-ipam", "L-047C0565", "Pool depth", "ipam-pool-depth"),
+    adjustable("ec2-ipam", "L-0BC051D6", "CIDRs per pool", "ipam-cidrs-per-pool"),
 ];
 
 const fn adjustable(service: &'static str, code: &'static str, name: &'static str, kept: &'static str) -> Quota {
@@ -106,6 +110,7 @@ const fn fixed(service: &'static str, code: &'static str, name: &'static str, ke
 const SERVICES: &[(&str, &str)] = &[
     ("acm", "AWS Certificate Manager (ACM)"),
     ("ec2", "Amazon Elastic Compute Cloud (Amazon EC2)"),
+    ("ec2-ipam", "IPAM"),
     ("elasticloadbalancing", "Elastic Load Balancing (ELB)"),
     ("vpc", "Amazon Virtual Private Cloud (Amazon VPC)"),
 ];

@@ -7,7 +7,7 @@ use crate::acm::Acm;
 use crate::config::CloudConfig;
 use crate::dataplane::health::HealthBoard;
 use crate::ec2::Ec2;
-use crate::elb::Elb;
+use crate::elb::{Elb, ip_pool};
 use crate::error::CloudError;
 use crate::id::Ids;
 use crate::route53::Route53;
@@ -96,6 +96,7 @@ impl State {
         ec2.reach.all = true;
         let mut state = Self { config, now, ids, ec2, elb, acm, s3, wafv2, shield, route53, health, revision };
         state.restore_trust_stores();
+        ip_pool::resume(&mut state);
         state.advance(now);
         state
     }

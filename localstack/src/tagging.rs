@@ -53,6 +53,9 @@ fn resources(state: &State) -> Vec<(String, &'static str, &Tags)> {
     all.extend(ec2.network_interfaces.values().map(|r| (arn("network-interface", &r.id), "ec2:network-interface", &r.tags)));
     all.extend(ec2.addresses.values().map(|r| (arn("elastic-ip", &r.id), "ec2:elastic-ip", &r.tags)));
     all.extend(ec2.prefix_lists.values().map(|r| (r.arn.clone(), "ec2:prefix-list", &r.tags)));
+    all.extend(ec2.ipams.values().map(|r| (r.arn.clone(), "ec2:ipam", &r.tags)));
+    all.extend(ec2.ipam_scopes.values().map(|r| (r.arn.clone(), "ec2:ipam-scope", &r.tags)));
+    all.extend(ec2.ipam_pools.values().map(|r| (r.arn.clone(), "ec2:ipam-pool", &r.tags)));
     all.extend(state.wafv2.web_acls.values().map(|acl| (acl.arn.clone(), "wafv2:webacl", &acl.tags)));
     all.extend(ec2.instances.values().map(|r| (arn("instance", &r.id), "ec2:instance", &r.tags)));
     all

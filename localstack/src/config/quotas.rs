@@ -48,6 +48,16 @@ pub struct Quotas {
     pub web_acls: usize,
     /// AWS: 5 elastic IP addresses per region, adjustable.
     pub elastic_ip_addresses: usize,
+    /// AWS: 1 IPAM per region, fixed ("Quotas for your IPAM").
+    pub ipams: usize,
+    /// AWS: 50 pools per scope of an IPAM, adjustable.
+    pub ipam_pools_per_scope: usize,
+    /// AWS: pools within pools, 10 deep, adjustable.
+    pub ipam_pool_depth: usize,
+    /// AWS: 50 CIDRs per pool of an IPAM, adjustable.
+    pub ipam_cidrs_per_pool: usize,
+    /// AWS: 2 contiguous blocks of Amazon's public IPv4 addresses, adjustable by its support.
+    pub ipam_contiguous_blocks: usize,
     /// AWS: 10000 general purpose buckets per account, adjustable.
     pub buckets: usize,
     /// AWS: 20 trust stores per region, adjustable.
@@ -96,6 +106,11 @@ impl Default for Quotas {
             certificate_imports_per_year: 5000,
             web_acls: 100,
             elastic_ip_addresses: 5,
+            ipams: 1,
+            ipam_pools_per_scope: 50,
+            ipam_pool_depth: 10,
+            ipam_cidrs_per_pool: 50,
+            ipam_contiguous_blocks: 2,
             buckets: 10_000,
             trust_stores: 20,
             verifying_listeners_per_load_balancer: 2,
@@ -125,6 +140,11 @@ impl Quotas {
         ("condition-values-per-alb-rule", |quotas| &mut quotas.condition_values_per_rule),
         ("condition-wildcards-per-alb-rule", |quotas| &mut quotas.condition_wildcards_per_rule),
         ("elastic-ip-addresses", |quotas| &mut quotas.elastic_ip_addresses),
+        ("ipam-cidrs-per-pool", |quotas| &mut quotas.ipam_cidrs_per_pool),
+        ("ipam-contiguous-ipv4-blocks", |quotas| &mut quotas.ipam_contiguous_blocks),
+        ("ipam-pool-depth", |quotas| &mut quotas.ipam_pool_depth),
+        ("ipam-pools-per-scope", |quotas| &mut quotas.ipam_pools_per_scope),
+        ("ipams", |quotas| &mut quotas.ipams),
         ("listeners-per-application-load-balancer", |quotas| &mut quotas.listeners_per_load_balancer),
         ("listeners-per-network-load-balancer", |quotas| &mut quotas.listeners_per_network_load_balancer),
         ("network-load-balancer-enis-per-vpc", |quotas| &mut quotas.network_load_balancer_interfaces_per_vpc),

@@ -1,4 +1,4 @@
-//! What this cloud has none of, and clients ask for: peering connections, Outposts' address pools, IPAM pools; and what an account is like.
+//! What this cloud has none of, and clients ask for: peering connections, Outposts' address pools; and what an account is like.
 
 use super::filter::Filters;
 use super::{finish, required, vpc};
@@ -67,12 +67,6 @@ pub fn coip_pool_usage(_: &mut State, input: &Input) -> Answer<Record> {
         return Err(ApiError::new("InvalidNextToken", "The NextToken is not valid"));
     }
     Err(ApiError::new("InvalidPoolID.NotFound", format!("The pool ID '{id}' does not exist")))
-}
-
-/// DescribeIpamPools.
-pub fn ipam_pools(_: &mut State, input: &Input) -> Answer<Record> {
-    let filters = ["address-family", "ipam-pool-id", "ipam-scope-id", "locale", "owner-id", "source-ipam-pool-id", "state"];
-    none(input, "IpamPoolId", &filters, "ipamPoolSet", "InvalidIpamPoolId.NotFound")
 }
 
 /// DescribeAccountAttributes.

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::describe::Resource;
 use super::filter::Filters;
+use super::ipam::pool::IpamPool;
 use super::network_interface::Attachment;
 use super::{Ec2, finish, required, success, tagging};
 use crate::error::{Answer, ApiError};
@@ -25,6 +27,12 @@ pub struct Address {
     pub association: Option<String>,
     /// The network interface that it is associated with.
     pub interface: Option<String>,
+    /// The IPAM pool that it was taken from; none if it is Amazon's.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// Whether it is an application load balancer's, which took it and will release it.
+    #[serde(default)]
+    pub service_managed: bool,
     /// Its tags.
     pub tags: Tags,
 }
@@ -83,8 +91,9 @@ impl Address {
             .maybe("networkInterfaceId", self.interface.as_ref())
             .maybe("networkInterfaceOwnerId", owner)
             .maybe("privateIpAddress", self.private(ec2))
-            .with("publicIpv4Pool", "amazon")
+            .with("publicIpv4Pool", self.pool.as_deref().unwrap_or("amazon"))
             .with("networkBorderGroup", region)
+            .maybe("serviceManaged", self.service_managed.then_some("alb"))
             .with("tagSet", tag::lower(&self.tags))
     }
 }
@@ -93,9 +102,15 @@ impl Address {
 pub fn allocate(state: &mut State, input: &Input) -> Answer<Record> {
     let domain = input.text("Domain").filter(|text| !text.is_empty()).unwrap_or("vpc").to_string();
     let group = input.text("NetworkBorderGroup").filter(|text| !text.is_empty()).map(str::to_string);
-    let pool = input.text("PublicIpv4Pool").filter(|text| !text.is_empty()).unwrap_or("amazon").to_string();
+    let given_pool = input.text("PublicIpv4Pool").filter(|text| !text.is_empty()).map(str::to_string);
+    let pool = given_pool.clone().unwrap_or_else(|| "amazon".into());
+    let ipam_pool = input.text("IpamPoolId").filter(|text| !text.is_empty()).map(str::to_string);
+    let wanted = input.text("Address").filter(|text| !text.is_empty()).map(str::to_string);
     let tags = tagging::specification(input, "elastic-ip")?;
     finish(input)?;
+    if ipam_pool.is_some() && given_pool.is_some() {
+        return Err(ApiError::new("InvalidParameterCombination", "PublicIpv4Pool cannot be used with IpamPoolId"));
+    }
     let region = state.config.region.clone();
     for (name, given, only) in [
         ("Domain", Some(&domain), "vpc"),
@@ -106,24 +121,66 @@ pub fn allocate(state: &mut State, input: &Input) -> Answer<Record> {
             return Err(ApiError::parameter_value(format!("Value ({given}) for parameter {name} is invalid; this cloud has only {only}")));
         }
     }
-    if state.ec2.addresses.len() >= state.config.quotas.elastic_ip_addresses {
+    if state.ec2.addresses.values().filter(|address| !address.service_managed).count() >= state.config.quotas.elastic_ip_addresses {
         return Err(ApiError::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
     }
-    let used: BTreeSet<Ipv4Addr> = state.ec2.addresses.values().map(|address| address.public).collect();
-    let ranges = [[203, 0, 113], [198, 51, 100]];
-    let mut all = ranges.into_iter().flat_map(|[a, b, c]| (1..=254).map(move |last| Ipv4Addr::new(a, b, c, last)));
-    let public = all.find(|address| !used.contains(address));
-    let public =
-        public.ok_or_else(|| ApiError::new("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request."))?;
+    let public = match &ipam_pool {
+        Some(pool) => from_pool(state, pool, wanted.as_deref(), &tags)?,
+        None if wanted.is_some() => {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                "Address is served with an IpamPoolId only by this cloud: addresses that were released cannot be recovered",
+            ));
+        }
+        None => from_amazon(&state.ec2)?,
+    };
     let id = state.ids.ec2("eipalloc");
-    let address = Address { id: id.clone(), public, association: None, interface: None, tags };
-    state.ec2.addresses.insert(id.clone(), address);
-    Ok(Record::new()
+    let record = Record::new()
         .with("publicIp", public.to_string())
-        .with("allocationId", id)
+        .with("allocationId", &id)
         .with("domain", "vpc")
-        .with("publicIpv4Pool", "amazon")
-        .with("networkBorderGroup", region))
+        .with("publicIpv4Pool", ipam_pool.as_deref().unwrap_or("amazon"))
+        .with("networkBorderGroup", region);
+    let address = Address { id: id.clone(), public, association: None, interface: None, pool: ipam_pool, service_managed: false, tags };
+    state.ec2.addresses.insert(id, address);
+    Ok(record)
+}
+
+/// Where Amazon's elastic IP addresses lie: ranges for documentation, /24 each.
+const AMAZON: [[u8; 3]; 2] = [[203, 0, 113], [198, 51, 100]];
+
+/// The ranges in which Amazon's elastic IP addresses lie.
+pub fn amazon_ranges() -> impl Iterator<Item = Ipv4Net> {
+    AMAZON.into_iter().filter_map(|[a, b, c]| Ipv4Net::new(Ipv4Addr::new(a, b, c, 0), 24).ok())
+}
+
+fn exhausted() -> ApiError {
+    ApiError::new("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request.")
+}
+
+fn from_amazon(ec2: &Ec2) -> Answer<Ipv4Addr> {
+    let used: BTreeSet<Ipv4Addr> = ec2.addresses.values().map(|address| address.public).collect();
+    let mut all = AMAZON.into_iter().flat_map(|[a, b, c]| (1..=254).map(move |last| Ipv4Addr::new(a, b, c, last)));
+    all.find(|address| !used.contains(address)).ok_or_else(exhausted)
+}
+
+/// An address of an IPAM pool: this one, or any.
+fn from_pool(state: &State, id: &str, wanted: Option<&str>, tags: &Tags) -> Answer<Ipv4Addr> {
+    let pool = state.ec2.ipam_pools.get(id).ok_or_else(|| IpamPool::not_found(id))?;
+    if let Some(reason) = pool.unusable(&state.config.region) {
+        return Err(ApiError::parameter_value(format!("The IPAM pool {id} cannot be used for elastic IP addresses: {reason}")));
+    }
+    if !pool.rules.admit_address(tags) {
+        return Err(ApiError::parameter_value(format!("The allocation rules of the IPAM pool {id} do not admit the address")));
+    }
+    let Some(wanted) = wanted else { return pool.free_address(&state.ec2).ok_or_else(exhausted) };
+    let address = wanted.parse().ok().filter(|address: &Ipv4Addr| pool.provisioned().any(|cidr| cidr.contains(address)));
+    let address =
+        address.ok_or_else(|| ApiError::parameter_value(format!("The Address {wanted} is not provisioned to the IPAM pool {id}")))?;
+    if pool.taken(&state.ec2).iter().any(|taken| taken.contains(&address)) {
+        return Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {address} is in use.")));
+    }
+    Ok(address)
 }
 
 /// DescribeAddresses: all in one answer, as on AWS.
@@ -177,6 +234,9 @@ pub fn release(state: &mut State, input: &Input) -> Answer<Record> {
     finish(input)?;
     if let Some(group) = group.filter(|group| *group != state.config.region) {
         return Err(ApiError::new("InvalidNetworkBorderGroup", format!("The NetworkBorderGroup '{group}' is not the address's")));
+    }
+    if state.ec2.addresses.get(&id).is_some_and(|address| address.service_managed) {
+        refuse_managed(&state.ec2, state.ec2.addresses.get(&id).and_then(|address| address.interface.as_ref()))?;
     }
     if let Some(address) = state.ec2.addresses.get(&id).filter(|address| address.interface.is_some()) {
         return Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {} is in use.", address.public)));

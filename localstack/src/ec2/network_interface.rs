@@ -1,6 +1,6 @@
 //! Network interfaces: what holds an address, and which security groups guard it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use crate::state::State;
 use crate::tag::{self, Tags};
 use crate::wire::{Input, Record};
 
+pub mod association;
 pub mod creation;
 
 /// Who uses an interface.
@@ -59,6 +60,9 @@ pub struct NetworkInterface {
     pub description: String,
     /// Who uses it.
     pub attachment: Attachment,
+    /// The public address that Amazon gave a load balancer for it. Elastic IP addresses know their interfaces by themselves.
+    #[serde(default)]
+    pub public: Option<Ipv4Addr>,
     /// When it will vanish: the interfaces of a deleted load balancer live on for a while.
     pub gone_at: Option<Timestamp>,
     /// The client token of the call that created it.
@@ -111,6 +115,13 @@ impl Resource for NetworkInterface {
         "private-ip-address",
         "addresses.private-ip-address",
         "addresses.primary",
+        "addresses.association.owner-id",
+        "addresses.association.public-ip",
+        "association.allocation-id",
+        "association.association-id",
+        "association.ip-owner-id",
+        "association.public-dns-name",
+        "association.public-ip",
         "ipv4-prefix.ipv4-prefix",
         "attachment.instance-id",
         "attachment.instance-owner-id",
@@ -141,6 +152,7 @@ impl Resource for NetworkInterface {
             "group-name" => self.groups.iter().filter_map(|id| ec2.security_groups.get(id)).map(|group| group.name.clone()).collect(),
             "private-ip-address" => one(&self.address.to_string()),
             "addresses.private-ip-address" => self.addresses().map(|address| address.to_string()).collect(),
+            name if name.contains("association.") => self.association(ec2).and_then(|found| found.attribute(name)).into_iter().collect(),
             "addresses.primary" => (0..=self.secondary.len().min(1)).map(|place| (place == 0).to_string()).collect(),
             "ipv4-prefix.ipv4-prefix" => self.prefixes.iter().map(ToString::to_string).collect(),
             "attachment.instance-id" => match &self.attachment {
@@ -167,6 +179,8 @@ impl Resource for NetworkInterface {
 
     fn record(&self, ec2: &Ec2, filters: &Filters) -> Record {
         let address = |address: IpAddr, primary: bool| Record::new().with("privateIpAddress", address.to_string()).with("primary", primary);
+        let association = self.association(ec2).map(|found| found.record());
+        let first = address(self.address, true).maybe("association", association.clone());
         let secondary = filters
             .values("addresses.private-ip-address")
             .filter_map(|text| text.parse::<IpAddr>().ok())
@@ -210,7 +224,8 @@ impl Resource for NetworkInterface {
             .with("interfaceType", "interface")
             .list("groupSet", self.group_records(ec2))
             .maybe("attachment", attachment)
-            .list("privateIpAddressesSet", [address(self.address, true)].into_iter().chain(secondary))
+            .maybe("association", association)
+            .list("privateIpAddressesSet", [first].into_iter().chain(secondary))
             .list("ipv4PrefixSet", self.prefixes.iter().map(|prefix| Record::new().with("ipv4Prefix", prefix.to_string())))
             .list("ipv6AddressesSet", Vec::<Record>::new())
             .with("tagSet", tag::lower(&self.tags))
@@ -344,6 +359,7 @@ impl Ec2 {
             groups,
             description,
             attachment,
+            public: None,
             gone_at: None,
             token: None,
             tags: Tags::new(),

@@ -109,6 +109,9 @@ pub fn describe(state: &mut State, input: &Input) -> Answer<Record> {
     resources.extend(ec2.network_interfaces.values().map(|r| (&r.id, "network-interface", &r.tags)));
     resources.extend(ec2.addresses.values().map(|r| (&r.id, "elastic-ip", &r.tags)));
     resources.extend(ec2.prefix_lists.values().map(|r| (&r.id, "prefix-list", &r.tags)));
+    resources.extend(ec2.ipams.values().map(|r| (&r.id, "ipam", &r.tags)));
+    resources.extend(ec2.ipam_scopes.values().map(|r| (&r.id, "ipam-scope", &r.tags)));
+    resources.extend(ec2.ipam_pools.values().map(|r| (&r.id, "ipam-pool", &r.tags)));
     resources.extend(ec2.instances.values().map(|r| (&r.id, "instance", &r.tags)));
     let mut found: Vec<(String, String, String, &'static str)> = Vec::new();
     for (id, kind, tags) in resources {

@@ -11,6 +11,7 @@ use super::attribute;
 use super::capacity::Capacity;
 use super::certificate::ListenerTls;
 use super::dualstack;
+use super::ip_pool;
 use super::kind::LoadBalancerKind;
 use super::listener::Listener;
 use super::node::{self, Node};
@@ -47,6 +48,9 @@ pub struct LoadBalancer {
     pub enforce_on_private_link: bool,
     /// `ipv4`, `dualstack` or `dualstack-without-public-ipv4`. It listens at IPv4 addresses only, whatever it is.
     pub ip_address_type: String,
+    /// The IPAM pool whose addresses its nodes have (application load balancers that face the internet).
+    #[serde(default)]
+    pub ipam_pool: Option<String>,
     /// Whether it sends UDP over IPv6 from prefixes of its subnets (network load balancers).
     #[serde(default)]
     pub source_nat: bool,
@@ -155,6 +159,7 @@ impl LoadBalancer {
                 (network && !self.security_groups.is_empty()).then_some(enforced),
             )
             .maybe("EnablePrefixForIpv6SourceNat", self.source_nat_word())
+            .maybe("IpamPools", self.ipam_pool.as_ref().map(|pool| ip_pool::record(Some(pool))))
     }
 }
 
@@ -174,9 +179,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
             kind.word()
         )));
     }
-    if input.child("IpamPools").is_some_and(|pools| pools.text("Ipv4IpamPoolId").is_some()) {
-        return Err(ApiError::new("InvalidConfigurationRequest", "'IpamPools' are not served by this cloud"));
-    }
+    let ipam_pool = ip_pool::read(input)?;
     input.done()?;
     validation::name("Load balancer", &name)?;
     if name.starts_with("internal-") {
@@ -185,6 +188,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     validation::one_of(&scheme, "scheme", &["internal", "internet-facing"])?;
     dualstack::check_type(&ip_address_type, kind, &scheme)?;
     let placement = Placement::of(state, kind, mappings, groups.as_deref(), &scheme)?;
+    ip_pool::check(state, ipam_pool.as_ref(), kind, &scheme, &ip_address_type, &tags)?;
     let others: Vec<&LoadBalancer> = state.elb.load_balancers.values().filter(|other| other.name != name).collect();
     dualstack::check(&state.ec2, &others, &ip_address_type, source_nat, &placement.mappings)?;
     if let Some(existing) = state.elb.load_balancers.values().find(|other| other.name == name) {
@@ -197,7 +201,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
                 })
             })
             && same_members(&existing.security_groups, &placement.security_groups)
-            && (&existing.ip_address_type, existing.source_nat) == (&ip_address_type, source_nat)
+            && (&existing.ip_address_type, existing.source_nat, &existing.ipam_pool) == (&ip_address_type, source_nat, &ipam_pool)
             && existing.tags == tags;
         if same {
             let record = existing.record(&state.ec2, &state.config.region, state.now);
@@ -226,6 +230,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
         security_groups: placement.security_groups,
         enforce_on_private_link: true,
         ip_address_type,
+        ipam_pool,
         source_nat,
         created: state.now,
         active_at,
@@ -245,6 +250,7 @@ pub fn create(state: &mut State, input: &Input) -> Answer<Record> {
     for mapping in &placement.mappings {
         placement::attach(state, &arn, &mapping.subnet)?;
     }
+    ip_pool::settle(state, &arn);
     Ok(Record::new().list("LoadBalancers", [record]))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::clock;
 use crate::ec2::Ec2;
+use crate::ec2::address::Address;
 use crate::ec2::network_interface::Attachment;
 use crate::ec2::subnet::Subnet;
 use crate::error::{Answer, ApiError};
@@ -11,6 +12,7 @@ use crate::state::State;
 use crate::wire::{Input, Record};
 
 use super::dualstack;
+use super::ip_pool;
 use super::kind::LoadBalancerKind;
 use super::load_balancer::LoadBalancer;
 use super::node::{self, Mapping, Node};
@@ -175,8 +177,10 @@ pub fn detach_all(state: &mut State, arn: &str) {
 }
 
 fn detach(state: &mut State, ids: &[String]) {
-    // Elastic addresses are free at once, however long the interfaces remain.
-    for address in state.ec2.addresses.values_mut().filter(|address| address.interface.as_ref().is_some_and(|id| ids.contains(id))) {
+    // Elastic addresses are free at once, however long the interfaces remain; those of pools go back.
+    let theirs = |address: &Address| address.interface.as_ref().is_some_and(|id| ids.contains(id));
+    state.ec2.addresses.retain(|_, address| !(address.service_managed && theirs(address)));
+    for address in state.ec2.addresses.values_mut().filter(|address| theirs(address)) {
         (address.interface, address.association) = (None, None);
     }
     let lag = state.config.times.network_interface_lag;
@@ -185,7 +189,7 @@ fn detach(state: &mut State, ids: &[String]) {
             state.ec2.remove_interface(id);
         } else if let Some(interface) = state.ec2.network_interfaces.get_mut(id) {
             let gone = clock::after(state.now, lag);
-            interface.gone_at = Some(gone);
+            (interface.gone_at, interface.public) = (Some(gone), None);
             state.ec2.leaving.insert((gone, id.clone()));
             state.ec2.reach.interfaces = true;
         }
@@ -221,6 +225,7 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
     let others: Vec<&LoadBalancer> = state.elb.load_balancers.values().filter(|other| other.arn != arn).collect();
     dualstack::check(&state.ec2, &others, &ip_address_type, source_nat, &mappings)?;
     check_listeners(balancer, &ip_address_type, source_nat)?;
+    ip_pool::check_type(balancer.ipam_pool.as_ref(), &ip_address_type)?;
     let subnets: Vec<String> = mappings.iter().map(|mapping| mapping.subnet.clone()).collect();
     let dropped: Vec<String> = state
         .ec2
@@ -250,6 +255,7 @@ pub fn set_subnets(state: &mut State, input: &Input) -> Answer<Record> {
     for mapping in &added {
         attach(state, &arn, &mapping.subnet)?;
     }
+    ip_pool::settle(state, &arn);
     let balancer = state.elb.load_balancer(&arn)?;
     Ok(Record::new()
         .list("AvailabilityZones", balancer.zone_records(&state.ec2))
@@ -346,7 +352,9 @@ pub fn set_ip_address_type(state: &mut State, input: &Input) -> Answer<Record> {
     let mappings: Vec<Mapping> = balancer.subnets.iter().map(|subnet| Mapping { subnet: subnet.clone(), ..Mapping::default() }).collect();
     dualstack::check(&state.ec2, &[], &wanted, source_nat, &mappings)?;
     check_listeners(balancer, &wanted, source_nat)?;
+    ip_pool::check_type(balancer.ipam_pool.as_ref(), &wanted)?;
     let balancer = state.elb.load_balancer_mut(&arn)?;
     (balancer.ip_address_type, balancer.source_nat) = (wanted.clone(), source_nat);
+    ip_pool::settle(state, &arn);
     Ok(Record::new().with("IpAddressType", wanted))
 }

@@ -13,7 +13,7 @@ const OTHERS: &[(&str, usize)] = &[("gateway-load-balancers", 100), ("gateway-lo
 /// The limits under the names that AWS gives them; those of other services are not ELBv2's, and those of
 /// trust stores are not told.
 fn limits(quotas: &Quotas) -> Vec<(&'static str, usize)> {
-    let foreign = ["acm-", "elastic-ip", "s3-", "trust-store", "wafv2-"];
+    let foreign = ["acm-", "elastic-ip", "ipam", "s3-", "trust-store", "wafv2-"];
     let own = quotas.entries().filter(|(name, _)| !name.contains("security-group") && !foreign.iter().any(|of| name.starts_with(of)));
     let mut limits: Vec<_> = own.chain(OTHERS.iter().copied()).collect();
     limits.sort_unstable();

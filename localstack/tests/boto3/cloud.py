@@ -285,6 +285,39 @@ class World:
         arguments = {"PrefixListName": self.name(), "MaxEntries": 10, "AddressFamily": "IPv4", "Entries": entries} | more
         return self.ec2.create_managed_prefix_list(**arguments)["PrefixList"]
 
+    def ipam(self):
+        """The account's IPAM: there can be one."""
+        if not hasattr(self, "manager"):
+            self.manager = self.ec2.create_ipam(Description=self.prefix)["Ipam"]
+        return self.manager
+
+    def pool(self, **more):
+        """A pool of the public scope, for addresses of Amazon's, which has none yet."""
+        arguments = {"IpamScopeId": self.ipam()["PublicDefaultScopeId"], "AddressFamily": "ipv4", "Locale": REGION, "AwsService": "ec2", "PublicIpSource": "amazon"} | more
+        arguments = {key: value for key, value in arguments.items() if value is not None}
+        return self.ec2.create_ipam_pool(**arguments)["IpamPool"]["IpamPoolId"]
+
+    def block(self, pool):
+        """A block of Amazon's for a pool."""
+        made = self.ec2.provision_ipam_pool_cidr(IpamPoolId=pool, NetmaskLength=30)["IpamPoolCidr"]["IpamPoolCidrId"]
+        found = self.ec2.get_ipam_pool_cidrs(IpamPoolId=pool)["IpamPoolCidrs"]
+        return next(cidr["Cidr"] for cidr in found if cidr["IpamPoolCidrId"] == made)
+
+    def clear_pools(self):
+        """Deletes all IPAM pools, and takes them from who has their addresses."""
+        for page in self.elb.get_paginator("describe_load_balancers").paginate():
+            for found in filter(lambda b: "IpamPools" in b, page["LoadBalancers"]):
+                self.elb.modify_ip_pools(LoadBalancerArn=found["LoadBalancerArn"], RemoveIpamPools=["ipv4"])
+        for found in filter(lambda a: a["PublicIpv4Pool"].startswith("ipam-pool-"), self.ec2.describe_addresses()["Addresses"]):
+            self.ec2.release_address(AllocationId=found["AllocationId"])
+        for page in self.ec2.get_paginator("describe_ipam_pools").paginate():
+            for found in sorted(page["IpamPools"], key=lambda pool: -pool["PoolDepth"]):
+                pool = found["IpamPoolId"]
+                for cidr in self.ec2.get_ipam_pool_cidrs(IpamPoolId=pool)["IpamPoolCidrs"]:
+                    if "Cidr" in cidr:
+                        self.ec2.deprovision_ipam_pool_cidr(IpamPoolId=pool, Cidr=cidr["Cidr"])
+                self.ec2.delete_ipam_pool(IpamPoolId=pool)
+
     def trust_store(self, bundle=None, **more):
         """A trust store made of a bundle in PEM; its ARN."""
         bundle = bundle or certificates.pair(authority=True, common="Root").pem
@@ -352,5 +385,8 @@ class World:
             if "AssociationId" in found:
                 self.ec2.disassociate_address(AssociationId=found["AssociationId"])
             self.ec2.release_address(AllocationId=found["AllocationId"])
+        self.clear_pools()
+        for found in self.ec2.describe_ipams()["Ipams"]:
+            self.ec2.delete_ipam(IpamId=found["IpamId"])
         for found in filter(lambda found: mine(found["Name"]), self.waf.list_web_acls(Scope="REGIONAL")["WebACLs"]):
             self.waf.delete_web_acl(Name=found["Name"], Scope="REGIONAL", Id=found["Id"], LockToken=found["LockToken"])

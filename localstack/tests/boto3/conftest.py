@@ -13,7 +13,6 @@ RESULTS = os.environ.get("PORTICO_ROW_RESULTS")
 # Members of answers of ELBv2 that no test brings about, and why. What a test does bring about must not stand here.
 UNSEEN = {
     "there are no Outposts": ["AvailabilityZone.OutpostId", "LoadBalancer.CustomerOwnedIpv4Pool"],
-    "there are no IPAM pools": ["IpamPools.Ipv4IpamPoolId", "LoadBalancer.IpamPools"],
     "nothing is shifted between zones": [
         "AdministrativeOverride.Description", "AdministrativeOverride.Reason", "AdministrativeOverride.State", "TargetHealthDescription.AdministrativeOverride",
     ],

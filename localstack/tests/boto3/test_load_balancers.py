@@ -153,8 +153,8 @@ ROWS = [
     ("made smaller a third time", lambda w: (lambda b: [reserve(w, b, units) for units in (500, 400, 300, 200)])(w.balancer()), Fails("CapacityDecreaseRequestLimitExceeded")),
     ("capacity of an unknown one", lambda w: reserve(w, ABSENT, 100), Fails("LoadBalancerNotFound")),
     # What this account has not.
-    ("no IPAM pool", lambda w: w.elb.modify_ip_pools(LoadBalancerArn=w.lb, IpamPools={"Ipv4IpamPoolId": "ipam-pool-1"}), Fails("InvalidConfigurationRequest", "ipam-pool-1")),
-    ("no IPAM pool any more", lambda w: w.elb.modify_ip_pools(LoadBalancerArn=w.lb, RemoveIpamPools=["ipv4"]), anything),
+    ("an absent IPAM pool", lambda w: w.elb.modify_ip_pools(LoadBalancerArn=w.lb, IpamPools={"Ipv4IpamPoolId": "ipam-pool-1"}), Fails("InvalidConfigurationRequest", "ipam-pool-1")),
+    ("an IPAM pool is taken from one that has none", lambda w: w.elb.modify_ip_pools(LoadBalancerArn=w.lb, RemoveIpamPools=["ipv4"]), anything),
     ("no resource policy", lambda w: w.elb.get_resource_policy(ResourceArn=w.lb), Fails("ResourceNotFound")),
     # The account.
     ("limits are told", lambda w: {l["Name"]: l["Max"] for l in w.elb.describe_account_limits()["Limits"]}, lambda r: r["rules-per-application-load-balancer"] == "100" and len(r) == 22),

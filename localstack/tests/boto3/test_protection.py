@@ -302,7 +302,6 @@ NETWORK = [
     ("no such peering connection", lambda w: w.ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=["pcx-0"]), Fails("InvalidVpcPeeringConnectionID.NotFound")),
     ("no pools of Outposts", lambda w: w.ec2.describe_coip_pools()["CoipPools"], lambda r: r == []),
     ("no such pool", lambda w: w.ec2.get_coip_pool_usage(PoolId="ipv4pool-coip-0"), Fails("InvalidPoolID.NotFound")),
-    ("no IPAM pools", lambda w: w.ec2.describe_ipam_pools()["IpamPools"], lambda r: r == []),
     ("the account", lambda w: {a["AttributeName"]: a["AttributeValues"][0]["AttributeValue"] for a in w.ec2.describe_account_attributes()["AccountAttributes"]}, lambda r: (r["supported-platforms"], r["max-elastic-ips"]) == ("VPC", "5")),
     ("an unknown attribute", lambda w: w.ec2.describe_account_attributes(AttributeNames=["colour"]), Fails("InvalidParameterValue", "colour")),
     ("groups of a VPC", lambda w: w.ec2.get_security_groups_for_vpc(VpcId=w.vpc, Filters=[{"Name": "group-id", "Values": [w.sg]}])["SecurityGroupForVpcs"], lambda r: len(r) == 1),

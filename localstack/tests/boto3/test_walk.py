@@ -129,6 +129,7 @@ COMPANIONS = {
     "Tag": lambda *_: {"Key": "a"},
     "TagSpecification": lambda w, name, root: {"ResourceType": {
         "AllocateAddressRequest": "elastic-ip", "RunInstancesRequest": "instance", "CreateNetworkInterfaceRequest": "network-interface", "CreateManagedPrefixListRequest": "prefix-list", "CreateVpcRequest": "vpc", "CreateSubnetRequest": "subnet", "CreateSecurityGroupRequest": "security-group",
+        "CreateIpamRequest": "ipam", "CreateIpamPoolRequest": "ipam-pool",
     }.get(root, "security-group-rule")},
     "TagFilter": lambda *_: {"Key": "a"},
     "HttpHeaderConditionConfig": lambda *_: {"HttpHeaderName": "X-Walk"},
@@ -260,6 +261,13 @@ class Bases:
             "GetManagedPrefixListEntries": lambda: {"PrefixListId": w.prefix_list("10.0.0.0/8")["PrefixListId"]},
             "ModifyManagedPrefixList": lambda: {"PrefixListId": w.prefix_list("10.0.0.0/8")["PrefixListId"], "CurrentVersion": 1},
             "DeleteManagedPrefixList": lambda: {"PrefixListId": w.prefix_list()["PrefixListId"]},
+            "DeleteIpam": lambda: {"IpamId": w.ec2.create_ipam()["Ipam"]["IpamId"]},
+            "CreateIpamPool": lambda: {"IpamScopeId": w.ipam()["PublicDefaultScopeId"], "AddressFamily": "ipv4"},
+            **{name: lambda: {"IpamPoolId": w.pool()} for name in (
+                "ModifyIpamPool", "DeleteIpamPool", "GetIpamPoolCidrs", "GetIpamPoolAllocations",
+            )},
+            "ProvisionIpamPoolCidr": lambda: {"IpamPoolId": w.pool(), "NetmaskLength": 30},
+            "DeprovisionIpamPoolCidr": lambda: (lambda pool: {"IpamPoolId": pool, "Cidr": w.block(pool)})(w.pool()),
             "DeleteTags": lambda: {"Resources": [w.sg], "Tags": [{"Key": "a"}]},
             "RunInstances": lambda: {"ImageId": "ami-0123456789abcdef0", "MinCount": 1, "MaxCount": 1, "SubnetId": w.two[0], "TagSpecifications": w.run_tags("instance")},
             "TerminateInstances": lambda: {"InstanceIds": [w.instance()["InstanceId"]]},

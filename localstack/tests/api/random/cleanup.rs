@@ -195,6 +195,7 @@ async fn network(api: &mut Api, start: &Value) {
     for list in list(&state, "prefix_lists") {
         surely(api, Service::Ec2, "DeleteManagedPrefixList", &format!("PrefixListId={}", text(list, "id"))).await;
     }
+    ipam(api, &state).await;
     for (kind, operation) in [("subnets", "DisassociateSubnetCidrBlock"), ("vpcs", "DisassociateVpcCidrBlock")] {
         for id in list(&state, kind).filter_map(|one| one["ipv6"]["id"].as_str()) {
             surely(api, Service::Ec2, operation, &format!("AssociationId={id}")).await;
@@ -220,6 +221,22 @@ async fn network(api: &mut Api, start: &Value) {
         for one in list(start, kind) {
             tags(api, one, list(&state, kind).find(|now| now["id"] == one["id"])).await;
         }
+    }
+}
+
+/// Deletes pools, those within others first, with their CIDRs, and what they are in.
+async fn ipam(api: &mut Api, state: &Value) {
+    let mut pools: Vec<&Value> = list(state, "ipam_pools").collect();
+    pools.sort_by_key(|pool| std::cmp::Reverse(pool["depth"].as_u64()));
+    for pool in pools {
+        let id = text(pool, "id");
+        for cidr in list(pool, "cidrs").filter_map(|cidr| cidr["cidr"].as_str()) {
+            surely(api, Service::Ec2, "DeprovisionIpamPoolCidr", &format!("IpamPoolId={id}&Cidr={cidr}")).await;
+        }
+        surely(api, Service::Ec2, "DeleteIpamPool", &format!("IpamPoolId={id}")).await;
+    }
+    for ipam in list(state, "ipams") {
+        surely(api, Service::Ec2, "DeleteIpam", &format!("IpamId={}", text(ipam, "id"))).await;
     }
 }
 

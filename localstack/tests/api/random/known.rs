@@ -36,6 +36,9 @@ const KINDS: &[(&str, &str)] = &[
     ("/change/", "change"),
     ("vpc-cidr-assoc-", "vpc_block"),
     ("subnet-cidr-assoc-", "subnet_block"),
+    (":ipam-", "other"),
+    ("ipam-pool-", "pool"),
+    ("ipam-scope-", "scope"),
 ];
 
 /// Kinds of ARNs that tags can have.
@@ -55,11 +58,13 @@ fn pattern(text: &str) -> Regex {
 
 static NAMES: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"arn:aws:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:[^<"\s]+|/hostedzone/Z[0-9A-F]{19}|/change/C[0-9A-F]{20}|\b(?:vpc-cidr-assoc|subnet-cidr-assoc|sgr|sg|subnet|vpc|eni|rtb|igw|i|eipalloc|eipassoc|pl)-0[0-9a-f]{16}\b"#,
+        r#"arn:aws:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:[^<"\s]+|/hostedzone/Z[0-9A-F]{19}|/change/C[0-9A-F]{20}|\b(?:vpc-cidr-assoc|subnet-cidr-assoc|ipam-pool|ipam-scope|ipam|sgr|sg|subnet|vpc|eni|rtb|igw|i|eipalloc|eipassoc|pl)-0[0-9a-f]{16}\b"#,
     )
 });
 /// A VPC's IPv6 block, without the digits that tell apart those of its subnets.
 static BLOCK: LazyLock<Regex> = LazyLock::new(|| pattern(r"<ipv6CidrBlock>([0-9a-f:]+)00::/56<"));
+static SCOPE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<(public|private)DefaultScopeId>([^<]*)<"));
+static CIDR: LazyLock<Regex> = LazyLock::new(|| pattern(r"<cidr>([^<]*)</cidr>"));
 static MARKER: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"(?:NextMarker>|nextToken>|"NextMarker":"|"NextToken":"|"PaginationToken":")([^<"]+)"#));
 static RULE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<RuleArn>([^<]*)</RuleArn>|<Priority>([0-9]+)</Priority>"));
@@ -113,7 +118,7 @@ impl Known {
             let name = found.as_str();
             let kind = match name.rsplit_once('-') {
                 Some((prefix, _)) if !name.contains([':', '/']) && !prefix.contains('-') => {
-                    ["sgr", "sg", "subnet", "vpc", "eni", "rtb", "igw", "i", "eipalloc", "eipassoc", "pl"]
+                    ["sgr", "sg", "subnet", "vpc", "eni", "rtb", "igw", "i", "eipalloc", "eipassoc", "pl", "ipam"]
                         .into_iter()
                         .find(|kind| *kind == prefix)
                 }
@@ -124,6 +129,10 @@ impl Known {
         }
         for block in BLOCK.captures_iter(answer) {
             self.add("block", block[1].to_owned(), random);
+        }
+        for scope in SCOPE.captures_iter(answer) {
+            let kind = if &scope[1] == "public" { "public_scope" } else { "private_scope" };
+            self.add(kind, scope[2].to_owned(), random);
         }
         if let Some(marker) = MARKER.captures(answer) {
             self.add("marker", marker[1].to_owned(), random);
@@ -140,6 +149,12 @@ impl Known {
             "DescribeManagedPrefixLists" => {
                 for (list, version) in pairs(&LIST, answer) {
                     self.add("list_version", format!("PrefixListId={list}&CurrentVersion={version}"), random);
+                }
+            }
+            "GetIpamPoolCidrs" => {
+                let pool = call.split('&').find(|parameter| parameter.starts_with("IpamPoolId=")).unwrap_or_default();
+                for cidr in CIDR.captures_iter(answer) {
+                    self.add("pool_cidr", format!("{pool}&Cidr={}", &cidr[1]), random);
                 }
             }
             "CreateNetworkInterface" | "DescribeNetworkInterfaces" => {
