@@ -186,6 +186,17 @@ impl<K: Clone + Ord> Queue<K> {
         self.add_after(key, Duration::ZERO);
     }
 
+    /// Wants the key worked on next, whatever else is due; what was added so before comes before it.
+    pub fn add_next(&self, key: K) {
+        let mut schedule = self.schedule();
+        let now = Instant::now();
+        let due = schedule.next_due().map_or(now, |first| first.min(now));
+        schedule.add(key, due);
+        self.measure(&schedule);
+        drop(schedule);
+        self.changed.notify_one();
+    }
+
     /// Wants the key worked on after a pause.
     pub fn add_after(&self, key: K, pause: Duration) {
         let mut schedule = self.schedule();
@@ -338,6 +349,25 @@ mod tests {
         let backoff = Backoff::default();
         assert_eq!(backoff.pause(u32::MAX, 1.0), backoff.longest);
         assert_eq!(backoff.pause(0, 1.0), backoff.first);
+    }
+
+    #[tokio::test]
+    async fn a_shared_queue_hands_out_next_what_is_wanted_next() {
+        let queue = Queue::new(Backoff::default(), Gauge::default());
+        for key in ["first", "b", "d"] {
+            queue.add(key);
+        }
+        queue.add_after("late", STEP);
+        for key in ["d", "a", "late"] {
+            queue.add_next(key);
+        }
+        let mut order = Vec::new();
+        while !queue.is_settled() && order.len() < 5 {
+            let key = queue.next().await;
+            queue.finish(&key, Finish::Done);
+            order.push(key);
+        }
+        assert_eq!(order, ["first", "d", "a", "late", "b"]);
     }
 
     #[tokio::test]

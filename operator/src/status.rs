@@ -72,7 +72,11 @@ impl StatusWriter {
             waiting.retain(|(who, _)| who != speaker);
             waiting.push((speaker.clone(), desired));
             drop(said);
-            self.queue.add(place);
+            match place.0 {
+                // It holds the address, without which nothing is served, and must not wait until thousands of routes are told that they are accepted.
+                Kind::Gateway => self.queue.add_next(place),
+                _ => self.queue.add(place),
+            }
         }
     }
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 const ANSWERS: Duration = Duration::from_secs(1);
 /// Proxies are told of endpoints in one message whenever they have answered the last one: what waits is only for slices of a Service that change in the same moment.
 const GATHERED: Duration = Duration::from_millis(10);
-/// When to look again, in case nobody tells.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// When to look again, in case nobody tells. Proxies' answers wake a unit by themselves, and fleets without a proxy must not keep all their Gateways busy.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 #[async_trait]
 impl Provider for Envoy {
