@@ -172,8 +172,8 @@ fn example() -> Vec<(Kind, Value)> {
 fn route(weights: (u32, u32)) -> String {
     format!(
         "{{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {{name: cart, namespace: shop}}, spec: {{parentRefs: \
-         [{{name: public, namespace: platform}}], hostnames: [shop.example.com], rules: [{{matches: [{{path: {{type: PathPrefix, value: /cart}}, \
-         headers: [{{name: x-track, value: canary}}]}}], backendRefs: [{{name: cart-canary, port: 80}}]}}, {{matches: [{{path: {{type: PathPrefix, \
+         [{{name: public, namespace: platform}}], hostnames: [shop.example.com], rules: [{{name: testers, matches: [{{path: {{type: PathPrefix, value: /cart}}, \
+         headers: [{{name: x-track, value: canary}}]}}], backendRefs: [{{name: cart-canary, port: 80}}]}}, {{name: everyone, matches: [{{path: {{type: PathPrefix, \
          value: /cart}}}}], backendRefs: [{{name: cart-stable, port: 80, weight: {}}}, {{name: cart-canary, port: 80, weight: {}}}]}}]}}}}",
         weights.0, weights.1
     )

@@ -2,7 +2,7 @@
 //! statistics, logs and error messages.
 
 use portico_crds::NamespacedName;
-use portico_providers::{AppProtocol, Hostname, PortProtocol, ServiceBackend, UnitId};
+use portico_providers::{AppProtocol, Hostname, PlanRule, PortProtocol, RuleId, ServiceBackend, UnitId};
 
 /// A listener: `gateway/infra/web/80`, and `gateway/infra/web/53/udp` for datagrams.
 pub(crate) fn listener(unit: &UnitId, port: u16, protocol: PortProtocol) -> String {
@@ -54,6 +54,16 @@ pub(crate) fn service(unit: &UnitId, cluster: &str) -> Option<NamespacedName> {
     let rest = cluster.strip_prefix(&format!("{unit}/service/"))?;
     let (service, _) = rest.split_once(':')?;
     service.parse().ok()
+}
+
+/// A route: `HTTPRoute shop/cart rules[checkout].matches[0]`. Where its author gave a rule no name it goes by its index, as in statuses and plans, and has another name as soon
+/// as a rule is put before it. All digits are no name here: an index could be meant.
+pub(crate) fn route(rule: &PlanRule) -> String {
+    let RuleId { route, rule: _, match_index } = &rule.id;
+    match rule.name.as_ref().filter(|name| !name.bytes().all(|byte| byte.is_ascii_digit())) {
+        Some(name) => format!("{route} rules[{name}].matches[{match_index}]"),
+        None => rule.id.to_string(),
+    }
 }
 
 /// The cluster that does not exist: shares of invalid backends go there.

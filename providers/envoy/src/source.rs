@@ -36,7 +36,8 @@ pub fn attribute(changes: &mut [Change<Operation>], now: Option<Compilation<'_>>
 struct Index<'a> {
     plan: &'a Plan,
     stack: &'a Stack,
-    rules: BTreeMap<String, &'a RuleId>,
+    /// By the names of their routes.
+    rules: BTreeMap<String, BTreeSet<&'a RuleId>>,
     /// The Services of clusters, and the policies that say how they are spoken to.
     services: BTreeMap<String, BTreeSet<Source>>,
 }
@@ -46,7 +47,7 @@ impl<'a> Index<'a> {
         let Compilation { plan, stack } = compilation;
         let mut index = Self { plan, stack, rules: BTreeMap::new(), services: BTreeMap::new() };
         for (_, _, rule) in plan.rules() {
-            index.rules.insert(rule.id.to_string(), &rule.id);
+            index.rules.entry(name::route(rule)).or_default().insert(&rule.id);
             for weighted in &rule.backends {
                 let Backend::Service(backend) = &weighted.backend else { continue };
                 let objects = index.services.entry(name::cluster(&plan.unit, backend)).or_default();
@@ -66,9 +67,9 @@ impl<'a> Index<'a> {
             ResourceKind::Cluster | ResourceKind::ClusterLoadAssignment => self.service(&key.name),
             ResourceKind::Secret => secret(key, self.stack),
             ResourceKind::VirtualHost => {
-                let rule = |name: &str| self.rules.get(name).or_else(|| before?.rules.get(name)).copied();
+                let rules = |name: &str| self.rules.get(name).or_else(|| before?.rules.get(name));
                 let names = changed(self.virtual_host(&key.name), before.and_then(|before| before.virtual_host(&key.name)));
-                names.into_iter().filter_map(rule).cloned().map(Source::Rule).collect()
+                names.into_iter().filter_map(rules).flatten().map(|rule| Source::Rule((*rule).clone())).collect()
             }
             ResourceKind::Listener | ResourceKind::RouteConfiguration => BTreeSet::new(),
         };

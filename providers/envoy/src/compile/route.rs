@@ -6,6 +6,7 @@ use super::cors;
 use super::filter::Gathered;
 use super::matching;
 use super::redirect;
+use crate::name;
 use crate::stack::route::{DirectResponseAction, Route, RouteAction, RouteMatch};
 use portico_providers::{Hostname, PlanRule, Residue};
 
@@ -67,7 +68,7 @@ pub(super) fn redirected(rule: &PlanRule, matches: &RouteMatch, gathered: &Gathe
 
 /// A route that does nothing yet.
 pub(super) fn named(rule: &PlanRule, matches: RouteMatch) -> Route {
-    Route { name: rule.id.to_string(), r#match: Some(matches), ..Route::default() }
+    Route { name: name::route(rule), r#match: Some(matches), ..Route::default() }
 }
 
 /// A route that answers with a status.
