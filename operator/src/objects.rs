@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portico_crds::{Kind, NamespacedName};
+use portico_crds::{Kind, NamespacedName, metadata};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, ClusterError, finalizers_of, resource_version};
@@ -36,18 +36,25 @@ impl Objects {
         &self.world
     }
 
-    /// Whether what was seen last is what our own last write returned.
+    /// Whether what was seen last is what our own last write returned, which then need not be kept any longer: of thousands of objects each would be there twice.
     pub fn is_our_write(&self, kind: Kind, key: &NamespacedName) -> bool {
-        let seen = self.world.read().raw(kind, key).cloned();
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = written.get(&(kind, key.clone()));
-        matches!((seen, ours), (Some(seen), Some(ours)) if resource_version(&seen) == resource_version(ours))
+        let Some(seen) = self.world.read().raw(kind, key).cloned() else { return false };
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (kind, key.clone());
+        let is_ours = written.get(&place).is_some_and(|ours| resource_version(&seen) == resource_version(ours));
+        if is_ours {
+            written.remove(&place);
+        }
+        is_ours
     }
 
     /// The newest known form.
     pub fn newest(&self, kind: Kind, key: &NamespacedName) -> Option<Arc<Value>> {
         let seen = self.world.read().raw(kind, key).cloned();
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.is_empty() {
+            return seen;
+        }
         let place = (kind, key.clone());
         match (seen, written.get(&place)) {
             (Some(seen), Some(ours)) if is_newer(ours, &seen) => Some(ours.clone()),
@@ -58,8 +65,11 @@ impl Objects {
         }
     }
 
-    /// Keeps what a write returned, unless the answer to a later write was here first.
+    /// Keeps what a write returned, unless the watch or the answer to a later write was here first.
     fn note(&self, kind: Kind, key: &NamespacedName, object: &Arc<Value>) {
+        if self.world.read().raw(kind, key).is_some_and(|seen| !is_newer(object, seen)) {
+            return;
+        }
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (kind, key.clone());
         if written.get(&place).is_none_or(|before| !is_newer(before, object)) {
@@ -159,12 +169,12 @@ fn has(object: &Value, finalizer: &str) -> bool {
 }
 
 fn is_going(object: &Value) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some()
+    metadata(object, "deletionTimestamp").is_some()
 }
 
 /// `metadata.uid` of a raw object, which no other object of its name has.
 pub fn uid(object: &Value) -> Option<&Value> {
-    object.pointer("/metadata/uid")
+    metadata(object, "uid")
 }
 
 /// What to write of an object.

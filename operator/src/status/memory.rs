@@ -44,14 +44,20 @@ impl Memory {
     /// Remembers what a speaker said. What a unit says is all that it has to say. What nobody in particular says about a route or a policy is about entries that are to
     /// go, and holds for that moment only.
     pub fn remember(&mut self, speaker: &Speaker, statuses: &[(Place, Arc<Desired>)]) {
-        let before = if speaker.is_some() { self.places.remove(speaker).unwrap_or_default() } else { BTreeSet::new() };
+        let mut before = if speaker.is_some() { self.places.remove(speaker).unwrap_or_default() } else { BTreeSet::new() };
         let lasting = statuses.iter().filter(|(_, desired)| speaker.is_some() || matches!(**desired, Desired::Object(_)));
         let mut places = BTreeSet::new();
         for (place, desired) in lasting {
-            let said = self.said.entry(place.clone()).or_default();
-            said.retain(|(who, _)| who != speaker);
-            said.push((speaker.clone(), desired.clone()));
-            places.insert(place.clone());
+            // Of what it spoke about before the texts are there: a pass speaks of each of its routes.
+            match self.said.get_mut(place).map(|said| said.as_mut_slice()) {
+                Some([(who, only)]) if who == speaker => only.clone_from(desired),
+                _ => {
+                    let said = self.said.entry(place.clone()).or_default();
+                    said.retain(|(who, _)| who != speaker);
+                    said.push((speaker.clone(), desired.clone()));
+                }
+            }
+            places.insert(before.take(place).unwrap_or_else(|| place.clone()));
         }
         for gone in before.difference(&places) {
             if let Some(said) = self.said.get_mut(gone) {
