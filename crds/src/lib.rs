@@ -19,12 +19,14 @@ pub mod kubernetes;
 pub mod manifest;
 mod name;
 pub mod normal;
+mod raw;
 pub mod tls_option;
 pub mod v1alpha1;
 
 pub use decode::{CutIndexes, CutScope, Decoded, Defect, decode};
 pub use kind::Kind;
 pub use name::{NamespacedName, ObjectRef};
+pub use raw::metadata;
 pub use v1alpha1::crd_yaml;
 
 /// The value of `GatewayClass.spec.controllerName` of the classes that Portico serves, and of `controllerName` in its status entries.

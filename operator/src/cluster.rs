@@ -6,7 +6,7 @@ mod memory;
 use std::fmt;
 
 use async_trait::async_trait;
-use portico_crds::{Kind, NamespacedName};
+use portico_crds::{Kind, NamespacedName, metadata};
 use serde_json::Value;
 
 pub use kube::{FIELD_MANAGER, KubeCluster};
@@ -61,18 +61,18 @@ impl fmt::Display for ClusterError {
 
 /// `metadata.resourceVersion` of a raw object; empty if it has none.
 pub fn resource_version(object: &Value) -> &str {
-    object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default()
+    metadata(object, "resourceVersion").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Namespace and name of a raw object.
 pub fn key_of(object: &Value) -> NamespacedName {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    NamespacedName::new(text("/metadata/namespace"), text("/metadata/name"))
+    let text = |field| metadata(object, field).and_then(Value::as_str).unwrap_or_default();
+    NamespacedName::new(text("namespace"), text("name"))
 }
 
 /// `metadata.finalizers` of a raw object.
 pub fn finalizers_of(object: &Value) -> Vec<String> {
-    let list = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let list = metadata(object, "finalizers").and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 

@@ -8,6 +8,7 @@ mod cors;
 mod filter;
 mod forward;
 mod header;
+mod hostname;
 mod issue;
 mod listener;
 mod matching;

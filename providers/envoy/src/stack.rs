@@ -74,10 +74,7 @@ impl Stack {
     pub fn versions(&self) -> BTreeMap<ResourceKey, Version> {
         let key = |kind, name: &str| ResourceKey { kind, name: name.to_owned() };
         let listeners = self.listeners.iter().map(|it| (key(ResourceKind::Listener, &it.name), Version::of(&it.encode_to_vec())));
-        let routes = self
-            .route_configurations
-            .iter()
-            .map(|it| (key(ResourceKind::RouteConfiguration, &it.name), Version::of(&it.frame().encode_to_vec())));
+        let routes = self.route_configurations.iter().map(|it| (key(ResourceKind::RouteConfiguration, &it.name), it.version()));
         let hosts = self.route_configurations.iter().flat_map(|routes| &routes.virtual_hosts);
         let hosts = hosts.map(|it| (key(ResourceKind::VirtualHost, &it.name), Version::of(&it.encode_to_vec())));
         let clusters = self.clusters.iter().map(|it| (key(ResourceKind::Cluster, &it.name), Version::of(&it.encode_to_vec())));

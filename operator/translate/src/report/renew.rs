@@ -10,7 +10,7 @@ use serde_json::Value;
 /// (a pass will say more), gone, or no longer ours to report on.
 pub fn renew(world: &World, kind: Kind, key: &NamespacedName, said: &Desired) -> Option<Desired> {
     let raw = world.raw(kind, key)?;
-    let generation = raw.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+    let generation = portico_crds::metadata(raw, "generation").and_then(Value::as_i64).unwrap_or_default();
     match said {
         Desired::Object(status) => (status.generation == generation && world.reports_on_object(kind, key)).then(|| said.clone()),
         Desired::Route(status) => {

@@ -31,7 +31,7 @@ pub(super) fn attach(
     hostnames: &RouteNames,
 ) -> Result<Vec<Attachment>, Fault<Reason>> {
     let (kind, key) = (parent.known_kind(), parent.resolve(&id.key.namespace));
-    let holder = format!("{} {key}", parent.kind);
+    let holder = format_args!("{} {key}", parent.kind);
     let of_parent = |listener: &Listener<'_>| {
         let owner = &listener.report.owner;
         Some(kind_of_holder(owner.parent)) == kind && owner.key == key

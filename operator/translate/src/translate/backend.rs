@@ -6,6 +6,7 @@ use crate::world::kind_of_route;
 use portico_crds::Kind;
 use portico_crds::normal::BackendRef;
 use portico_providers::{AppProtocol, Backend, InvalidReason, RouteId, RouteKind, ServiceBackend};
+use std::fmt::Arguments;
 
 /// Who refers to a backend, and what goes there.
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +87,16 @@ impl<'a> Referrer<'a> {
 }
 
 /// Resolves a reference at `path`. One that leads nowhere is a value too: it keeps its weight, and its share is answered 500.
-pub(super) fn resolve(world: &World, referrer: &Referrer<'_>, path: &str, reference: &BackendRef) -> Backend {
+pub(super) fn resolve(world: &World, referrer: &Referrer<'_>, path: Arguments<'_>, reference: &BackendRef) -> Backend {
     service(world, referrer, path, reference).map_or_else(|(reason, message)| Backend::Invalid { reason, message }, Backend::Service)
 }
 
-fn service(world: &World, referrer: &Referrer<'_>, path: &str, reference: &BackendRef) -> Result<ServiceBackend, (InvalidReason, String)> {
+fn service(
+    world: &World,
+    referrer: &Referrer<'_>,
+    path: Arguments<'_>,
+    reference: &BackendRef,
+) -> Result<ServiceBackend, (InvalidReason, String)> {
     let fault = |reason, message: String| (reason, format!("{path}: {message}"));
     if reference.known_kind() != Some(Kind::Service) {
         let message = format!("kind {} of group {:?} is not served; refer to a Service", reference.kind, reference.group);

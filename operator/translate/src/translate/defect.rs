@@ -31,6 +31,9 @@ fn rule_index(path: &str) -> Option<u32> {
 
 /// Filters in the place of what was cut out of a rule itself, so that its requests are answered with an error.
 pub(super) fn filters(spec: &RouteSpec, rule: &RouteRule) -> Vec<Filter> {
+    if spec.defects.is_empty() {
+        return Vec::new();
+    }
     let path = format!("spec.rules[{}]", rule.index);
     let own = spec.defects_under(&path).filter(|it| matches!(it.cut, CutScope::Filter | CutScope::Field) && !in_backend(&path, it));
     own.map(|defect| Filter::Unknown { kind: kind(&path, defect), message: message(defect) }).collect()
@@ -55,6 +58,9 @@ fn kind(path: &str, defect: &Defect) -> String {
 
 /// Backends in the place of those that were cut out: they keep their weight.
 pub(super) fn backends(spec: &RouteSpec, rule: &RouteRule) -> Vec<WeightedBackend> {
+    if spec.defects.is_empty() {
+        return Vec::new();
+    }
     let path = format!("spec.rules[{}]", rule.index);
     let lost = spec.defects_under(&path).filter(|it| it.cut == CutScope::BackendRef);
     lost.map(|defect| {

@@ -7,6 +7,7 @@ use portico_providers::{
     Backend, Cors, ExtensionRef, ExternalAuth, ExternalAuthProtocol, Filter, HeaderModifier, HeaderValue, InvalidReason, PathModifier,
     RequestMirror, RequestRedirect, UrlRewrite,
 };
+use std::fmt::Arguments;
 
 /// Filters in the plan's words, with the references that they hold.
 #[derive(Default)]
@@ -19,7 +20,7 @@ pub(super) struct Filters {
 }
 
 /// Converts a list of filters, that at `path`.
-pub(super) fn convert(world: &World, referrer: &Referrer<'_>, path: &str, filters: &[RouteFilter]) -> Filters {
+pub(super) fn convert(world: &World, referrer: &Referrer<'_>, path: Arguments<'_>, filters: &[RouteFilter]) -> Filters {
     let mut found = Filters::default();
     for (index, filter) in filters.iter().enumerate() {
         let path = format!("{path}[{index}]");
@@ -31,7 +32,7 @@ pub(super) fn convert(world: &World, referrer: &Referrer<'_>, path: &str, filter
 
 fn one(world: &World, referrer: &Referrer<'_>, path: &str, filter: &RouteFilter, found: &mut Filters) -> Filter {
     let mut resolve = |path: String, traffic: Traffic, reference: &normal::BackendRef| {
-        let backend = backend::resolve(world, &Referrer { traffic, ..*referrer }, &path, reference);
+        let backend = backend::resolve(world, &Referrer { traffic, ..*referrer }, format_args!("{path}"), reference);
         if let Backend::Invalid { reason, message } = &backend {
             found.unresolved.push((*reason, message.clone()));
         }
@@ -108,7 +109,7 @@ fn path_modifier(from: &normal::PathModifier) -> PathModifier {
 }
 
 /// Why filters cannot stand together, if they cannot (Gateway API: each of these once, and never both a redirect and a rewrite).
-pub(super) fn incompatible(path: &str, filters: &[RouteFilter]) -> Option<String> {
+pub(super) fn incompatible(path: Arguments<'_>, filters: &[RouteFilter]) -> Option<String> {
     let count = |kind: &str| filters.iter().filter(|filter| filter.r#type() == kind).count();
     if count("RequestRedirect") > 0 && count("URLRewrite") > 0 {
         return Some(format!("{path}.filters: RequestRedirect and URLRewrite cannot stand together; remove one of them"));

@@ -7,6 +7,9 @@ use portico_crds::{GATEWAY_GROUP, Kind, NamespacedName};
 /// Whether an object of `kind` in `namespace` may refer to the target; otherwise what its author needs. To be asked before anything is said about
 /// the target's existence (Gateway API: what is not granted is treated as absent, and reported as not permitted).
 pub(super) fn check(world: &World, kind: Kind, namespace: &str, target_kind: Kind, target: &NamespacedName) -> Result<(), String> {
+    if namespace == target.namespace {
+        return Ok(());
+    }
     let from = GrantFrom { group: GATEWAY_GROUP.to_owned(), kind: kind.name().to_owned(), namespace: namespace.to_owned() };
     if world.permits(&from, target_kind, target) {
         return Ok(());

@@ -257,7 +257,7 @@ fn filters(found: &mut Listener<'_>, world: &World, holder: Holder<'_>, listener
     }
     let referrer =
         Referrer { kind: kind_of_holder(holder.parent), namespace: &holder.key.namespace, who: "a filter", traffic: Traffic::Http };
-    let converted = filter::convert(world, &referrer, &format!("{path}.filters.requests"), filters);
+    let converted = filter::convert(world, &referrer, format_args!("{path}.filters.requests"), filters);
     if !converted.unreadable.is_empty() {
         found.reject(Reason::InvalidListenerFilter, join(converted.unreadable));
     }

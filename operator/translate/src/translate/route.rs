@@ -13,7 +13,6 @@ use portico_crds::NamespacedName;
 use portico_crds::condition::RouteReason;
 use portico_crds::normal::ParentRef;
 use portico_providers::{PlanRule, RouteId, RouteKind};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The rules of each listener by its position, unordered, and the reports on the routes.
@@ -59,11 +58,10 @@ fn one(
         resolved.dropped.extend(faults);
         resolved
     };
-    let resolved = resolve(Traffic::of(id.kind));
-    let passed_through = (id.kind == RouteKind::Tls).then(|| resolve(Traffic::PassedThrough));
-    let on = |listener: &Listener<'_>| passed_through.as_ref().filter(|_| listener.passes_through()).unwrap_or(&resolved);
+    let mut resolved = resolve(Traffic::of(id.kind));
+    let mut passed_through = (id.kind == RouteKind::Tls).then(|| resolve(Traffic::PassedThrough));
     // Experimental channel; the generated types do not have it.
-    let scope = route.stored.raw.pointer("/spec/useDefaultGateways").and_then(Value::as_str).is_some_and(|scope| scope != "None");
+    let scope = route.stored.raw.get("spec").and_then(|spec| spec.get("useDefaultGateways")?.as_str()).is_some_and(|scope| scope != "None");
     let scope = scope.then(|| {
         "spec.useDefaultGateways: routes attach to the Gateways that they name only; name them in spec.parentRefs, and remove the field"
             .to_owned()
@@ -98,14 +96,18 @@ fn one(
         notes.extend(meant.notes.iter().cloned());
         report.parents.push(ParentReport { notes, ..entry(parent.clone(), verdict, meant) });
     }
+    let mut uses: usize = attached.values().map(Vec::len).sum();
     for (at, names) in attached {
         let (Some(candidates), Some(listener)) = (rules.get_mut(at), listeners.get(at)) else { continue };
-        let resolved = on(listener);
+        let on = passed_through.as_mut().filter(|_| listener.passes_through()).unwrap_or(&mut resolved);
         for Name { written, common } in names {
-            candidates.extend(resolved.rules.iter().map(|rule| Candidate {
+            // Most routes have one name on one listener, which need no copy.
+            uses = uses.saturating_sub(1);
+            let rules = if uses == 0 { std::mem::take(&mut on.rules) } else { on.rules.clone() };
+            candidates.extend(rules.into_iter().map(|rule| Candidate {
                 written: written.clone(),
                 created: route.stored.meta.created.clone(),
-                rule: PlanRule { hostname: common.clone(), ..rule.clone() },
+                rule: PlanRule { hostname: common.clone(), ..rule },
             }));
         }
     }

@@ -11,6 +11,7 @@ use portico_providers::{
     Backend, Filter, InvalidReason, PlanRule, Retry, RouteId, RuleId, SessionPersistence, SessionPersistenceKind, Timeouts, WeightedBackend,
 };
 use std::collections::BTreeSet;
+use std::fmt::Arguments;
 
 /// A route, resolved.
 #[derive(Default)]
@@ -55,10 +56,11 @@ pub(super) fn resolve(world: &World, id: &RouteId, traffic: Traffic, spec: &Rout
 }
 
 fn one(world: &World, id: &RouteId, traffic: Traffic, spec: &RouteSpec, rule: &RouteRule, found: &mut Rules) {
-    let path = format!("spec.rules[{}]", rule.index);
+    // Texts of paths are made where there is something to say.
+    let path = format_args!("spec.rules[{}]", rule.index);
     let number = narrow(rule.index);
     let referrer = Referrer::route(id, traffic);
-    let Filters { mut filters, unresolved, unreadable } = filter::convert(world, &referrer, &format!("{path}.filters"), &rule.filters);
+    let Filters { mut filters, unresolved, unreadable } = filter::convert(world, &referrer, format_args!("{path}.filters"), &rule.filters);
     unresolved.into_iter().for_each(|fault| found.blame(fault));
     let mut broken = rule.incomplete || !unreadable.is_empty();
     found.dropped.extend(unreadable.into_iter().map(|message| Drop {
@@ -68,18 +70,21 @@ fn one(world: &World, id: &RouteId, traffic: Traffic, spec: &RouteSpec, rule: &R
         message,
     }));
     filters.extend(defect::filters(spec, rule));
-    if let Some(message) = filter::incompatible(&path, &rule.filters) {
+    if let Some(message) = filter::incompatible(path, &rule.filters) {
         filters.push(Filter::Unknown { kind: "filters".to_owned(), message: message.clone() });
         found.dropped.push(Drop { reason: RouteReason::IncompatibleFilters, rule: Some(number), field: None, message });
         broken = true;
     }
     let mut backends = defect::backends(spec, rule);
     for reference in &rule.backend_refs {
-        backends.push(weighted(world, &referrer, spec, &path, reference, found));
+        backends.push(weighted(world, &referrer, spec, path, reference, found));
     }
     backends.sort_by_key(|backend| backend.index);
 
-    for (index, matches) in matches::convert(&rule.matches) {
+    let matches = matches::convert(&rule.matches);
+    // The last one gets what all the others get copies of; most rules have one.
+    let parts = std::iter::repeat_n((filters, backends), matches.len());
+    for ((index, matches), (filters, backends)) in matches.into_iter().zip(parts) {
         let match_index = narrow(index);
         if !broken {
             found.serving.insert((number, match_index));
@@ -91,8 +96,8 @@ fn one(world: &World, id: &RouteId, traffic: Traffic, spec: &RouteSpec, rule: &R
             name: rule.name.clone(),
             hostname: None,
             matches,
-            filters: filters.clone(),
-            backends: backends.clone(),
+            filters,
+            backends,
             timeouts: Timeouts { request: rule.timeouts.request, backend_request: rule.timeouts.backend_request },
             retry: rule.retry.as_ref().map(|it| Retry { codes: it.codes.clone(), attempts: it.attempts, backoff: it.backoff }),
             session_persistence: rule.session_persistence.as_ref().map(session),
@@ -104,18 +109,18 @@ fn weighted(
     world: &World,
     referrer: &Referrer<'_>,
     spec: &RouteSpec,
-    path: &str,
+    path: Arguments<'_>,
     reference: &normal::BackendRef,
     found: &mut Rules,
 ) -> WeightedBackend {
-    let path = format!("{path}.backendRefs[{}]", reference.index);
-    let mut target = backend::resolve(world, referrer, &path, reference);
+    let path = format_args!("{path}.backendRefs[{}]", reference.index);
+    let mut target = backend::resolve(world, referrer, path, reference);
     if let Backend::Invalid { reason, message } = &target {
         found.blame((*reason, message.clone()));
     }
-    let Filters { filters, unresolved, unreadable } = filter::convert(world, referrer, &format!("{path}.filters"), &reference.filters);
+    let Filters { filters, unresolved, unreadable } = filter::convert(world, referrer, format_args!("{path}.filters"), &reference.filters);
     unresolved.into_iter().for_each(|fault| found.blame(fault));
-    let incompatible = filter::incompatible(&path, &reference.filters);
+    let incompatible = filter::incompatible(path, &reference.filters);
     let faults: Vec<_> = unreadable.into_iter().chain(incompatible).collect();
     found.dropped.extend(faults.iter().map(|message| Drop {
         reason: RouteReason::UnsupportedValue,
@@ -125,6 +130,7 @@ fn weighted(
     }));
     if reference.incomplete || !faults.is_empty() {
         // Its requests must not pass without the filter.
+        let path = path.to_string();
         let cut = spec.defects_under(&path).map(defect::message).chain(faults).next();
         target = Backend::Invalid { reason: InvalidReason::UnsupportedValue, message: cut.unwrap_or(path) };
     }

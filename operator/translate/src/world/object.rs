@@ -5,7 +5,7 @@ use portico_crds::gateway::{
 };
 use portico_crds::normal::{GatewaySpec, Grant, ListenerSetSpec, Normal, NormalSpec, ParentRef, RouteSpec};
 use portico_crds::v1alpha1::{LoadBalancerProfile, LoadBalancerProfileSpec};
-use portico_crds::{Defect, Kind, NamespacedName, ObjectRef, decode};
+use portico_crds::{Defect, Kind, NamespacedName, ObjectRef, decode, metadata};
 use portico_providers::{AddressFamily, RouteKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,14 +28,14 @@ pub(crate) struct Meta {
 
 impl Meta {
     pub fn of(raw: &Value) -> Self {
-        let text = |pointer: &str| raw.pointer(pointer).and_then(Value::as_str);
-        let finalizers = raw.pointer("/metadata/finalizers").and_then(Value::as_array);
+        let text = |field| metadata(raw, field).and_then(Value::as_str);
+        let finalizers = metadata(raw, "finalizers").and_then(Value::as_array);
         Self {
-            key: NamespacedName::new(text("/metadata/namespace").unwrap_or_default(), text("/metadata/name").unwrap_or_default()),
-            uid: text("/metadata/uid").unwrap_or_default().to_owned(),
-            generation: raw.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
-            created: text("/metadata/creationTimestamp").map(str::to_owned),
-            deleting: text("/metadata/deletionTimestamp").is_some(),
+            key: NamespacedName::new(text("namespace").unwrap_or_default(), text("name").unwrap_or_default()),
+            uid: text("uid").unwrap_or_default().to_owned(),
+            generation: metadata(raw, "generation").and_then(Value::as_i64).unwrap_or_default(),
+            created: text("creationTimestamp").map(str::to_owned),
+            deleting: text("deletionTimestamp").is_some(),
             finalizers: finalizers.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
         }
     }
@@ -285,6 +285,6 @@ pub(crate) fn slice(raw: &Value) -> Option<Slice> {
 }
 
 pub(crate) fn labels(raw: &Value) -> BTreeMap<String, String> {
-    let labels = raw.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    let labels = metadata(raw, "labels").and_then(Value::as_object).into_iter().flatten();
     labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::Compiler;
 use super::authorization::{Authorizations, Scope};
+use super::hostname::ByHostname;
 use super::issue::Issue;
 use super::listener_field;
 use super::matching;
@@ -11,7 +12,7 @@ use crate::stack::TypedConfig;
 use crate::stack::route::{DirectResponseAction, Route, RouteConfiguration, VirtualHost};
 use portico_providers::{Filter, Hostname, PlanListener, PlanPort, Residue};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of requests for a name that belongs to another listener than the one whose connection they came by.
 const MISDIRECTED: u32 = 421;
@@ -26,8 +27,10 @@ impl Compiler<'_> {
         let authorizations = RefCell::<Authorizations>::default();
         let mut hosts: BTreeMap<String, VirtualHost> = BTreeMap::new();
         for listener in &port.listeners {
+            let rules = ByHostname::of(listener);
             let names = listener.rules.iter().map(|rule| rule.hostname.as_ref().or(listener.hostname.as_ref()));
-            for hostname in names.chain([listener.hostname.as_ref()]) {
+            let mut seen = BTreeSet::new();
+            for hostname in names.chain([listener.hostname.as_ref()]).filter(|name| seen.insert(*name)) {
                 let domain = name::domain(hostname);
                 // Listeners are ordered by specificity: the first whose hostname covers the name is the one that it belongs to.
                 let belongs = port.listeners.iter().find(|other| covers(other.hostname.as_ref(), hostname));
@@ -38,7 +41,7 @@ impl Compiler<'_> {
                 let host = if own.is_some_and(|own| own.hostname != listener.hostname) {
                     misdirected()
                 } else {
-                    self.virtual_host(listener, &place)
+                    self.virtual_host(listener, &rules, &place)
                 };
                 hosts.insert(domain.to_owned(), host);
             }
@@ -70,7 +73,7 @@ impl Compiler<'_> {
         (name, authorizations)
     }
 
-    fn virtual_host(&mut self, listener: &PlanListener, place: &Place<'_>) -> VirtualHost {
+    fn virtual_host(&mut self, listener: &PlanListener, rules: &ByHostname<'_>, place: &Place<'_>) -> VirtualHost {
         let mut host = VirtualHost::default();
         match self.listener_filters(listener, place) {
             Ok(filters) => host.typed_per_filter_config = filters,
@@ -79,7 +82,7 @@ impl Compiler<'_> {
                 return host;
             }
         }
-        for rule in listener.rules.iter().filter(|rule| covers(rule.hostname.as_ref(), place.hostname)) {
+        for rule in rules.covering(place.hostname) {
             let routes = self.rule(rule, place);
             host.routes.extend(routes);
         }

@@ -4,6 +4,8 @@ use super::core::{ConfigSource, Duration, HeaderValueOption, RuntimeFractionalPe
 use super::matcher::{RegexMatchAndSubstitute, RegexMatcher, StringMatcher};
 use super::message::{enumeration, message};
 use super::typed::TypedConfig;
+use crate::observed::Version;
+use prost::Message;
 
 message! {
     /// `envoy.config.route.v3.RouteConfiguration`.
@@ -25,6 +27,11 @@ impl RouteConfiguration {
             vhds: vhds.clone(),
             ignore_port_in_host_matching: *ignore_port_in_host_matching,
         }
+    }
+
+    /// The version of its frame. Virtual hosts have their own.
+    pub fn version(&self) -> Version {
+        Version::of(&self.frame().encode_to_vec())
     }
 }
 

@@ -23,7 +23,6 @@ pub(crate) async fn publication(
     changes: &[Change<Operation>],
     secrets: Option<&Arc<dyn Secrets>>,
 ) -> Result<Publication, ProviderError> {
-    let versions = stack.versions();
     let index = Index::of(stack);
     let mut publication = Publication { identification: stack.identification, ..Publication::default() };
     for change in changes {
@@ -31,10 +30,11 @@ pub(crate) async fn publication(
             Operation::Withdraw(key) => publication.withdrawals.push(key.clone()),
             Operation::Identify(_) => publication.identify = true,
             Operation::Publish(key) => {
-                let Some(version) = versions.get(key) else { continue };
-                let Some((body, needs)) = encode(&index, key, secrets).await? else { continue };
-                let resource = Resource { key: key.clone(), version: Version::of(&body), unit: stack.unit.clone(), body, needs };
-                publication.upserts.push((version.clone(), Arc::new(resource)));
+                let Some(Encoded { body, needs, version: in_stack }) = encode(&index, key, secrets).await? else { continue };
+                let version = Version::of(&body);
+                let in_stack = in_stack.unwrap_or_else(|| version.clone());
+                let resource = Resource { key: key.clone(), version, unit: stack.unit.clone(), body, needs };
+                publication.upserts.push((in_stack, Arc::new(resource)));
             }
         }
     }
@@ -60,22 +60,34 @@ impl<'a> Index<'a> {
     }
 }
 
-async fn encode(
-    index: &Index<'_>,
-    key: &ResourceKey,
-    secrets: Option<&Arc<dyn Secrets>>,
-) -> Result<Option<(Bytes, Vec<ResourceKey>)>, ProviderError> {
+/// A resource as proxies are told of it.
+struct Encoded {
+    body: Bytes,
+    needs: Vec<ResourceKey>,
+    /// Its version in the stack, where proxies are told another text than the stack holds.
+    version: Option<Version>,
+}
+
+impl Encoded {
+    fn plain(message: &impl Message) -> Self {
+        Self { body: message.encode_to_vec().into(), needs: Vec::new(), version: None }
+    }
+}
+
+async fn encode(index: &Index<'_>, key: &ResourceKey, secrets: Option<&Arc<dyn Secrets>>) -> Result<Option<Encoded>, ProviderError> {
     let name = key.name.as_str();
     let stack = index.stack;
     Ok(match key.kind {
-        ResourceKind::Listener => stack.listeners.iter().find(|it| it.name == name).map(|it| (it.encode_to_vec().into(), Vec::new())),
-        ResourceKind::RouteConfiguration => {
-            stack.route_configurations.iter().find(|it| it.name == name).map(|it| (routes::frame(it), Vec::new()))
-        }
-        ResourceKind::VirtualHost => index.hosts.get(name).map(|it| (it.encode_to_vec().into(), Vec::new())),
-        ResourceKind::Cluster => index.clusters.get(name).map(|it| (it.encode_to_vec().into(), needs(it))),
+        ResourceKind::Listener => stack.listeners.iter().find(|it| it.name == name).map(Encoded::plain),
+        ResourceKind::RouteConfiguration => stack.route_configurations.iter().find(|it| it.name == name).map(|it| Encoded {
+            body: routes::frame(it),
+            needs: Vec::new(),
+            version: Some(it.version()),
+        }),
+        ResourceKind::VirtualHost => index.hosts.get(name).map(|it| Encoded::plain(*it)),
+        ResourceKind::Cluster => index.clusters.get(name).map(|it| Encoded { needs: needs(it), ..Encoded::plain(*it) }),
         ResourceKind::Secret => match index.secrets.get(name) {
-            Some(source) => Some((secret(source, secrets).await?, Vec::new())),
+            Some(source) => Some(Encoded { body: secret(source, secrets).await?, needs: Vec::new(), version: Some(source.version()) }),
             None => None,
         },
         ResourceKind::ClusterLoadAssignment => None,

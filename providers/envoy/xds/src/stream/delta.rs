@@ -4,6 +4,7 @@ use super::kind::Held;
 use super::{Feedback, Request, Response, Stream, View};
 use crate::resource::Resource;
 use portico_envoy::observed::{ResourceKey, ResourceKind, Version};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A response is cut here, in bytes: a proxy takes a large fleet's resources in pieces.
@@ -27,7 +28,7 @@ impl Stream {
                 state.dirty.insert(name.clone());
             }
         }
-        let had = |name: &String| first && request.initial_versions.iter().any(|(initial, _)| initial == name);
+        let before: BTreeSet<&String> = request.initial_versions.iter().filter(|_| first).map(|(name, _)| name).collect();
         for name in &request.subscribe {
             if name == WILDCARD {
                 state.answer_due |= !state.wildcard;
@@ -35,7 +36,7 @@ impl Stream {
                 continue;
             }
             state.names.insert(name.clone());
-            if state.held.contains_key(name) && !had(name) {
+            if state.held.contains_key(name) && !before.contains(name) {
                 // Whoever asks again for what it was told is told again.
                 state.forced.insert(name.clone());
             }
