@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use portico::cluster::MemoryCluster;
 use portico::keeper::{Keeper, SharedWorld};
 use portico::lease::Holder;
-use portico::metrics::Metrics;
+use portico::metrics::{Metrics, ResultLabel};
 use portico::operator::{Limits, Operator, OperatorParts};
 use portico::watch::{Sighting, WATCHED};
 use portico::witness::LogWitness;
@@ -42,9 +42,11 @@ struct Bench {
     /// Where events go to the keeper, and how many have gone that way.
     events: mpsc::Sender<Sighting>,
     forwarded: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
     bytes: u64,
     resources: u64,
     written: u64,
+    passes: u64,
 }
 
 /// Measures a start with everything new, one with everything there, and single changes.
@@ -82,13 +84,14 @@ impl Bench {
         tokio::spawn(envoy.serve(listener, None, never.clone()));
 
         let world = SharedWorld::default();
+        let metrics = Arc::<Metrics>::default();
         let operator = Operator::new(OperatorParts {
             provider: Arc::new(envoy),
             cluster_id: ClusterId("bench".to_owned()),
             world: world.clone(),
             cluster: cluster.clone(),
             leadership: Arc::new(Holder::unrivalled()),
-            metrics: Arc::new(Metrics::default()),
+            metrics: metrics.clone(),
             witness: Arc::new(LogWitness),
         });
         let (events, received) = mpsc::channel::<Sighting>(SIGHTINGS);
@@ -113,7 +116,7 @@ impl Bench {
         let working = operator.clone();
         tokio::spawn(async move { working.run(Limits::default(), never).await });
         let received = proxy::connect(address, FLEET).await?;
-        Ok(Self { cluster, operator, received, events, forwarded, bytes: 0, resources: 0, written: 0 })
+        Ok(Self { cluster, operator, received, events, forwarded, metrics, bytes: 0, resources: 0, written: 0, passes: 0 })
     }
 
     /// Makes a change, and shows what it costs until nothing is left to do.
@@ -138,10 +141,15 @@ impl Bench {
             }
         }
         let (bytes, resources) = (self.received.bytes.load(Ordering::Relaxed), self.received.resources.load(Ordering::Relaxed));
-        let written = self.cluster.status_writes();
+        let (written, passes) = (self.cluster.status_writes(), self.passes());
         show(what, &begun.end_at(last), Some(bytes - self.bytes));
-        println!("  {} resources to the proxy, {} statuses written", resources - self.resources, written - self.written);
-        (self.bytes, self.resources, self.written) = (bytes, resources, written);
+        println!(
+            "  {} resources to the proxy, {} statuses written, {} passes",
+            resources - self.resources,
+            written - self.written,
+            passes - self.passes
+        );
+        (self.bytes, self.resources, self.written, self.passes) = (bytes, resources, written, passes);
         Ok(())
     }
 
@@ -150,6 +158,11 @@ impl Bench {
         self.forwarded.load(Ordering::SeqCst) == self.cluster.told()
             && self.events.capacity() == self.events.max_capacity()
             && self.operator.is_settled()
+    }
+
+    /// Passes that came to a good end.
+    fn passes(&self) -> u64 {
+        self.metrics.passes.get_or_create(&ResultLabel { result: "ok".to_owned() }).get()
     }
 
     /// What changes while something is done.
