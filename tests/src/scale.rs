@@ -136,7 +136,7 @@ async fn proxies(
         started = Some(another().await?);
         Ok(())
     };
-    size.push("start: a proxy more", meter.change(operator, 0, start).await?);
+    size.push("start: a proxy more", meter.proxy(operator, start).await?);
     if let Some(started) = started {
         started.stop(Duration::from_secs(5)).await;
     }

@@ -98,11 +98,26 @@ impl Meter<'_> {
 
     /// Makes a change by `requests` requests of ours, and waits until the operator has dealt with it.
     pub async fn change(&self, operator: &Operator, requests: u64, change: impl Future<Output = Result<()>>) -> Result<Cost> {
+        self.change_until(QUIET, operator, requests, change).await
+    }
+
+    /// The same for the start of a proxy, which on a busy machine may take a while to take up thousands of resources before it asks for more.
+    pub async fn proxy(&self, operator: &Operator, start: impl Future<Output = Result<()>>) -> Result<Cost> {
+        self.change_until(QUIET_AFTER_START, operator, 0, start).await
+    }
+
+    async fn change_until(
+        &self,
+        quiet: Duration,
+        operator: &Operator,
+        requests: u64,
+        change: impl Future<Output = Result<()>>,
+    ) -> Result<Cost> {
         let idle = self.idle(operator).await?;
         self.forget_calls().await?;
         let before = self.reading(operator).await?;
         change.await?;
-        let last = self.quiet(operator, before.at, Duration::from_secs(120), QUIET).await?;
+        let last = self.quiet(operator, before.at, Duration::from_secs(120), quiet).await?;
         let mut cost = self.cost(&before, operator, requests).await?;
         cost.time = last - before.at;
         let background = idle * before.at.elapsed().as_secs_f64();
