@@ -244,13 +244,13 @@ mod tests {
         let none = ProxyProgress { version, ..ProxyProgress::default() };
         let behind = ProxyProgress { proxies: 1, waiting: 1, ..none.clone() };
         let there = ProxyProgress { proxies: 1, acknowledged: 1, ..none.clone() };
-        assert_eq!([at(0, &none), at(25, &none), at(25, &behind)], ["unknown 10", "unknown 5", "unknown 5"]);
+        assert_eq!([at(0, &none), at(25, &none), at(25, &behind)], ["unknown 30", "unknown 5", "unknown 5"]);
         // Nobody came.
         assert_eq!(at(31, &none), "No proxy");
         // Once all have it, it is known when they do not have what is new.
         assert_eq!([at(2, &there), at(3, &behind), at(3, &none)], ["active", "1 of 1 p", "No proxy"]);
         // Who leads from now on has to hear them first.
         envoy.leads();
-        assert_eq!(at(0, &none), "unknown 10");
+        assert_eq!(at(0, &none), "unknown 30");
     }
 }
