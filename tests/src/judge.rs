@@ -12,7 +12,9 @@ mod answer;
 mod api;
 mod attachment;
 mod bench;
+mod call;
 mod comparison;
+mod cors;
 mod evaluator;
 mod generator;
 mod headers;
@@ -20,8 +22,9 @@ mod matching;
 mod reading;
 mod request;
 mod telling;
+mod timeout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -33,7 +36,7 @@ use serde_json::Value;
 use crate::session::Session;
 use crate::{conformance, fleet, progress};
 use api::{Cluster, Gateway};
-use bench::Bench;
+use bench::{Bench, TRACE};
 use comparison::{Expected, Outcome, Received, Refusals};
 use generator::Generator;
 use request::Request;
@@ -90,6 +93,8 @@ pub struct Summary {
     pub outcomes: BTreeMap<Outcome, usize>,
     /// How many were right only when asked again.
     pub late: usize,
+    /// How many of the requests were looked for in the logs of those who may have got them.
+    pub traced: usize,
     /// How many refused fields the conditions of their routes name.
     pub told: usize,
     /// How many refused fields they do not name; each is printed as it is found.
@@ -99,14 +104,17 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// `10000 requests: 9100 forwarded; 900 refused, answered 500; 0 differences; 60 refused fields told on their routes, 0 not (seed 7)`.
+    /// `10000 requests: 9100 forwarded; 900 refused, answered 500; 7000 looked for in backends' logs; 0 differences; 60 refused fields told on their routes, 0 not (seed 7)`.
     pub fn text(&self) -> String {
         let total = self.outcomes.values().sum::<usize>() + self.differences;
         let parts: Vec<String> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {}", outcome.name())).collect();
         let late = if self.late == 0 { String::new() } else { format!(", {} of them late", self.late) };
-        let Self { told, untold, differences, seed, .. } = self;
+        let Self { traced, told, untold, differences, seed, .. } = self;
         let fields = format!("{told} refused fields told on their routes, {untold} not");
-        format!("{total} requests: {}{late}; {differences} differences; {fields} (seed {seed})", parts.join("; "))
+        format!(
+            "{total} requests: {}{late}; {traced} looked for in backends' logs; {differences} differences; {fields} (seed {seed})",
+            parts.join("; ")
+        )
     }
 
     /// Whether all is as it should be.
@@ -158,19 +166,23 @@ async fn one_round(bench: &Bench, class: Class, round: u64, requests: usize, sum
     let cases: Vec<Case<'_>> = (0..requests)
         .filter_map(|number| {
             let place = places.get(number % places.len().max(1))?;
-            let request = generator::request(&mut generator, &cluster, place.gateway)?;
+            let request = generator::request(&mut generator, &cluster, place.gateway, &format!("{round}.{number}"))?;
             let expected = Expected::of(&cluster, place.gateway, &place.refusals, &request);
             Some(Case { place, request, expected })
         })
         .collect();
     let answers = stream::iter(&cases).map(|case| ask(bench, case)).buffer_unordered(AT_ONCE);
     let answers: Vec<(&Case<'_>, Judged)> = answers.try_collect().await?;
-    let mut differences = 0;
+    let (mut differences, mut traced) = (0, Vec::new());
     for (case, judged) in answers {
         match judged {
-            Judged::Right(outcome, late) => {
+            Judged::Right(outcome, late, received) => {
                 *summary.outcomes.entry(outcome).or_default() += 1;
                 summary.late += usize::from(late);
+                // What was sent more than once was perhaps answered in several ways.
+                if let Some(trace) = case.request.parameter(TRACE).filter(|_| !late) {
+                    traced.push((case, trace, received));
+                }
             }
             Judged::Wrong(received) => {
                 differences += 1;
@@ -180,6 +192,13 @@ async fn one_round(bench: &Bench, class: Class, round: u64, requests: usize, sum
             }
         }
     }
+    for (case, received, why) in misled(bench, &traced).await? {
+        differences += 1;
+        if differences <= SHOWN {
+            anstream::println!("{}  but       {why}", case.difference(&objects, received, summary.seed, round));
+        }
+    }
+    summary.traced += traced.len();
     let hidden = untold(&objects, &places);
     for line in &hidden {
         anstream::println!("UNTOLD (--seed {}, round {round}) {line}", summary.seed);
@@ -200,6 +219,30 @@ async fn one_round(bench: &Bench, class: Class, round: u64, requests: usize, sum
         progress::human(began.elapsed() - settled),
     ));
     Ok(())
+}
+
+/// Requests that reached others than they should have: those who answer and those who get copies, and nobody else. Copies take a moment.
+async fn misled<'a, 'b>(
+    bench: &Bench,
+    traced: &'b [(&'a Case<'a>, &'a str, Received)],
+) -> Result<Vec<(&'a Case<'a>, &'b Received, String)>> {
+    let mut wrong = Vec::new();
+    for repetition in 0..=REPETITIONS {
+        if repetition > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let found = if traced.is_empty() { BTreeMap::new() } else { bench.traces().await? };
+        let nobody = BTreeSet::new();
+        let why = |(case, trace, received): &'b (&'a Case<'a>, &'a str, Received)| {
+            let got = found.get(*trace).unwrap_or(&nobody);
+            Some((*case, received, case.expected.misled(&case.request, received, got)?))
+        };
+        wrong = traced.iter().filter_map(why).collect();
+        if wrong.is_empty() {
+            break;
+        }
+    }
+    Ok(wrong)
 }
 
 /// Refusals that the statuses do not tell of.
@@ -232,7 +275,7 @@ struct Case<'a> {
 
 enum Judged {
     /// As expected; whether only when asked again.
-    Right(Outcome, bool),
+    Right(Outcome, bool, Received),
     /// Not as expected.
     Wrong(Received),
 }
@@ -241,7 +284,7 @@ async fn ask<'a>(bench: &Bench, case: &'a Case<'a>) -> Result<(&'a Case<'a>, Jud
     let mut received = bench.ask(&case.place.address, &case.request).await?;
     for repetition in 0..=REPETITIONS {
         if let Some(outcome) = case.expected.judge(&case.request, &received) {
-            return Ok((case, Judged::Right(outcome, repetition > 0)));
+            return Ok((case, Judged::Right(outcome, repetition > 0, received)));
         }
         if repetition < REPETITIONS {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -257,14 +300,15 @@ impl Case<'_> {
         let key = self.place.gateway.metadata.key();
         let mut text = format!("DIFFERENCE (--seed {seed}, round {round}) on Gateway {key}\n  request   {}\n", self.request);
         let _ = writeln!(text, "  expected  {}\n  received  {received}", self.expected);
-        let winners: Vec<&str> =
-            self.expected.verdicts.iter().filter_map(|verdict| verdict.winner.as_ref()).map(|winner| winner.route.as_str()).collect();
+        let winners = self.expected.verdicts.iter().filter_map(|verdict| verdict.winner.as_ref());
+        let winners: Vec<String> = winners.map(|winner| format!("{} {}", winner.kind, winner.route)).collect();
         for object in objects {
             let of = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let name = format!("{}/{}", of("/metadata/namespace"), of("/metadata/name"));
             let shown = match of("/kind") {
-                "HTTPRoute" => winners.contains(&name.as_str()),
+                "HTTPRoute" | "GRPCRoute" => winners.contains(&format!("{} {name}", of("/kind"))),
                 "Gateway" => name == key,
+                "ListenerSet" => true,
                 _ => false,
             };
             if shown {

@@ -5,11 +5,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::api::{BackendRef, Cluster, GROUP, PathModifier, Redirect, Rule};
+use super::api::{BackendRef, Cluster, Filter, GROUP, Mirror, PathModifier, Redirect, Rule};
+use super::cors::Sharing;
 use super::headers::Headers;
 use super::matching::{Candidate, Path};
 use super::reading::{Reading, Slash};
 use super::request::{Request, with_query};
+use super::timeout::Limit;
 
 /// What the Gateway API says that a client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +38,12 @@ pub enum Answer {
 pub struct Forward {
     /// The valid backends that have a share.
     pub shares: Vec<Share>,
+    /// Where shares of the requests are redirected to.
+    pub redirects: Vec<(u16, Location)>,
     /// Whether a share of the requests goes to an invalid backend.
     pub failing: bool,
+    /// Whether a backend that answers has the time for it.
+    pub limit: Limit,
 }
 
 /// A request as a backend gets it, and its answer as the client gets it.
@@ -53,6 +59,10 @@ pub struct Share {
     pub request: Headers,
     /// The answer's headers, as far as the route says anything about them.
     pub response: Headers,
+    /// What is said of other origins, if anything is.
+    pub sharing: Option<Sharing>,
+    /// Who gets copies, and whether each of all requests.
+    pub copies: Vec<(String, bool)>,
 }
 
 impl Forward {
@@ -117,7 +127,15 @@ impl fmt::Display for Answer {
             Self::Forward(it) => {
                 let shares: Vec<String> = it.shares.iter().map(Share::to_string).collect();
                 write!(f, "200 of {}", if shares.is_empty() { "nobody".to_owned() } else { shares.join(", or of ") })?;
-                f.write_str(if it.failing { ", or 500 for the invalid share" } else { "" })
+                for (status, location) in &it.redirects {
+                    write!(f, ", or {status} to {location}")?;
+                }
+                f.write_str(if it.failing { ", or 500 for the invalid share" } else { "" })?;
+                f.write_str(match it.limit {
+                    Limit::Kept => "",
+                    Limit::Doubtful => ", or 504",
+                    Limit::Missed => "; but 504, since it takes too long",
+                })
             }
             Self::Unjudged(what) => write!(f, "500: {what} should have been refused"),
         }
@@ -126,14 +144,17 @@ impl fmt::Display for Answer {
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backend, host, target, request, response } = self;
+        let Self { backend, host, target, request, response, sharing, copies } = self;
         write!(f, "{backend} as {target} on host {host}")?;
         for (what, headers) in [("with", request), ("answered with", response)] {
             if *headers != Headers::default() {
                 write!(f, " {what} {headers}")?;
             }
         }
-        Ok(())
+        if let Some(sharing) = sharing {
+            write!(f, " as {sharing}")?;
+        }
+        copies.iter().try_for_each(|(to, all)| write!(f, ", {} to {to}", if *all { "copied" } else { "perhaps copied" }))
     }
 }
 
@@ -150,16 +171,30 @@ pub fn answer(cluster: &Cluster, winner: &Candidate<'_>, request: &Request, read
     if let Some(redirect) = rule.filters.iter().find_map(|filter| filter.request_redirect.as_ref()) {
         return redirected(redirect, winner, request, reading);
     }
-    let serving: Vec<&BackendRef> = rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).collect();
-    let (valid, invalid): (Vec<_>, Vec<_>) = serving
-        .iter()
-        .copied()
-        .partition(|it| valid(cluster, winner, it) && !it.filters.iter().any(|filter| filter.kind == "ExtensionRef"));
+    let (valid, invalid) = backends(cluster, winner, rule);
     if valid.is_empty() {
         return Answer::Error(if invalid.is_empty() { "no backend has a share" } else { "every backend is invalid" });
     }
-    let shares = valid.iter().map(|backend| share(winner, rule, backend, request, reading)).collect();
-    Answer::Forward(Forward { shares, failing: !invalid.is_empty() })
+    let mut forward =
+        Forward { shares: Vec::new(), redirects: Vec::new(), failing: !invalid.is_empty(), limit: Limit::of(&rule.timeouts, request) };
+    for backend in valid {
+        match backend.filters.iter().find_map(|filter| filter.request_redirect.as_ref()) {
+            Some(redirect) => forward.redirects.push(location(redirect, winner, request, reading)),
+            None => forward.shares.push(share(cluster, winner, rule, backend, request, reading)),
+        }
+    }
+    Answer::Forward(forward)
+}
+
+/// Whether some backend of a rule gets requests.
+pub fn forwards(cluster: &Cluster, candidate: &Candidate<'_>, rule: &Rule) -> bool {
+    !backends(cluster, candidate, rule).0.is_empty()
+}
+
+/// The backends that have a share: those that are valid, and the others.
+fn backends<'a>(cluster: &Cluster, winner: &Candidate<'_>, rule: &'a Rule) -> (Vec<&'a BackendRef>, Vec<&'a BackendRef>) {
+    let serving = rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0);
+    serving.partition(|it| valid(cluster, winner, it) && !it.filters.iter().any(|filter| filter.kind == "ExtensionRef"))
 }
 
 /// The request with the path that is worked on: RFC 3986, 6.2.2.2 takes both for the same.
@@ -169,13 +204,15 @@ fn normal(cluster: &Cluster, request: &Request, reading: Reading) -> Request {
 }
 
 /// The request as a backend gets it: the rule's filters come first, then the backend's own.
-fn share(winner: &Candidate<'_>, rule: &Rule, backend: &BackendRef, request: &Request, reading: Reading) -> Share {
+fn share(cluster: &Cluster, winner: &Candidate<'_>, rule: &Rule, backend: &BackendRef, request: &Request, reading: Reading) -> Share {
     let mut share = Share {
         backend: format!("{}/{}", namespace(winner, backend), backend.name),
         host: request.host.clone(),
         target: request.target(),
         request: Headers::of(&request.headers),
-        response: Headers::default(),
+        response: Headers::of(&request.echoed()),
+        sharing: None,
+        copies: Vec::new(),
     };
     for filter in rule.filters.iter().chain(&backend.filters) {
         if let Some(rewrite) = &filter.url_rewrite {
@@ -192,29 +229,51 @@ fn share(winner: &Candidate<'_>, rule: &Rule, backend: &BackendRef, request: &Re
         if let Some(modifier) = &filter.response_header_modifier {
             share.response.change(modifier);
         }
+        if let Some(policy) = &filter.cors {
+            share.sharing = Some(Sharing::of(policy, request));
+        }
+        if let Some(mirror) = &filter.request_mirror {
+            share.copies.extend(copy(cluster, winner, mirror));
+        }
     }
     share
+}
+
+/// Who gets copies, and whether of all requests; nobody where the reference leads nowhere.
+fn copy(cluster: &Cluster, winner: &Candidate<'_>, mirror: &Mirror) -> Option<(String, bool)> {
+    let backend = &mirror.backend_ref;
+    let whole = mirror.fraction.is_none() && mirror.percent.is_none_or(|percent| percent >= 100);
+    let some = whole || mirror.percent != Some(0);
+    (some && valid(cluster, winner, backend)).then(|| (format!("{}/{}", namespace(winner, backend), backend.name), whole))
 }
 
 /// A field that is not evaluated here, if the rule uses one.
 fn unjudged(cluster: &Cluster, rule: &Rule) -> Option<String> {
     let filters = rule.filters.iter().chain(rule.backend_refs.iter().filter(|it| it.weight.unwrap_or(1) > 0).flat_map(|it| &it.filters));
     let known = ["RequestRedirect", "URLRewrite", "ExtensionRef", "RequestHeaderModifier", "ResponseHeaderModifier"];
-    let is_known = |kind: &str| known.contains(&kind) || cluster.by_proxies && ["RequestMirror", "CORS"].contains(&kind);
-    if let Some(filter) = filters.into_iter().find(|filter| !is_known(&filter.kind)) {
+    let is_known = |filter: &Filter| {
+        known.contains(&filter.kind.as_str()) || cluster.by_proxies && ["RequestMirror", "CORS"].contains(&filter.kind.as_str())
+    };
+    if let Some(filter) = filters.into_iter().find(|filter| !is_known(filter)) {
         return Some(format!("the filter {}", filter.kind));
     }
-    let limits = ["request", "backendRequest"].map(|name| rule.timeouts.as_ref()?.get(name)?.as_str());
-    if !cluster.by_proxies && limits.into_iter().flatten().any(|limit| limit.trim_end_matches(char::is_alphabetic) != "0") {
+    if !cluster.by_proxies && rule.timeouts.limits() {
         return Some("timeouts".to_owned());
     }
-    if rule.retry.as_ref().is_some_and(|retry| retry.get("attempts").and_then(Value::as_u64) != Some(0)) {
+    // What is tried again is answered alike: backends here fail always or never.
+    if !cluster.by_proxies && rule.retry.as_ref().is_some_and(|retry| retry.get("attempts").and_then(Value::as_u64) != Some(0)) {
         return Some("retry".to_owned());
     }
     rule.session_persistence.as_ref().map(|_| "sessionPersistence".to_owned())
 }
 
 fn redirected(redirect: &Redirect, winner: &Candidate<'_>, request: &Request, reading: Reading) -> Answer {
+    let (status, location) = location(redirect, winner, request, reading);
+    Answer::Redirect { status, location }
+}
+
+/// Where a redirect leads, and by which status.
+fn location(redirect: &Redirect, winner: &Candidate<'_>, request: &Request, reading: Reading) -> (u16, Location) {
     let scheme = redirect.scheme.as_deref().unwrap_or("http");
     let port = match (redirect.port, &redirect.scheme) {
         (Some(port), _) => port,
@@ -222,15 +281,8 @@ fn redirected(redirect: &Redirect, winner: &Candidate<'_>, request: &Request, re
         (None, None) => request.port,
     };
     let path = redirect.path.as_ref().map_or_else(|| request.path.clone(), |path| modified(path, winner, &request.path, reading));
-    Answer::Redirect {
-        status: redirect.status_code.unwrap_or(302),
-        location: Location::new(
-            scheme,
-            &redirect.hostname.clone().unwrap_or_else(|| request.hostname()),
-            port,
-            &with_query(&path, request.query.as_deref()),
-        ),
-    }
+    let host = redirect.hostname.clone().unwrap_or_else(|| request.hostname());
+    (redirect.status_code.unwrap_or(302), Location::new(scheme, &host, port, &with_query(&path, request.query.as_deref())))
 }
 
 /// A path after a path modifier.
@@ -273,7 +325,7 @@ fn granted(cluster: &Cluster, winner: &Candidate<'_>, namespace: &str, name: &st
     let own = &winner.route.metadata.namespace;
     own == namespace
         || cluster.grants.iter().filter(|grant| grant.metadata.namespace == namespace).any(|grant| {
-            grant.spec.from.iter().any(|it| it.group == GROUP && it.kind == "HTTPRoute" && it.namespace == *own)
+            grant.spec.from.iter().any(|it| it.group == GROUP && it.kind == winner.route.kind.name() && it.namespace == *own)
                 && grant
                     .spec
                     .to

@@ -2,12 +2,19 @@
 //!
 //! Written from the types' own comments (Gateway API v1.7.0, `apis/v1`), with nothing in common with the operator's types.
 
+mod route;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use route::{
+    BackendRef, CallMatch, Cors, Filter, HeaderModifier, Kind, Match, Mirror, ParentRef, PathMatch, PathModifier, Redirect, Route, Rule,
+    Timeouts, ValueMatch,
+};
 
 /// Group of the Gateway API.
 pub const GROUP: &str = "gateway.networking.k8s.io";
@@ -17,16 +24,18 @@ pub const GROUP: &str = "gateway.networking.k8s.io";
 pub struct Cluster {
     /// The Gateways.
     pub gateways: Vec<Gateway>,
-    /// The HTTPRoutes.
-    pub routes: Vec<HttpRoute>,
+    /// The ListenerSets.
+    pub sets: Vec<ListenerSet>,
+    /// The HTTPRoutes and the GRPCRoutes.
+    pub routes: Vec<Route>,
     /// The ReferenceGrants.
     pub grants: Vec<ReferenceGrant>,
     /// The Namespaces.
     pub namespaces: Vec<Namespace>,
     /// The Services.
     pub services: Vec<Service>,
-    /// Whether proxies serve the Gateways. They can do what is not seen in answers to the judge's requests (mirrors, cross-origin rules, time limits that are
-    /// never reached), which must be refused otherwise; and they may pass on the path in which what needs no encoding is decoded.
+    /// Whether proxies serve the Gateways. They can do what must be refused otherwise (changes of headers, mirrors, cross-origin rules, time limits, retries); and they may
+    /// pass on the path in which what needs no encoding is decoded.
     pub by_proxies: bool,
 }
 
@@ -37,7 +46,8 @@ impl Cluster {
         for object in objects {
             match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
                 "Gateway" => cluster.gateways.push(read(object)?),
-                "HTTPRoute" => cluster.routes.push(read(object)?),
+                "ListenerSet" => cluster.sets.push(read(object)?),
+                "HTTPRoute" | "GRPCRoute" => cluster.routes.push(read(object)?),
                 "ReferenceGrant" => cluster.grants.push(read(object)?),
                 "Namespace" => cluster.namespaces.push(read(object)?),
                 "Service" => cluster.services.push(read(object)?),
@@ -94,7 +104,38 @@ pub struct Gateway {
 
 /// What a Gateway wants.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct GatewaySpec {
+    /// Its listeners.
+    pub listeners: Vec<Listener>,
+    /// Which ListenerSets may add to them.
+    #[serde(default)]
+    pub allowed_listeners: AllowedListeners,
+}
+
+/// Which ListenerSets may attach to a Gateway.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct AllowedListeners {
+    /// From which namespaces; none if absent.
+    pub namespaces: RouteNamespaces,
+}
+
+/// A ListenerSet.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListenerSet {
+    /// Name, namespace and age.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: ListenerSetSpec,
+}
+
+/// What a ListenerSet wants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerSetSpec {
+    /// The Gateway that it adds to.
+    pub parent_ref: ParentRef,
     /// Its listeners.
     pub listeners: Vec<Listener>,
 }
@@ -126,11 +167,11 @@ pub struct AllowedRoutes {
     pub kinds: Vec<RouteKind>,
 }
 
-/// From which namespaces routes may attach.
+/// From which namespaces something may attach.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RouteNamespaces {
-    /// `All`, `Same` (the default), `Selector` or `None`.
+    /// `All`, `Same`, `Selector` or `None`; what is meant if it is absent depends on what attaches.
     pub from: Option<String>,
     /// Which namespaces `Selector` means.
     pub selector: Selector,
@@ -165,195 +206,6 @@ pub struct RouteKind {
     pub group: Option<String>,
     /// Its name.
     pub kind: String,
-}
-
-/// An HTTPRoute.
-#[derive(Debug, Clone, Deserialize)]
-pub struct HttpRoute {
-    /// Name, namespace and age.
-    pub metadata: Metadata,
-    /// What is wanted.
-    pub spec: RouteSpec,
-}
-
-/// What a route wants.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteSpec {
-    /// What it attaches to.
-    #[serde(default)]
-    pub parent_refs: Vec<ParentRef>,
-    /// Its hostnames.
-    #[serde(default)]
-    pub hostnames: Vec<String>,
-    /// Its rules.
-    #[serde(default)]
-    pub rules: Vec<Rule>,
-}
-
-/// A reference to a Gateway, or to one of its listeners.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentRef {
-    /// Group; the Gateway API's if absent.
-    pub group: Option<String>,
-    /// Kind; `Gateway` if absent.
-    pub kind: Option<String>,
-    /// Namespace; the route's if absent.
-    pub namespace: Option<String>,
-    /// Name.
-    pub name: String,
-    /// Name of the listener.
-    pub section_name: Option<String>,
-    /// Port of the listener.
-    pub port: Option<u16>,
-}
-
-/// A rule of a route.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Rule {
-    /// Any of them.
-    pub matches: Vec<Match>,
-    /// What is done with the request.
-    pub filters: Vec<Filter>,
-    /// Who gets it.
-    pub backend_refs: Vec<BackendRef>,
-    /// How long it may take.
-    pub timeouts: Option<Value>,
-    /// When it is tried again.
-    pub retry: Option<Value>,
-    /// Whether sessions stay with one backend.
-    pub session_persistence: Option<Value>,
-}
-
-/// Conditions on a request, all of which must hold.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Match {
-    /// On its path; the prefix `/` if absent.
-    pub path: Option<PathMatch>,
-    /// On its headers.
-    pub headers: Vec<ValueMatch>,
-    /// On its query parameters.
-    pub query_params: Vec<ValueMatch>,
-    /// On its method.
-    pub method: Option<String>,
-}
-
-/// A condition on the path.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PathMatch {
-    /// `Exact`, `PathPrefix` (the default) or `RegularExpression`.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// What to compare with.
-    pub value: Option<String>,
-}
-
-/// A condition on a header or a query parameter.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ValueMatch {
-    /// `Exact` (the default) or `RegularExpression`.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// The header or parameter.
-    pub name: String,
-    /// What to compare with.
-    pub value: String,
-}
-
-/// A filter. Of mirrors and cross-origin rules nothing is seen in the answers to the judge's requests.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Filter {
-    /// Which one it is.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Settings of `RequestRedirect`.
-    pub request_redirect: Option<Redirect>,
-    /// Settings of `URLRewrite`.
-    pub url_rewrite: Option<Rewrite>,
-    /// Settings of `RequestHeaderModifier`.
-    pub request_header_modifier: Option<HeaderModifier>,
-    /// Settings of `ResponseHeaderModifier`.
-    pub response_header_modifier: Option<HeaderModifier>,
-}
-
-/// How headers are changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct HeaderModifier {
-    /// Headers that get this value, and no other.
-    pub set: Vec<Header>,
-    /// Headers that get this value besides those that they have.
-    pub add: Vec<Header>,
-    /// Headers that go.
-    pub remove: Vec<String>,
-}
-
-/// A header.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Header {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-}
-
-/// A redirect.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Redirect {
-    /// The scheme; the request's if absent.
-    pub scheme: Option<String>,
-    /// The hostname; the request's if absent.
-    pub hostname: Option<String>,
-    /// The path; the request's if absent.
-    pub path: Option<PathModifier>,
-    /// The port.
-    pub port: Option<u16>,
-    /// The status code; 302 if absent.
-    pub status_code: Option<u16>,
-}
-
-/// A rewrite.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Rewrite {
-    /// The hostname that the backend sees.
-    pub hostname: Option<String>,
-    /// The path that the backend sees.
-    pub path: Option<PathModifier>,
-}
-
-/// How a path is changed; exactly one of them is there.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PathModifier {
-    /// What replaces the whole path.
-    pub replace_full_path: Option<String>,
-    /// What replaces the prefix that matched.
-    pub replace_prefix_match: Option<String>,
-}
-
-/// A backend of a rule.
-#[derive(Debug, Clone, Deserialize)]
-pub struct BackendRef {
-    /// Group; the core group if absent.
-    pub group: Option<String>,
-    /// Kind; `Service` if absent.
-    pub kind: Option<String>,
-    /// Namespace; the route's if absent.
-    pub namespace: Option<String>,
-    /// Name.
-    pub name: String,
-    /// Port.
-    pub port: Option<u16>,
-    /// Its share; 1 if absent.
-    pub weight: Option<u64>,
-    /// What is done with the requests that it gets.
-    #[serde(default)]
-    pub filters: Vec<Filter>,
 }
 
 /// A ReferenceGrant.

@@ -1,21 +1,26 @@
 //! The lab at the judge's service: objects in, settled, refusals and answers out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::client::conn::http2;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::api::Kind;
+use super::call;
 use super::comparison::{Received, Refusals};
 use super::evaluator::RuleName;
-use super::generator::{IDLE, NAMESPACES, SERVICE_PORT, SERVICES};
+use super::generator::{CALL_PORT, IDLE, NAMESPACES, SERVICE_PORT, SERVICES};
 use super::request::Request;
 use crate::controlplane::Kubectl;
 use crate::e2e::manifest;
@@ -33,6 +38,8 @@ const QUIET_LOOKS: usize = 10;
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// Our operator's name in statuses.
 pub const CONTROLLER: &str = "portico.dev/gateway-controller";
+/// The query parameter that tells requests apart in the logs of the echo servers.
+pub const TRACE: &str = "judge";
 
 /// The lab that the judge works in.
 pub struct Bench {
@@ -40,6 +47,7 @@ pub struct Bench {
     pub session: Session,
     objects: Objects,
     http: Client<HttpConnector, Full<Bytes>>,
+    kubectl: Kubectl,
     portico: std::path::PathBuf,
 }
 
@@ -48,7 +56,9 @@ impl Bench {
     pub async fn new(session: Session) -> Result<Self> {
         let objects = Objects::connect(&session).await?;
         let http = Client::builder(TokioExecutor::new()).build_http();
-        let bench = Self { session, objects, http, portico: assets::portico()? };
+        let kubeconfig = session.env.get("KUBECONFIG").context("the lab has no kubeconfig")?;
+        let kubectl = Kubectl { program: session.programs.join("kubectl"), kubeconfig: kubeconfig.into() };
+        let bench = Self { session, objects, http, kubectl, portico: assets::portico()? };
         bench.furnish().await?;
         Ok(bench)
     }
@@ -57,17 +67,17 @@ impl Bench {
         self.objects.apply_all(&namespaces(), 4).await?;
         let (namespace, name) = IDLE.split_once('/').unwrap_or_default();
         let idle = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
-            "spec": {"selector": {"app": "nobody"}, "ports": [{"port": SERVICE_PORT, "targetPort": 3000}]}});
+            "spec": {"selector": {"app": "nobody"}, "ports": [
+                {"name": "http", "port": SERVICE_PORT, "targetPort": 3000},
+                {"name": "calls", "port": CALL_PORT, "targetPort": 3001, "appProtocol": "kubernetes.io/h2c"}]}});
         self.objects.apply(&idle).await?;
-        let kubeconfig = self.session.env.get("KUBECONFIG").context("the lab has no kubeconfig")?;
-        let kubectl = Kubectl { program: self.session.programs.join("kubectl"), kubeconfig: kubeconfig.into() };
         for service in SERVICES {
             let (namespace, name) = service.split_once('/').unwrap_or_default();
-            kubectl.run_with(&["--namespace", namespace, "apply", "-f", "-"], &manifest::backend(name, 1)).await?;
+            self.kubectl.run_with(&["--namespace", namespace, "apply", "-f", "-"], &echo(name)).await?;
         }
         for service in SERVICES {
             let (namespace, name) = service.split_once('/').unwrap_or_default();
-            kubectl.run(&["--namespace", namespace, "rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]).await?;
+            self.kubectl.run(&["--namespace", namespace, "rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]).await?;
         }
         Ok(())
     }
@@ -99,7 +109,7 @@ impl Bench {
             (of("/kind"), of("/metadata/namespace"), of("/metadata/name"))
         };
         let wanted: Vec<_> = objects.iter().map(key).collect();
-        let mut leftover = self.current(&["HTTPRoute", "ReferenceGrant", "Gateway"]).await?;
+        let mut leftover = self.current(&["HTTPRoute", "GRPCRoute", "ListenerSet", "ReferenceGrant", "Gateway"]).await?;
         leftover.retain(|object| !wanted.contains(&key(object)));
         self.objects.delete_all(&leftover, 8).await?;
         self.objects.apply_all(objects, 8).await?;
@@ -122,7 +132,17 @@ impl Bench {
 
     /// Waits until every status speaks of the object as it is and the operator has nothing left to do; returns all that matters.
     pub async fn settled(&self) -> Result<Vec<Value>> {
-        let kinds = ["GatewayClass", "LoadBalancerProfile", "Namespace", "Service", "ReferenceGrant", "Gateway", "HTTPRoute"];
+        let kinds = [
+            "GatewayClass",
+            "LoadBalancerProfile",
+            "Namespace",
+            "Service",
+            "ReferenceGrant",
+            "Gateway",
+            "ListenerSet",
+            "HTTPRoute",
+            "GRPCRoute",
+        ];
         let mut quiet = 0;
         let mut before = String::new();
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -184,24 +204,50 @@ impl Bench {
 
     /// Sends a request to an address.
     pub async fn ask(&self, address: &str, request: &Request) -> Result<Received> {
-        let mut message = http::Request::builder()
-            .method(request.method.as_str())
-            .uri(format!("http://{address}:{}{}", request.port, request.target()))
-            .header("host", &request.host);
+        let calls = call::is_one(request);
+        // HTTP/2 has no header for the host: it is a part of what is asked for.
+        let authority = if calls { request.host.clone() } else { format!("{address}:{}", request.port) };
+        let mut message = http::Request::builder().method(request.method.as_str()).uri(format!("http://{authority}{}", request.target()));
+        if !calls {
+            message = message.header("host", &request.host);
+        }
         for (name, value) in &request.headers {
             message = message.header(name, value);
         }
         let message = message.body(Full::default()).with_context(|| format!("cannot be sent: {request}"))?;
         let exchange = async {
-            let answer = self.http.request(message).await?;
-            let (head, body) = answer.into_parts();
-            let body = body.collect().await?.to_bytes();
+            let answer = if calls {
+                let stream = TcpStream::connect((address, request.port)).await?;
+                let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+                let task = AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) }));
+                let (head, body) = sender.send_request(message).await?.into_parts();
+                let body = body.collect().await?.to_bytes();
+                drop(task);
+                (head, body)
+            } else {
+                let (head, body) = self.http.request(message).await?.into_parts();
+                (head, body.collect().await?.to_bytes())
+            };
+            let (head, body) = answer;
             anyhow::Ok(Received::of(head.status.as_u16(), &head.headers, String::from_utf8_lossy(&body).into_owned()))
         };
         tokio::time::timeout(ANSWER_WITHIN, exchange)
             .await
             .with_context(|| format!("no answer within {ANSWER_WITHIN:?}: {request}"))?
             .with_context(|| request.to_string())
+    }
+
+    /// Which of the Services (`NAMESPACE/NAME`) got the requests that are traced, by their traces, as the echo servers' logs tell.
+    pub async fn traces(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for service in SERVICES {
+            let (namespace, name) = service.split_once('/').unwrap_or_default();
+            let log = self.kubectl.run(&["--namespace", namespace, "logs", &format!("deployment/{name}")]).await?;
+            for trace in log.lines().filter_map(trace) {
+                found.entry(trace.to_owned()).or_default().insert(service.to_owned());
+            }
+        }
+        Ok(found)
     }
 
     async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
@@ -225,11 +271,29 @@ fn namespaces() -> Vec<Value> {
     NAMESPACES.into_iter().zip(teams).map(object).collect()
 }
 
+/// The echo server, which is spoken to by HTTP/1.1 on one port, and by HTTP/2 on another.
+fn echo(name: &str) -> String {
+    let ports = format!(
+        "  - name: http\n    port: {SERVICE_PORT}\n    targetPort: 3000\n  - name: calls\n    port: {CALL_PORT}\n    targetPort: 3001\n    \
+         appProtocol: kubernetes.io/h2c\n"
+    );
+    manifest::backend(name, 1).replacen("  - port: 8080\n    targetPort: 3000\n", &ports, 1)
+}
+
+/// The trace of a request in a line of the echo server's log.
+fn trace(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("request made to ")?;
+    let (target, _) = rest.split_once(" to client")?;
+    target.split(['?', '&']).find_map(|pair| pair.strip_prefix(TRACE)?.strip_prefix('='))
+}
+
 /// `HTTPRoute NAMESPACE/NAME rules[R].matches[M]`.
 fn rule_name(subject: &str) -> Option<RuleName> {
-    let (route, place) = subject.strip_prefix("HTTPRoute ")?.split_once(" rules[")?;
+    let (kind, rest) = subject.split_once(' ')?;
+    let kind = Kind::ALL.into_iter().find(|it| it.name() == kind)?;
+    let (route, place) = rest.split_once(" rules[")?;
     let (rule, index) = place.strip_suffix(']')?.split_once("].matches[")?;
-    Some(RuleName { route: route.to_owned(), rule: rule.parse().ok()?, index: index.parse().ok()? })
+    Some(RuleName { kind, route: route.to_owned(), rule: rule.parse().ok()?, index: index.parse().ok()? })
 }
 
 /// What the operator has done, by its metrics: while it works, they change. (The gauges of its queues also count what waits for a later look.)
@@ -252,10 +316,14 @@ fn stale(object: &Value) -> Option<String> {
             let programmed = crate::e2e::bench::condition(conditions, "Programmed");
             (!current(conditions) || programmed.as_deref() != Some("True")).then(|| format!("{name}: Programmed is {programmed:?}"))
         }
-        "HTTPRoute" => {
-            let wanted = object.pointer("/spec/parentRefs").and_then(Value::as_array).map_or(0, Vec::len);
+        "ListenerSet" => (!current(object.pointer("/status/conditions"))).then(|| format!("{name}: not told")),
+        "HTTPRoute" | "GRPCRoute" => {
+            // A ListenerSet that is not let in has nobody who would say anything.
+            let of_gateway = |reference: Option<&Value>| reference.and_then(|it| it.get("kind")).is_none_or(|kind| kind == "Gateway");
+            let wanted = object.pointer("/spec/parentRefs").and_then(Value::as_array).into_iter().flatten();
+            let wanted = wanted.filter(|it| of_gateway(Some(it))).count();
             let parents = object.pointer("/status/parents").and_then(Value::as_array).cloned().unwrap_or_default();
-            let ours = parents.iter().filter(|it| it.get("controllerName") == Some(&json!(CONTROLLER)));
+            let ours = parents.iter().filter(|it| it.get("controllerName") == Some(&json!(CONTROLLER)) && of_gateway(it.get("parentRef")));
             let told = ours.filter(|it| current(it.get("conditions"))).count();
             (told != wanted).then(|| format!("{name}: {told} of {wanted} parents told"))
         }
@@ -269,9 +337,18 @@ mod tests {
 
     #[test]
     fn rules_are_named_as_the_plan_names_them() {
-        let name = RuleName { route: "judge-a/r1".into(), rule: 2, index: 1 };
-        assert_eq!(rule_name(&name.to_string()), Some(name));
+        for kind in Kind::ALL {
+            let name = RuleName { kind, route: "judge-a/r1".into(), rule: 2, index: 1 };
+            assert_eq!(rule_name(&name.to_string()), Some(name));
+        }
         assert_eq!(rule_name("Gateway judge/edge-0"), None);
+    }
+
+    #[test]
+    fn traces_are_read_from_logs() {
+        assert_eq!(trace("Echoing back request made to /a?x=judge&judge=3.14 to client (10.0.0.1:8)"), Some("3.14"));
+        assert_eq!(trace("Echoing back request made to /a?judge=3&x=1 to client (10.0.0.1:8)"), Some("3"));
+        assert_eq!(trace("Echoing back request made to /health to client (10.0.0.1:8)"), None);
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::fmt;
 
 use http::HeaderMap;
 
-use super::answer::{Answer, Location, Share};
-use super::api::{Cluster, Gateway};
+use super::answer::{Answer, Forward, Location, Share};
+use super::api::{Cluster, Gateway, Kind};
+use super::attachment;
+use super::call;
 use super::evaluator::{RuleName, Verdict, evaluate};
 use super::generator::IDLE;
 use super::reading::Reading;
 use super::request::Request;
+use super::timeout::Limit;
 use crate::e2e::bench::Reply;
 
 /// What the operator says that a Gateway's load balancer cannot serve.
@@ -60,10 +63,10 @@ impl Expected {
     /// Whether that came, and as what it counts.
     pub fn judge(&self, request: &Request, received: &Received) -> Option<Outcome> {
         let refused = |verdict: &&Verdict| verdict.winner.as_ref().is_some_and(|winner| self.refused.contains(winner));
-        if self.verdicts.iter().filter(refused).any(|_| received.plain(500)) {
+        if self.verdicts.iter().filter(refused).any(|_| received.plain(request, 500)) {
             return Some(Outcome::Refused);
         }
-        let fits = |verdict: &&Verdict| received.fits(request, &verdict.answer);
+        let fits = |verdict: &&Verdict| received.fits(request, verdict);
         // A rule may be refused on one of its hostnames only.
         self.verdicts.iter().find(fits).map(|verdict| match (self.fallen, self.verdicts.len(), &verdict.answer) {
             (true, ..) => Outcome::Fallen,
@@ -76,10 +79,26 @@ impl Expected {
     }
 }
 
+impl Expected {
+    /// Why these are not those who should have got a request that was answered as expected; nothing where one of the verdicts explains it.
+    pub fn misled(&self, request: &Request, received: &Received, got: &BTreeSet<String>) -> Option<String> {
+        let mut why = None;
+        for verdict in &self.verdicts {
+            let refused = verdict.winner.as_ref().is_some_and(|winner| self.refused.contains(winner));
+            if !refused && !received.fits(request, verdict) {
+                continue;
+            }
+            why = Some(received.misled(request, verdict, got).filter(|_| !(refused && got.is_empty()))?);
+        }
+        why
+    }
+}
+
 /// How many hostnames a rule has on a Gateway at most: those of its route times those of the listeners.
 fn hostnames(cluster: &Cluster, gateway: &Gateway, rule: &RuleName) -> usize {
-    let route = cluster.routes.iter().find(|route| route.metadata.key() == rule.route);
-    let listeners: BTreeSet<_> = gateway.spec.listeners.iter().map(|listener| &listener.hostname).collect();
+    let route = cluster.routes.iter().find(|route| route.kind == rule.kind && route.metadata.key() == rule.route);
+    let listeners = attachment::listeners(cluster, gateway);
+    let listeners: BTreeSet<_> = listeners.iter().map(|place| &place.listener.hostname).collect();
     route.map_or(1, |route| route.spec.hostnames.len().max(1) * listeners.len().max(1))
 }
 
@@ -142,7 +161,14 @@ pub struct Received {
     pub headers: BTreeMap<String, String>,
     /// What the backend got, if one answered.
     pub echo: Option<Echo>,
+    /// The status of a call, if nobody else answered it.
+    pub call_status: Option<u16>,
 }
+
+/// gRPC's UNIMPLEMENTED: there is no such method.
+const UNIMPLEMENTED: u16 = 12;
+/// gRPC's UNAVAILABLE: it may be tried again.
+const UNAVAILABLE: u16 = 14;
 
 /// A request as a backend got it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,39 +195,95 @@ impl Received {
             let known = all.entry(name.as_str().to_owned()).or_default();
             *known = if known.is_empty() { value.into_owned() } else { format!("{known}, {value}") };
         }
-        Self { status, location, headers: all, echo: echo(&Reply { status, body }) }
+        let call_status = all.get("grpc-status").and_then(|text| text.parse().ok());
+        Self { status, location, headers: all, echo: echo(&Reply { status, body }), call_status }
     }
 
-    /// Whether the load balancer itself answered with that status.
-    fn plain(&self, status: u16) -> bool {
-        self.status == status && self.echo.is_none()
+    /// Whether the load balancer itself answered with that status. To a call it says so in the words of gRPC, which has none for 500.
+    fn plain(&self, request: &Request, status: u16) -> bool {
+        let said = match (self.call_status, status) {
+            (None, _) => self.status == status,
+            (Some(said), 404) => said == UNIMPLEMENTED,
+            (Some(said), 503 | 504) => said == UNAVAILABLE,
+            (Some(said), _) => said != 0 && said != UNIMPLEMENTED,
+        };
+        self.echo.is_none() && said && (self.call_status.is_none() || call::is_one(request))
     }
 
-    fn fits(&self, request: &Request, answer: &Answer) -> bool {
-        match answer {
-            Answer::NotFound => self.plain(404),
-            Answer::Error(_) => self.plain(500),
-            Answer::Redirect { status, location } => {
-                self.status == *status && self.location.as_deref().and_then(Location::parse).as_ref() == Some(location)
-            }
+    /// Whether the load balancer itself answered what must fail. Gateway API: 500, and UNAVAILABLE for a GRPCRoute.
+    fn failed(&self, request: &Request, verdict: &Verdict) -> bool {
+        let grpc = verdict.winner.as_ref().is_some_and(|winner| winner.kind == Kind::Grpc);
+        self.plain(request, if grpc { 503 } else { 500 })
+    }
+
+    fn fits(&self, request: &Request, verdict: &Verdict) -> bool {
+        match &verdict.answer {
+            Answer::NotFound => self.plain(request, 404),
+            Answer::Error(_) => self.failed(request, verdict),
+            Answer::Redirect { status, location } => self.redirected(request, *status, location),
             Answer::Unjudged(_) => false,
-            Answer::Forward(forward) => match &self.echo {
-                Some(echo) => {
-                    let fits = |share: &Share| {
-                        share.backend == echo.backend
-                            && share.host == echo.host
-                            && share.target == echo.target
-                            && share.request.fit(&echo.headers)
-                            && share.response.fit(&self.headers)
-                    };
-                    echo.method == request.method && forward.shares.iter().any(fits)
-                }
+            Answer::Forward(forward) => {
                 // The answer to HEAD has no body that would tell more.
-                None if request.method == "HEAD" && self.status == 200 => true,
-                // A Service without endpoints SHOULD be answered 503; an ALB answers the share of an invalid backend so, too (docs/benchmark.md).
-                None => self.plain(503) && (forward.failing || forward.backends().contains(IDLE)) || self.plain(500) && forward.failing,
-            },
+                let hidden = request.method == "HEAD" && self.status == 200 && self.echo.is_none() && !forward.shares.is_empty();
+                hidden && forward.limit != Limit::Missed
+                    || forward.shares.iter().any(|share| self.is_of(request, forward, share))
+                    || forward.redirects.iter().any(|(status, location)| self.redirected(request, *status, location))
+                    // A Service without endpoints SHOULD be answered 503; an ALB answers the share of an invalid backend so, too (docs/benchmark.md).
+                    || self.plain(request, 503) && (forward.failing || forward.backends().contains(IDLE))
+                    || self.plain(request, 504) && forward.limit != Limit::Kept && !forward.shares.is_empty()
+                    || self.failed(request, verdict) && forward.failing
+            }
         }
+    }
+
+    /// To a call, a redirect is a failure that says where to.
+    fn redirected(&self, request: &Request, status: u16, location: &Location) -> bool {
+        let as_call = self.call_status.is_some_and(|status| status != 0) && call::is_one(request);
+        (self.status == status || as_call) && self.location.as_deref().and_then(Location::parse).as_ref() == Some(location)
+    }
+
+    /// Whether a backend's share of the requests is answered so.
+    fn is_of(&self, request: &Request, forward: &Forward, share: &Share) -> bool {
+        let shared = share.sharing.as_ref().is_none_or(|sharing| sharing.fits(self.status, &self.headers));
+        match &self.echo {
+            None => share.sharing.as_ref().is_some_and(|sharing| sharing.is_preflight()) && shared,
+            Some(echo) => {
+                forward.limit != Limit::Missed
+                    && shared
+                    && !share.sharing.as_ref().is_some_and(|sharing| sharing.is_preflight())
+                    && echo.method == request.method
+                    && share.backend == echo.backend
+                    && share.host == echo.host
+                    && share.target == echo.target
+                    && share.request.fit(&echo.headers)
+                    && share.response.fit(&self.headers)
+            }
+        }
+    }
+
+    /// Why these are not those who should have got the request: who answers, and who gets copies. Nothing where they are, or where nobody can say.
+    pub fn misled(&self, request: &Request, verdict: &Verdict, got: &BTreeSet<String>) -> Option<String> {
+        let none = || (!got.is_empty()).then(|| format!("{got:?} got it, and nobody should"));
+        let Answer::Forward(forward) = &verdict.answer else { return none() };
+        if self.location.is_some() {
+            return none();
+        }
+        let late = forward.limit != Limit::Kept && self.plain(request, 504);
+        let answered = self.echo.is_some() || request.method == "HEAD" && self.status == 200 || late;
+        let fits = |share: &&Share| !answered || self.echo.is_none() || self.is_of(request, forward, share);
+        let right = |share: &Share| {
+            let preflight = share.sharing.as_ref().is_some_and(|sharing| sharing.is_preflight());
+            let copies = || share.copies.iter().filter(|(to, _)| to != IDLE);
+            let may: BTreeSet<&String> =
+                copies().map(|(to, _)| to).chain((answered && share.backend != IDLE).then_some(&share.backend)).collect();
+            let must = copies().filter(|(_, all)| *all && answered).map(|(to, _)| to).chain(answered.then_some(&share.backend));
+            match preflight && !answered {
+                true => got.is_empty(),
+                false => got.iter().all(|it| may.contains(it)) && must.filter(|to| *to != IDLE).all(|it| got.contains(it)),
+            }
+        };
+        let fine = forward.shares.iter().filter(fits).any(right) || got.is_empty() && !answered;
+        (!fine).then(|| format!("{got:?} got it"))
     }
 }
 
@@ -233,7 +315,7 @@ impl fmt::Display for Received {
                 )
             }
             (None, Some(location)) => write!(f, "{} to {location}", self.status),
-            (None, None) => write!(f, "{}", self.status),
+            (None, None) => write!(f, "{} with the headers {:?}", self.status, self.headers),
         }
     }
 }
@@ -259,7 +341,7 @@ mod tests {
     fn winners(listeners: &Value, rules: &Value, fallen: &[usize], request: &Request) -> Vec<Option<usize>> {
         let cluster = objects(listeners, rules);
         let gateway = cluster.gateways.first().unwrap();
-        let name = |rule: &usize| RuleName { route: "app/r".into(), rule: *rule, index: 0 };
+        let name = |rule: &usize| RuleName { kind: Kind::Http, route: "app/r".into(), rule: *rule, index: 0 };
         let refusals = Refusals { fallen: fallen.iter().map(name).collect(), ..Refusals::default() };
         let expected = Expected::of(&cluster, gateway, &refusals, request);
         assert_eq!(expected.fallen, !fallen.is_empty());

@@ -6,15 +6,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::answer::{Answer, answer};
-use super::api::{Cluster, Gateway};
+use super::api::{Cluster, Gateway, Kind, Match};
 use super::attachment::{attached, covers, listener};
-use super::matching::{Candidate, compare, holds};
+use super::matching::{Candidate, compare, takes};
 use super::reading::Reading;
 use super::request::Request;
 
 /// One match of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleName {
+    /// The kind of the route.
+    pub kind: Kind,
     /// `NAMESPACE/NAME` of the route.
     pub route: String,
     /// Position of the rule.
@@ -26,7 +28,7 @@ pub struct RuleName {
 impl fmt::Display for RuleName {
     /// As `portico plan` names it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HTTPRoute {} rules[{}].matches[{}]", self.route, self.rule, self.index)
+        write!(f, "{} {} rules[{}].matches[{}]", self.kind, self.route, self.rule, self.index)
     }
 }
 
@@ -51,22 +53,27 @@ pub fn evaluate(cluster: &Cluster, gateway: &Gateway, request: &Request, reading
 }
 
 fn name(candidate: &Candidate<'_>) -> RuleName {
-    RuleName { route: candidate.route.metadata.key(), rule: candidate.rule, index: candidate.index }
+    RuleName { kind: candidate.route.kind, route: candidate.route.metadata.key(), rule: candidate.rule, index: candidate.index }
 }
 
-/// Every match that holds for a request, of the routes on the one listener that it belongs to.
+/// Every match that takes a request, of the routes on the one listener that it belongs to.
 fn candidates<'a>(cluster: &'a Cluster, gateway: &Gateway, request: &Request, reading: Reading, host: &str) -> Vec<Candidate<'a>> {
-    let Some(listener) = listener(gateway, request.port, host) else { return Vec::new() };
+    let Some(place) = listener(cluster, gateway, request.port, host) else { return Vec::new() };
     let serves = |names: &[String]| names.is_empty() || names.iter().any(|name| covers(&name.to_ascii_lowercase(), host));
-    let routes = cluster.routes.iter().filter(|route| attached(cluster, gateway, listener, route) && serves(&route.spec.hostnames));
+    let routes = cluster.routes.iter().filter(|route| attached(cluster, &place, route) && serves(&route.spec.hostnames));
     let all = routes.flat_map(|route| {
         let rules = route.spec.rules.iter().enumerate();
         rules.flat_map(move |(rule, it)| {
-            it.matches.iter().enumerate().map(move |(index, matches)| Candidate { route, rule, index, matches })
+            // Of an HTTPRoute's rule the API server fills in what is left out; a GRPCRoute's means all calls.
+            let all = it.matches.is_empty().then_some(&EVERYTHING);
+            all.into_iter().chain(&it.matches).enumerate().map(move |(index, matches)| Candidate { route, rule, index, matches })
         })
     });
-    all.filter(|candidate| holds(candidate.matches, request, reading)).collect()
+    all.filter(|candidate| takes(cluster, candidate, request, reading)).collect()
 }
+
+/// A match that says nothing.
+static EVERYTHING: Match = Match { path: None, headers: Vec::new(), query_params: Vec::new(), method: None };
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,9 @@
 //! A seed gives the same objects for ever (the dependency's version is pinned by Cargo.lock); only the routes' ages come from the cluster.
 
 mod aim;
+mod call;
+mod filter;
+mod listener;
 mod rule;
 
 use rand::rngs::StdRng;
@@ -21,18 +24,22 @@ pub const SERVICES: [&str; 4] = ["judge/one", "judge/two", "judge-a/one", "judge
 pub const IDLE: &str = "judge-a/idle";
 /// The port of the Services.
 pub const SERVICE_PORT: u16 = 8080;
+/// Their port that is spoken to by HTTP/2.
+pub const CALL_PORT: u16 = 8081;
 
 /// A source of random objects.
 #[derive(Debug)]
 pub struct Generator {
     random: StdRng,
     class: Class,
+    /// The ListenerSets that routes may name, by namespace and name.
+    sets: Vec<(&'static str, &'static str)>,
 }
 
 impl Generator {
     /// Begins at a seed, for a class of Gateways.
     pub fn new(seed: u64, class: Class) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), class }
+        Self { random: StdRng::seed_from_u64(seed), class, sets: Vec::new() }
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -54,6 +61,10 @@ impl Generator {
     /// The Gateways, routes and grants of one round.
     pub fn objects(&mut self) -> Vec<Value> {
         let mut objects: Vec<Value> = (0..2).map(|number| self.gateway(number)).collect();
+        if self.class == Class::PorticoEnvoy {
+            let sets = self.listener_sets(&mut objects);
+            objects.extend(sets);
+        }
         for (namespace, from) in
             [("judge-a", "judge"), ("judge-b", "judge"), ("judge-b", "judge-a"), ("judge", "judge-a"), ("judge", "judge-b")]
         {
@@ -65,50 +76,45 @@ impl Generator {
             let route = self.route(number);
             objects.push(route);
         }
+        if self.class == Class::PorticoEnvoy {
+            for number in 0..self.between(1, 6) {
+                let route = self.calls(number);
+                objects.push(route);
+            }
+        }
         objects
     }
 
-    fn gateway(&mut self, number: usize) -> Value {
-        const NAMES: [&str; 7] = ["", "*.example.com", "a.example.com", "*.a.example.com", "b.example.com", "*.com", "b.a.example.com"];
-        let mut listeners: Vec<Value> = Vec::new();
-        let mut taken: Vec<(u16, &str)> = Vec::new();
-        for index in 0..self.between(1, 4) {
-            let at = (self.pick(&[80, 80, 8080]).unwrap_or(80), self.text(&NAMES));
-            if taken.contains(&at) {
-                continue;
-            }
-            taken.push(at);
-            let namespaces = match self.between(0, 9) {
-                0..=5 => json!({"from": "All"}),
-                6 => json!({"from": "Same"}),
-                7 => json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}),
-                8 => {
-                    json!({"from": "Selector", "selector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["b", "c"]}]}})
-                }
-                _ => json!({"from": "Selector", "selector": {"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}}),
-            };
-            let mut listener =
-                json!({"name": format!("l{index}"), "port": at.0, "protocol": "HTTP", "allowedRoutes": {"namespaces": namespaces}});
-            set(&mut listener, "hostname", (!at.1.is_empty()).then(|| json!(at.1)));
-            listeners.push(listener);
-        }
-        object("Gateway", "judge", &format!("edge-{number}"), json!({"gatewayClassName": self.class.name(), "listeners": listeners}))
-    }
-
     fn grant(&mut self, namespace: &str, from: &str) -> Value {
-        let kind = if self.chance(85) { "HTTPRoute" } else { "GRPCRoute" };
+        let name = format!("from-{from}");
+        let mut kinds = vec![if self.chance(85) { "HTTPRoute" } else { "GRPCRoute" }];
+        if self.class == Class::PorticoEnvoy && self.chance(40) {
+            kinds = vec!["GRPCRoute", "HTTPRoute"];
+        }
+        let from: Vec<Value> =
+            kinds.iter().map(|kind| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": from})).collect();
         let mut to = json!({"group": "", "kind": "Service"});
         if self.chance(30) {
             let name = self.text(&["one", "two", "idle"]);
             set(&mut to, "name", Some(json!(name)));
         }
-        let spec = json!({"from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": from}], "to": [to]});
-        let mut grant = object("ReferenceGrant", namespace, &format!("from-{from}"), spec);
+        let spec = json!({"from": from, "to": [to]});
+        let mut grant = object("ReferenceGrant", namespace, &name, spec);
         set(&mut grant, "apiVersion", Some(json!("gateway.networking.k8s.io/v1beta1")));
         grant
     }
 
     fn route(&mut self, number: usize) -> Value {
+        let namespace = self.text(&NAMESPACES);
+        let (hostnames, parents) = (self.hostnames(), self.parents());
+        let rules: Vec<Value> = (0..self.between(1, 3)).map(|_| self.rule(namespace)).collect();
+        let mut spec = json!({"parentRefs": parents, "rules": rules});
+        set(&mut spec, "hostnames", hostnames);
+        object("HTTPRoute", namespace, &format!("r{number}"), spec)
+    }
+
+    /// Hostnames of a route, if it has any.
+    fn hostnames(&mut self) -> Option<Value> {
         const NAMES: [&str; 9] = [
             "a.example.com",
             "b.example.com",
@@ -120,7 +126,6 @@ impl Generator {
             "example.com",
             "c.b.a.example.com",
         ];
-        let namespace = self.text(&NAMESPACES);
         let mut hostnames: Vec<&str> = Vec::new();
         let count = self.pick(&[0, 0, 1, 1, 1, 2]).unwrap_or(0);
         for _ in 0..count {
@@ -129,6 +134,10 @@ impl Generator {
                 hostnames.push(name);
             }
         }
+        (!hostnames.is_empty()).then(|| json!(hostnames))
+    }
+
+    fn parents(&mut self) -> Vec<Value> {
         let mut parents: Vec<Value> = Vec::new();
         for gateway in 0..2 {
             if gateway == 0 || self.chance(40) {
@@ -142,10 +151,15 @@ impl Generator {
                 parents.push(parent);
             }
         }
-        let rules: Vec<Value> = (0..self.between(1, 3)).map(|_| self.rule(namespace)).collect();
-        let mut spec = json!({"parentRefs": parents, "rules": rules});
-        set(&mut spec, "hostnames", (!hostnames.is_empty()).then(|| json!(hostnames)));
-        object("HTTPRoute", namespace, &format!("r{number}"), spec)
+        for (namespace, name) in self.sets.clone() {
+            if self.chance(50) {
+                let mut parent = json!({"kind": "ListenerSet", "name": name, "namespace": namespace});
+                let section = self.chance(20).then(|| json!("l0"));
+                set(&mut parent, "sectionName", section);
+                parents.push(parent);
+            }
+        }
+        parents
     }
 }
 

@@ -4,8 +4,11 @@ use std::cmp::{Ordering, Reverse};
 
 use regex::Regex;
 
-use super::api::{HttpRoute, Match, PathMatch, ValueMatch};
+use super::answer;
+use super::api::{Cluster, Kind, Match, PathMatch, Route, Rule, ValueMatch};
 use super::attachment::covers;
+use super::call;
+use super::cors;
 use super::reading::{Reading, Repeated};
 use super::request::Request;
 
@@ -43,19 +46,37 @@ impl<'a> Path<'a> {
 
 /// Whether the whole text matches. How an expression is anchored is left to implementations; Portico documents it so. An expression that
 /// cannot be read matches nothing.
-fn full_match(expression: &str, text: &str) -> bool {
+pub fn full_match(expression: &str, text: &str) -> bool {
     Regex::new(&format!("^(?:{expression})$")).is_ok_and(|regex| regex.is_match(text))
 }
 
-/// Whether all conditions of a match hold.
-pub fn holds(matches: &Match, request: &Request, reading: Reading) -> bool {
-    Path::of(matches).holds(&reading.path.of_path(&request.path))
-        && matches.method.as_ref().is_none_or(|method| *method == request.method)
-        && headers(matches).iter().all(|header| {
-            let value = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&header.name)).map(|(_, value)| value.as_str());
-            value.is_some_and(|value| value_holds(header, value))
+/// Whether a candidate takes a request: all conditions of its match hold, or its rule answers the preflight request of one for which they hold.
+pub fn takes(cluster: &Cluster, candidate: &Candidate<'_>, request: &Request, reading: Reading) -> bool {
+    holds(candidate.route.kind, candidate.matches, request, reading)
+        || cors::asked(request).is_some_and(|method| {
+            let meant = Request { method: method.to_owned(), ..request.clone() };
+            answers_preflights(cluster, candidate) && holds(candidate.route.kind, candidate.matches, &meant, reading)
         })
-        && query_params(matches).iter().all(|parameter| query_holds(parameter, request, reading))
+}
+
+/// Preflight requests are for rules that share answers across origins, and that have any.
+fn answers_preflights(cluster: &Cluster, candidate: &Candidate<'_>) -> bool {
+    candidate
+        .rule()
+        .is_some_and(|rule| rule.filters.iter().any(|filter| filter.cors.is_some()) && answer::forwards(cluster, candidate, rule))
+}
+
+/// Whether all conditions of a match hold.
+pub fn holds(kind: Kind, matches: &Match, request: &Request, reading: Reading) -> bool {
+    let what = match kind {
+        Kind::Http => {
+            Path::of(matches).holds(&reading.path.of_path(&request.path))
+                && matches.http_method().is_none_or(|method| method == request.method)
+                && query_params(matches).iter().all(|parameter| query_holds(parameter, request, reading))
+        }
+        Kind::Grpc => call::holds(matches.call(), request),
+    };
+    what && headers(matches).iter().all(|header| request.header(&header.name).is_some_and(|value| value_holds(header, value)))
 }
 
 fn value_holds(wanted: &ValueMatch, value: &str) -> bool {
@@ -102,7 +123,7 @@ fn firsts(all: &[ValueMatch], same: impl Fn(&str, &str) -> bool) -> Vec<&ValueMa
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// The route.
-    pub route: &'a HttpRoute,
+    pub route: &'a Route,
     /// Position of the rule.
     pub rule: usize,
     /// Position of the match in the rule.
@@ -111,39 +132,60 @@ pub struct Candidate<'a> {
     pub matches: &'a Match,
 }
 
+impl<'a> Candidate<'a> {
+    /// The rule.
+    pub fn rule(&self) -> Option<&'a Rule> {
+        self.route.spec.rules.get(self.rule)
+    }
+}
+
 /// Which of two goes first: the least.
 pub fn compare(a: &Candidate<'_>, b: &Candidate<'_>, host: &str) -> Ordering {
     // More characters in a matching hostname without wildcard, then more characters in a matching hostname: as written in the route (v1.7.0).
     Reverse(hostname_rank(a.route, host))
         .cmp(&Reverse(hostname_rank(b.route, host)))
-        .then_with(|| Reverse(path_rank(a.matches)).cmp(&Reverse(path_rank(b.matches))))
-        .then_with(|| Reverse(a.matches.method.is_some()).cmp(&Reverse(b.matches.method.is_some())))
-        .then_with(|| Reverse(headers(a.matches).len()).cmp(&Reverse(headers(b.matches).len())))
+        .then_with(|| Reverse(path_rank(a)).cmp(&Reverse(path_rank(b))))
+        .then_with(|| Reverse(has_method(a)).cmp(&Reverse(has_method(b))))
+        .then_with(|| Reverse(header_count(a)).cmp(&Reverse(header_count(b))))
         .then_with(|| Reverse(query_params(a.matches).len()).cmp(&Reverse(query_params(b.matches).len())))
         .then_with(|| a.route.metadata.creation_timestamp.cmp(&b.route.metadata.creation_timestamp))
         .then_with(|| a.route.metadata.key().cmp(&b.route.metadata.key()))
         .then_with(|| (a.rule, a.index).cmp(&(b.rule, b.index)))
 }
 
-fn hostname_rank(route: &HttpRoute, host: &str) -> (usize, usize) {
+fn hostname_rank(route: &Route, host: &str) -> (usize, usize) {
     let matching: Vec<String> =
         route.spec.hostnames.iter().map(|name| name.to_ascii_lowercase()).filter(|name| covers(name, host)).collect();
     let exact = matching.iter().filter(|name| !name.starts_with("*.")).map(String::len).max().unwrap_or(0);
     (exact, matching.iter().map(String::len).max().unwrap_or(0))
 }
 
+/// The place of a path: whether it is exact; the characters that it begins with; whether it is an expression; the characters of a call's method.
+pub type PathRank = (bool, usize, bool, usize);
+
 /// Exact first, then prefixes by their characters. The place of expressions is left to implementations: Portico documents (ARCHITECTURE.md) that
-/// one stands before the prefixes that are as long as the text that all its matches begin with.
-fn path_rank(matches: &Match) -> (bool, usize, bool) {
-    match Path::of(matches) {
-        Path::Exact(_) => (true, 0, false),
-        Path::Prefix(value) => (false, value.len().max(1), false),
-        Path::Regex(value) => (false, literal_start(value).len(), true),
+/// one stands before the prefixes that are as long as the text that all its matches begin with. A call has the place of the path that it is.
+fn path_rank(candidate: &Candidate<'_>) -> PathRank {
+    match (candidate.route.kind, Path::of(candidate.matches)) {
+        (Kind::Grpc, _) => call::rank(candidate.matches.call()),
+        (Kind::Http, Path::Exact(_)) => (true, 0, false, 0),
+        (Kind::Http, Path::Prefix(value)) => (false, value.len().max(1), false, 0),
+        (Kind::Http, Path::Regex(value)) => (false, literal_start(value).len(), true, 0),
     }
 }
 
+/// A call is always POST.
+fn has_method(candidate: &Candidate<'_>) -> bool {
+    candidate.route.kind == Kind::Grpc || candidate.matches.method.is_some()
+}
+
+/// A call has a header more: its content type.
+fn header_count(candidate: &Candidate<'_>) -> usize {
+    headers(candidate.matches).len() + usize::from(candidate.route.kind == Kind::Grpc)
+}
+
 /// The text that all matches of an expression begin with, as far as it is written out at its beginning.
-fn literal_start(expression: &str) -> &str {
+pub fn literal_start(expression: &str) -> &str {
     let expression = expression.strip_prefix('^').unwrap_or(expression);
     let end = expression.find(|c: char| "\\^$.|?*+()[]{}".contains(c)).unwrap_or(expression.len());
     let (literal, rest) = expression.split_at(end);
@@ -224,8 +266,8 @@ mod tests {
             {"name": "foo", "value": "1"}, {"name": "Foo", "value": "2"}]}))
         .unwrap();
         let request = |value: &str| Request { headers: vec![("FOO".into(), value.into())], ..Request::get("/") };
-        assert!(holds(&matches, &request("1"), Reading::default()));
-        assert!(!holds(&matches, &request("2"), Reading::default()));
+        assert!(holds(Kind::Http, &matches, &request("1"), Reading::default()));
+        assert!(!holds(Kind::Http, &matches, &request("2"), Reading::default()));
     }
 
     #[test]
@@ -241,8 +283,8 @@ mod tests {
             (None, false, false),
         ] {
             let request = Request { query: query.map(str::to_owned), ..Request::get("/") };
-            assert_eq!(holds(&matches, &request, Reading::default()), first, "{query:?}");
-            assert_eq!(holds(&matches, &request, Reading { repeated: Repeated::Any, ..Reading::default() }), any, "{query:?}");
+            assert_eq!(holds(Kind::Http, &matches, &request, Reading::default()), first, "{query:?}");
+            assert_eq!(holds(Kind::Http, &matches, &request, Reading { repeated: Repeated::Any, ..Reading::default() }), any, "{query:?}");
         }
     }
 }

@@ -31,6 +31,23 @@ impl Request {
         with_query(&self.path, self.query.as_deref())
     }
 
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The headers that the echo server is asked to answer with: `X-Echo-Set-Header: NAME:VALUE`.
+    pub fn echoed(&self) -> Vec<(String, String)> {
+        let asked = self.header("x-echo-set-header").and_then(|pair| pair.split_once(':'));
+        asked.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The value of a query parameter, as it stands there.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.as_deref().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
     /// The host without its port, in lower case: hostnames have no case.
     pub fn hostname(&self) -> String {
         self.host.split(':').next().unwrap_or_default().to_ascii_lowercase()

@@ -7,7 +7,7 @@ use super::evaluator::RuleName;
 
 /// Why an author would not find out that a field of a rule is refused on a Gateway (`NAMESPACE/NAME`); none if it is told.
 pub fn untold(objects: &[Value], gateway: &str, rule: &RuleName, field: &str) -> Option<String> {
-    let Some(route) = objects.iter().find(|it| text(it, "/kind") == "HTTPRoute" && key(it, "/metadata", "") == rule.route) else {
+    let Some(route) = objects.iter().find(|it| text(it, "/kind") == rule.kind.name() && key(it, "/metadata", "") == rule.route) else {
         return Some("its route is not there".to_owned());
     };
     if !field.starts_with(&format!("spec.rules[{}]", rule.rule)) || !exists(route, field) {
@@ -15,7 +15,13 @@ pub fn untold(objects: &[Value], gateway: &str, rule: &RuleName, field: &str) ->
     }
     let own = text(route, "/metadata/namespace");
     let parents = route.pointer("/status/parents").and_then(Value::as_array).into_iter().flatten();
-    let ours = parents.filter(|it| text(it, "/controllerName") == CONTROLLER && key(it, "/parentRef", own) == gateway);
+    // A ListenerSet's Gateway is the one that it adds to.
+    let leads_to = |parent: String, kind: &str| {
+        let set = objects.iter().find(|it| kind == "ListenerSet" && text(it, "/kind") == kind && key(it, "/metadata", "") == parent);
+        set.map_or(parent, |set| key(set, "/spec/parentRef", text(set, "/metadata/namespace")))
+    };
+    let of_gateway = |it: &&Value| leads_to(key(it, "/parentRef", own), text(it, "/parentRef/kind")) == gateway;
+    let ours = parents.filter(|it| text(it, "/controllerName") == CONTROLLER).filter(of_gateway);
     let conditions: Vec<&Value> = ours.filter_map(|it| it.get("conditions")?.as_array()).flatten().collect();
     let told = conditions.iter().any(|it| {
         // What is refused is a part of the route, or all of it.
@@ -46,6 +52,7 @@ fn exists(object: &Value, path: &str) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::super::api::Kind;
     use super::*;
 
     fn route(type_: &str, status: &str, message: &str) -> Value {
@@ -56,7 +63,8 @@ mod tests {
     }
 
     fn told(object: &Value, gateway: &str, rule: usize, field: &str) -> bool {
-        untold(std::slice::from_ref(object), gateway, &RuleName { route: "app/r".into(), rule, index: 0 }, field).is_none()
+        untold(std::slice::from_ref(object), gateway, &RuleName { kind: Kind::Http, route: "app/r".into(), rule, index: 0 }, field)
+            .is_none()
     }
 
     #[test]

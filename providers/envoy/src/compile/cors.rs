@@ -15,13 +15,18 @@ pub(super) fn policy(filter: &Cors) -> CorsPolicy {
         allow_origin_string_match: filter.allow_origins.iter().map(|origin| origin_matcher(origin)).collect(),
         allow_methods: filter.allow_methods.join(", "),
         allow_headers: filter.allow_headers.join(", "),
-        expose_headers: filter.expose_headers.join(", "),
+        expose_headers: exposed(filter).join(", "),
         max_age: filter.max_age_seconds.to_string(),
         allow_credentials: Some(filter.allow_credentials),
         filter_enabled: Some(millionths(1, 1)),
         // A preflight request of another origin is answered without the headers that would allow anything.
         forward_not_matching_preflights: Some(false),
     }
+}
+
+/// To an answer with credentials `*` would be the name of a header (Fetch), and must not be said (Gateway API).
+fn exposed(filter: &Cors) -> Vec<&str> {
+    filter.expose_headers.iter().map(String::as_str).filter(|name| *name != "*" || !filter.allow_credentials).collect()
 }
 
 /// `*` stands for everything, and within a host for one or more characters of it: `https://*.example.com` means all names below `example.com`.

@@ -4,7 +4,7 @@ use super::Compiler;
 use super::filter::{Gathered, millionths};
 use super::header::Headers;
 use super::issue::Issue;
-use super::route::{Place, dress, forwarded, redirected, status};
+use super::route::{Place, dress, failed, forwarded, is_grpc, redirected};
 use super::rule_field;
 use super::session::{self, Pin};
 use crate::name;
@@ -20,7 +20,7 @@ impl Compiler<'_> {
         }
         let shares: Vec<&WeightedBackend> = rule.backends.iter().filter(|backend| backend.weight > 0).collect();
         match shares.as_slice() {
-            [] => vec![dress(status(rule, matches.clone(), 500), gathered)],
+            [] => vec![dress(failed(rule, matches.clone()), gathered)],
             [backend] => self.share(rule, place, matches.clone(), gathered, backend),
             shares if rule.session_persistence.is_some() || shares.iter().any(|backend| backend.filters.iter().any(needs_a_route)) => {
                 self.split(rule, place, matches, gathered, shares)
@@ -42,14 +42,14 @@ impl Compiler<'_> {
         let at = rule_field(rule, &format!("backendRefs[{}]", backend.index));
         if let Err(issue) = self.gather(rule, place, &backend.filters, &at, &mut gathered) {
             self.refuse_rule(rule, issue, Residue::Answer500);
-            return vec![status(rule, matches, 500)];
+            return vec![failed(rule, matches)];
         }
         if !gathered.redirects.is_empty() {
             return redirected(rule, &matches, &gathered);
         }
         let cluster = self.target(backend);
         if cluster == name::INVALID || gathered.denied {
-            return vec![dress(status(rule, matches, 500), &gathered)];
+            return vec![dress(failed(rule, matches), &gathered)];
         }
         let action = RouteAction { cluster: Some(cluster), ..self.action(rule, &gathered) };
         let mut route = dress(forwarded(rule, matches, action), &gathered);
@@ -81,9 +81,9 @@ impl Compiler<'_> {
             clusters.push(cluster);
         }
         if clusters.iter().all(|cluster| cluster.name == name::INVALID) {
-            return vec![dress(status(rule, matches, 500), gathered)];
+            return vec![dress(failed(rule, matches), gathered)];
         }
-        let not_found = if clusters.iter().any(|cluster| cluster.name == name::INVALID) {
+        let not_found = if !is_grpc(rule) && clusters.iter().any(|cluster| cluster.name == name::INVALID) {
             ClusterNotFoundResponseCode::InternalServerError
         } else {
             ClusterNotFoundResponseCode::ServiceUnavailable

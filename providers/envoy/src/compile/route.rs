@@ -8,7 +8,7 @@ use super::matching;
 use super::redirect;
 use crate::name;
 use crate::stack::route::{DirectResponseAction, Route, RouteAction, RouteMatch};
-use portico_providers::{Hostname, PlanRule, Residue};
+use portico_providers::{Hostname, PlanRule, Residue, RuleMatch};
 
 /// Where a route stands.
 pub(super) struct Place<'a> {
@@ -36,10 +36,10 @@ impl Compiler<'_> {
         let at = format!("spec.rules[{}]", rule.id.rule);
         if let Err(issue) = self.gather(rule, place, &rule.filters, &at, &mut gathered) {
             self.refuse_rule(rule, issue, Residue::Answer500);
-            return vec![status(rule, matches, 500)];
+            return vec![failed(rule, matches)];
         }
         if gathered.denied {
-            return vec![dress(status(rule, matches, 500), &gathered)];
+            return vec![dress(failed(rule, matches), &gathered)];
         }
         let mut routes = if gathered.redirects.is_empty() {
             self.forward(rule, place, &matches, &gathered)
@@ -71,9 +71,15 @@ pub(super) fn named(rule: &PlanRule, matches: RouteMatch) -> Route {
     Route { name: name::route(rule), r#match: Some(matches), ..Route::default() }
 }
 
-/// A route that answers with a status.
-pub(super) fn status(rule: &PlanRule, matches: RouteMatch, status: u32) -> Route {
+/// A route whose requests fail: by 500, and calls by UNAVAILABLE, which Envoy makes of 503 (Gateway API: HTTPRouteRule.BackendRefs, GRPCRouteRule.BackendRefs).
+pub(super) fn failed(rule: &PlanRule, matches: RouteMatch) -> Route {
+    let status = if is_grpc(rule) { 503 } else { 500 };
     Route { direct_response: Some(DirectResponseAction { status }), ..named(rule, matches) }
+}
+
+/// Whether a rule is for gRPC calls.
+pub(super) fn is_grpc(rule: &PlanRule) -> bool {
+    matches!(rule.matches, RuleMatch::Grpc(_))
 }
 
 /// A route that sends requests on.

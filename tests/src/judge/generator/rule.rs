@@ -1,8 +1,8 @@
 //! Random rules: matches, filters, backends.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Generator, IDLE, SERVICE_PORT, SERVICES, set};
+use super::{CALL_PORT, Generator, IDLE, SERVICE_PORT, SERVICES, set};
 use crate::judge::Class;
 
 /// Paths that collide: prefixes of one another, siblings, slashes at the end, what is special to patterns and expressions.
@@ -12,8 +12,8 @@ pub(super) const PATHS: [&str; 26] = [
 ];
 /// Expressions; the last two are none that an ALB could take.
 const EXPRESSIONS: [&str; 10] = ["/a/[bc]", "/a.*", "/[a-z]+", "/a/b(/.*)?", "/ab?", "/(a|x)/b", "/a\\.b", ".*", "/a(?=/b)", "/a["];
-const HEADERS: [&str; 5] = ["x-a", "x-a", "X-B", "x-c", "x-a-name-that-is-longer-than-forty-characters"];
-const HEADER_VALUES: [&str; 7] = ["1", "1", "a", "A", "a*", "a?b", "a b"];
+pub(super) const HEADERS: [&str; 5] = ["x-a", "x-a", "X-B", "x-c", "x-a-name-that-is-longer-than-forty-characters"];
+pub(super) const HEADER_VALUES: [&str; 7] = ["1", "1", "a", "A", "a*", "a?b", "a b"];
 const PARAMETERS: [&str; 5] = ["1", "1", "2", "q", "-"];
 const PARAMETER_VALUES: [&str; 7] = ["1", "1", "10", "1*", "*", "a", "0.5"];
 const METHODS: [&str; 6] = ["GET", "GET", "POST", "HEAD", "PUT", "OPTIONS"];
@@ -51,16 +51,51 @@ impl Generator {
             _ => {}
         }
         if self.class == Class::PorticoEnvoy {
-            let rewrites = rule.pointer("/filters/0/type").is_some_and(|kind| kind == "URLRewrite");
-            let prefix = prefix && matches.len() == 1;
-            for backend in &mut backends {
-                let filters = self.filters_of_a_backend(prefix, !rewrites);
-                set(backend, "filters", (!filters.is_empty()).then(|| json!(filters)));
-            }
+            self.enrich(&mut rule, prefix && matches.len() == 1, &mut backends);
         }
         set(&mut rule, "matches", (!matches.is_empty()).then(|| json!(matches)));
         set(&mut rule, "backendRefs", (!backends.is_empty()).then(|| json!(backends)));
         rule
+    }
+
+    /// Adds what proxies have and others have not.
+    fn enrich(&mut self, rule: &mut Value, prefix: bool, backends: &mut [Value]) {
+        let mut filters: Vec<Value> = rule.get("filters").and_then(Value::as_array).cloned().unwrap_or_default();
+        let has = |filters: &[Value], kind: &str| filters.iter().any(|it| it.get("type").is_some_and(|it| it == kind));
+        if !has(&filters, "RequestRedirect") {
+            let further = self.changes(SERVICE_PORT);
+            filters.extend(
+                further
+                    .into_iter()
+                    .filter(|it| !it.get("type").and_then(Value::as_str).is_some_and(|kind| has(&filters, kind)))
+                    .collect::<Vec<_>>(),
+            );
+            if !has(&filters, "CORS") && self.chance(12) {
+                filters.push(self.sharing());
+            }
+        }
+        let may_rewrite = !has(&filters, "URLRewrite");
+        for backend in backends.iter_mut() {
+            if self.chance(25) && backend.get("port").is_some_and(|port| *port == SERVICE_PORT) {
+                set(backend, "port", Some(json!(CALL_PORT)));
+            }
+            let filters = self.filters_of_a_backend(prefix, may_rewrite);
+            set(backend, "filters", (!filters.is_empty()).then(|| json!(filters)));
+        }
+        set(rule, "filters", (!filters.is_empty()).then(|| json!(filters)));
+        if self.chance(12) {
+            let limits = match self.between(0, 3) {
+                0 => json!({"request": "100ms"}),
+                1 => json!({"backendRequest": "150ms"}),
+                2 => json!({"request": "30s", "backendRequest": "100ms"}),
+                _ => json!({"request": "0s", "backendRequest": "30s"}),
+            };
+            set(rule, "timeouts", Some(limits));
+        }
+        if self.chance(8) {
+            let attempts = self.between(0, 2);
+            set(rule, "retry", Some(json!({"codes": [500, 503], "attempts": attempts, "backoff": "10ms"})));
+        }
     }
 
     fn matches(&mut self) -> Value {
@@ -88,7 +123,7 @@ impl Generator {
     }
 
     /// One or two entries with different names; the API server would take `x-a` and `X-A` for different ones, too.
-    fn pairs(&mut self, names: &[&'static str], values: &[&'static str], expression: &str) -> Value {
+    pub(super) fn pairs(&mut self, names: &[&'static str], values: &[&'static str], expression: &str) -> Value {
         let mut found: Vec<Value> = Vec::new();
         for _ in 0..self.between(1, 2) {
             let mut name = self.text(names).to_owned();
@@ -107,7 +142,7 @@ impl Generator {
         json!(found)
     }
 
-    fn backend(&mut self, own: &str) -> Value {
+    pub(super) fn backend(&mut self, own: &str) -> Value {
         let target = if self.chance(5) { IDLE } else { self.text(&SERVICES) };
         let (namespace, name) = target.split_once('/').unwrap_or_default();
         // Mostly its own namespace's, where no grant is needed.
@@ -125,88 +160,5 @@ impl Generator {
             set(&mut backend, "group", Some(json!("")));
         }
         backend
-    }
-
-    fn path_modifier(&mut self, prefix: bool) -> Value {
-        if prefix && self.chance(70) {
-            json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": self.text(&["", "/", "/new", "/new/", "/n/m", "/a"])})
-        } else {
-            json!({"type": "ReplaceFullPath", "replaceFullPath": self.text(&["/", "/new", "/new/", "/n%20m", "/a"])})
-        }
-    }
-
-    fn rewrite(&mut self, prefix: bool) -> Value {
-        let mut rewrite = json!({});
-        let path = self.chance(80).then(|| self.path_modifier(prefix));
-        let hostname = (path.is_none() || self.chance(40)).then(|| json!("inner.example.org"));
-        set(&mut rewrite, "path", path);
-        set(&mut rewrite, "hostname", hostname);
-        rewrite
-    }
-
-    fn redirect(&mut self, prefix: bool) -> Value {
-        let mut redirect = json!({});
-        let scheme = self.pick(&[None, None, Some("http"), Some("https")]).flatten();
-        let hostname = self.chance(50).then(|| json!("to.example.org"));
-        let port = self.pick(&[None, None, Some(80), Some(8080), Some(8443)]).flatten();
-        let path = self.chance(60).then(|| self.path_modifier(prefix));
-        let status = self.pick(&[None, Some(301), Some(302), Some(302), Some(307)]).flatten();
-        set(&mut redirect, "scheme", scheme.map(|it| json!(it)));
-        set(&mut redirect, "hostname", hostname);
-        set(&mut redirect, "port", port.map(|it: u16| json!(it)));
-        set(&mut redirect, "path", path);
-        set(&mut redirect, "statusCode", status.map(|it: u16| json!(it)));
-        redirect
-    }
-
-    /// Filters of one backend among several, which proxies can have.
-    fn filters_of_a_backend(&mut self, prefix: bool, may_rewrite: bool) -> Vec<Value> {
-        let mut filters = Vec::new();
-        if self.chance(25) {
-            filters.push(json!({"type": "RequestHeaderModifier", "requestHeaderModifier": self.modifier(&HEADERS)}));
-        }
-        if self.chance(25) {
-            filters.push(json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": self.modifier(&["x-answer", "X-Other"])}));
-        }
-        if may_rewrite && self.chance(25) {
-            filters.push(json!({"type": "URLRewrite", "urlRewrite": self.rewrite(prefix)}));
-        }
-        filters
-    }
-
-    /// Changes of headers, each name once.
-    fn modifier(&mut self, names: &[&'static str]) -> Value {
-        let mut changed: Vec<String> = Vec::new();
-        let (mut set, mut add, mut remove) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..self.between(1, 3) {
-            let name = self.text(names);
-            if changed.contains(&name.to_ascii_lowercase()) {
-                continue;
-            }
-            changed.push(name.to_ascii_lowercase());
-            let header = json!({"name": name, "value": self.text(&["1", "a", "new value"])});
-            match self.between(0, 2) {
-                0 => set.push(header),
-                1 => add.push(header),
-                _ => remove.push(json!(name)),
-            }
-        }
-        let lists = [("set", set), ("add", add), ("remove", remove)];
-        let all = lists.into_iter().filter(|(_, list)| !list.is_empty());
-        Value::Object(all.map(|(name, list)| (name.to_owned(), json!(list))).collect())
-    }
-
-    /// Filters that an ALB does not have.
-    fn rare_filter(&mut self) -> Value {
-        let (kind, key, settings) = match self.between(0, 4) {
-            0 => ("RequestHeaderModifier", "requestHeaderModifier", json!({"set": [{"name": "x-set", "value": "1"}]})),
-            1 => ("ResponseHeaderModifier", "responseHeaderModifier", json!({"add": [{"name": "x-added", "value": "1"}]})),
-            2 => ("RequestMirror", "requestMirror", json!({"backendRef": {"name": "one", "port": SERVICE_PORT}})),
-            3 => ("CORS", "cors", json!({"allowOrigins": ["https://example.org"]})),
-            _ => ("ExtensionRef", "extensionRef", json!({"group": "example.org", "kind": "Unknown", "name": "it"})),
-        };
-        let mut filter = Map::from_iter([("type".to_owned(), json!(kind))]);
-        filter.insert(key.to_owned(), settings);
-        Value::Object(filter)
     }
 }
