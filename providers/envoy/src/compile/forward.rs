@@ -44,13 +44,14 @@ impl Compiler<'_> {
             self.refuse_rule(rule, issue, Residue::Answer500);
             return vec![failed(rule, matches)];
         }
+        // The filters of a backend are for requests that it gets: an invalid one redirects none.
+        if gathered.denied || !matches!(backend.backend, Backend::Service(_)) {
+            return vec![dress(failed(rule, matches), &gathered)];
+        }
         if !gathered.redirects.is_empty() {
             return redirected(rule, &matches, &gathered);
         }
         let cluster = self.target(backend);
-        if cluster == name::INVALID || gathered.denied {
-            return vec![dress(failed(rule, matches), &gathered)];
-        }
         let action = RouteAction { cluster: Some(cluster), ..self.action(rule, &gathered) };
         let mut route = dress(forwarded(rule, matches, action), &gathered);
         for issue in session::apply(rule, &mut route) {
