@@ -1,5 +1,7 @@
 //! `portico plan` for Envoy fleets: what it prints is what an operator then publishes, and where each of it comes from. No proxy is needed for that.
 
+mod walk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -92,10 +94,9 @@ impl Bench {
         vec![self.operator.engine().provider().envoy().acknowledgements()]
     }
 
-    /// What `portico plan` says of the cluster with these objects laid over it.
-    async fn plan(&self, overlay: &[(Kind, Value)], said: Result<&[Vec<Acknowledgement>], &str>) -> Value {
+    /// The cluster's objects with these laid over them.
+    fn overlaid(&self, overlay: &[(Kind, Value)]) -> Objects {
         let mut objects = self.objects();
-        let fleets = Fleets::of(&world(objects.clone()), &cluster_id(), said);
         for (kind, object) in overlay {
             let mut object = object.clone();
             let there = objects.get(&(*kind, key_of(&object)));
@@ -109,8 +110,21 @@ impl Bench {
             }
             objects.insert((*kind, key_of(&object)), object);
         }
-        let world = world(objects);
-        let units = world.read().units().collect();
+        objects
+    }
+
+    /// What `portico plan` says of the cluster with these objects laid over it.
+    async fn plan(&self, overlay: &[(Kind, Value)], said: Result<&[Vec<Acknowledgement>], &str>) -> Value {
+        self.plan_of(self.overlaid(overlay), said).await
+    }
+
+    /// What `portico plan` says of these objects, were they the cluster's.
+    async fn plan_of(&self, objects: Objects, said: Result<&[Vec<Acknowledgement>], &str>) -> Value {
+        let (now, then) = (world(self.objects()), world(objects));
+        let fleets = Fleets::of(&now, &cluster_id(), said);
+        // What is served now, and is gone then, is withdrawn.
+        let units: BTreeSet<_> = now.read().units().chain(then.read().units()).collect();
+        let (world, units) = (then, units.into_iter().collect());
         let document = plan::make_against(&world, &cluster_id(), units, BTreeSet::new(), Some(&clouds().await), &fleets).await;
         serde_json::to_value(&document).unwrap()
     }
@@ -121,6 +135,12 @@ impl Bench {
         for (kind, object) in objects {
             self.cluster.apply(kind, object);
         }
+        self.follows(&planned).await;
+        planned
+    }
+
+    /// What is published now is what was planned, and a plan of it is empty.
+    async fn follows(&self, planned: &[(String, Vec<String>)]) {
         let mut still = 0;
         let settled = async {
             while still < 10 {
@@ -134,7 +154,6 @@ impl Bench {
         assert_eq!(made, planned.iter().map(|(change, _)| change.clone()).collect::<Vec<_>>());
         let again = changes(&self.plan(&[], Ok(&self.said())).await);
         assert_eq!(again, [], "a plan of what is published");
-        planned
     }
 }
 

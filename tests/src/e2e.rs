@@ -6,6 +6,7 @@
 
 mod addresses;
 mod answers;
+mod authorities;
 pub mod bench;
 mod cost;
 mod deletion;
@@ -131,6 +132,7 @@ const TESTS: &[Test] = tests![
     Fleet fleet::keeps_what_it_has_while_its_class_is_rejected,
     Fleet addresses::of_ipv6_are_served,
     Fleet identity::is_proven_by_certificate_or_token,
+    Fleet authorities::of_the_proxy_s_host_are_those_of_its_store,
     Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,
     Fleet listeners::without_a_certificate_cost_no_other_anything,
     Experimental experimental::permission_is_asked_for,

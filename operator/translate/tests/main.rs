@@ -10,6 +10,7 @@ mod isolation;
 mod kinds;
 mod properties;
 mod report;
+mod steps;
 mod universe;
 mod versions;
 mod world;

@@ -1,6 +1,7 @@
 //! Properties of the world and of translation over random sequences of events.
 
-use crate::universe::{NAMESPACES, Step, object, start, steps};
+use crate::steps::steps;
+use crate::universe::{NAMESPACES, Step, object, start};
 use portico_crds::normal::ParentRef;
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{AddressFamily, AppProtocol, Binding, ServiceBackend, TargetSetId, UnitId};

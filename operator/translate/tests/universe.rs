@@ -1,7 +1,6 @@
 //! A small universe of objects, in which much refers to much, and what happens in it.
 
 use portico_crds::Kind;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 pub const NAMESPACES: [&str; 2] = ["one", "two"];
@@ -231,7 +230,8 @@ pub fn object(slot: u8, variant: u32) -> (Kind, Value) {
     (kind, object)
 }
 
-const SLOTS: u8 = 34;
+/// How many objects there are.
+pub const SLOTS: u8 = 34;
 
 /// Something that happens to an object.
 #[derive(Clone, Debug)]
@@ -239,12 +239,6 @@ pub struct Step {
     pub slot: u8,
     pub variant: u32,
     pub delete: bool,
-}
-
-/// A few things that happen.
-pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..SLOTS, any::<u32>(), prop::bool::weighted(0.15)).prop_map(|(slot, variant, delete)| Step { slot, variant, delete });
-    prop::collection::vec(step, 1..most)
 }
 
 /// A world in which much works, to start from: without it most random steps would mean nothing.

@@ -13,7 +13,7 @@ use super::bench::Case;
 use super::load::Load;
 use super::manifest::{backend, everything_to, gateway_of, patient_backend, route};
 use super::process::{FIRST_REPLICA, Kept, Replica, operator_leads};
-use crate::fleet::{self, CLASS, Proxy};
+use crate::fleet::{self, CLASS, Programs, Proxy};
 use crate::objects::Objects;
 use crate::progress::human;
 
@@ -339,7 +339,11 @@ fn regular(expression: &str) -> String {
 
 /// Starts a further proxy; it ends with what is returned.
 pub async fn start(case: &Case<'_>, proxy: &Proxy) -> Result<Child> {
-    let programs = case.bench.session.fleet.as_ref().context("this lab has no fleet")?;
+    start_by(case, proxy, case.bench.session.fleet.as_ref().context("this lab has no fleet")?).await
+}
+
+/// Starts a further proxy by other programs than the lab's own proxies are started by.
+pub async fn start_by(case: &Case<'_>, proxy: &Proxy, programs: &Programs) -> Result<Child> {
     let log = case.logs().join(format!("{}.log", proxy.name));
     let log = std::fs::File::options().create(true).append(true).open(&log).with_context(|| format!("cannot make {}", log.display()))?;
     let mut command = proxy.command(programs).await?;

@@ -47,7 +47,8 @@ impl Sharing {
 
     /// Whether an answer is as meant: the proxy's own to a preflight request, or one that a backend gave, with what is added to it.
     pub fn fits(&self, status: u16, headers: &BTreeMap<String, String>) -> bool {
-        let get = |name: &str| headers.get(&format!("access-control-{name}")).map(String::as_str);
+        // An empty list says as much as none: Envoy repeats what is not asked for so.
+        let get = |name: &str| headers.get(&format!("access-control-{name}")).map(String::as_str).filter(|value| !value.is_empty());
         let Some(origin) = self.allowed() else {
             // 403 is one of the two ways to say no to a preflight request. The other is to leave out the relevant headers: Envoy names the methods that others may use, but not the origin,
             // without which they mean nothing to a browser (Fetch, 4.9).
