@@ -223,9 +223,7 @@ impl Planner<'_> {
                 (Stack::Envoy(stack), Observed::Envoy(observed)) => {
                     let now = plan.map(|plan| Compilation { plan, stack });
                     publish(document, stack, observed, now, self.fleets.compilation(unit, &stack.fleet));
-                    if !stack.versions().is_empty() {
-                        document.note = self.fleets.note(unit).map(str::to_owned);
-                    }
+                    document.note = self.fleets.note(unit).map(str::to_owned);
                 }
                 _ => document.change(&cloud.diff(&stack, &observed)?, call),
             }

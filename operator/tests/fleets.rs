@@ -47,7 +47,9 @@ struct Bench {
 }
 
 async fn clouds() -> Clouds {
-    Clouds::new(Aws::connect(AwsOptions { region: Some("us-east-1".into()), emulated: true, ..AwsOptions::default() }).await, Envoy::new())
+    // Nobody is there: what is asked of AWS is an error.
+    let (region, endpoint) = (Some("us-east-1".into()), Some("http://127.0.0.1:1".into()));
+    Clouds::new(Aws::connect(AwsOptions { region, endpoint, emulated: true, ..AwsOptions::default() }).await, Envoy::new())
 }
 
 fn cluster_id() -> ClusterId {
@@ -135,12 +137,12 @@ impl Bench {
         for (kind, object) in objects {
             self.cluster.apply(kind, object);
         }
-        self.follows(&planned).await;
+        self.follows(&planned, &[]).await;
         planned
     }
 
-    /// What is published now is what was planned, and a plan of it is empty.
-    async fn follows(&self, planned: &[(String, Vec<String>)]) {
+    /// What is published now is what was planned, and a plan of it is empty. Of units in doubt nothing was planned.
+    async fn follows(&self, planned: &[(String, Vec<String>)], in_doubt: &[String]) {
         let mut still = 0;
         let settled = async {
             while still < 10 {
@@ -150,6 +152,7 @@ impl Bench {
         };
         tokio::time::timeout(LIMIT, settled).await.unwrap();
         let mut made = std::mem::take(&mut *self.recorded.0.lock().unwrap());
+        made.retain(|change| !in_doubt.iter().any(|unit| change.contains(unit)));
         made.sort();
         assert_eq!(made, planned.iter().map(|(change, _)| change.clone()).collect::<Vec<_>>());
         let again = changes(&self.plan(&[], Ok(&self.said())).await);

@@ -39,10 +39,20 @@ impl Fleets {
         }
         let units: Vec<UnitId> = world.read().units().collect();
         for unit in units {
-            if !matches!(settings(&world.read(), &unit), Some(EffectiveProfile::Envoy(_))) {
+            let plan = match settings(&world.read(), &unit) {
+                Some(EffectiveProfile::Envoy(_)) => translate(&world.read(), &unit).and_then(|translation| translation.plan),
+                Some(_) => continue,
+                None => None,
+            };
+            let Some(plan) = plan else {
+                // What it was told before its Gateway could not be looked into any more goes on.
+                let told = heard.iter().filter(|((_, of), versions)| **of == unit && versions.iter().any(Option::is_some));
+                if let Some(((fleet, _), _)) = told.last() {
+                    let doubt = format!("What the fleet {fleet} was told last cannot be known: the Gateway's settings cannot be read");
+                    fleets.doubt(unit, &doubt);
+                }
                 continue;
-            }
-            let Some(plan) = translate(&world.read(), &unit).and_then(|translation| translation.plan) else { continue };
+            };
             let stack = portico_envoy::compile(cluster, &plan).stack;
             let versions = stack.versions();
             let fleet = stack.fleet.as_str();
@@ -65,10 +75,14 @@ impl Fleets {
                     }
                     fleets.told.insert(unit, Told { plan, stack });
                 }
-                Some(doubt) => drop(fleets.notes.insert(unit, format!("{doubt}. Compared with proxies that know nothing of it."))),
+                Some(doubt) => fleets.doubt(unit, &doubt),
             }
         }
         fleets
+    }
+
+    fn doubt(&mut self, unit: UnitId, doubt: &str) {
+        self.notes.insert(unit, format!("{doubt}. Compared with proxies that know nothing of it."));
     }
 
     /// What is to be said of the comparison of a unit; nothing where it is exact.

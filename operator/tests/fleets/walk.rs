@@ -79,10 +79,22 @@ fn after(bench: &Bench, step: &Step, kind: Kind, object: &Value) -> Objects {
 #[tokio::test]
 async fn a_plan_of_any_change_is_what_is_published() {
     let bench = Bench::start().await;
-    let mut published = 0;
+    let (mut published, mut doubts) = (0, 0);
     for (turn, step) in life(STEPS.0).enumerate() {
         let (kind, object) = object(&step);
-        let planned = changes(&bench.plan_of(after(&bench, &step, kind, &object), Ok(&bench.said())).await);
+        let mut document = bench.plan_of(after(&bench, &step, kind, &object), Ok(&bench.said())).await;
+        // Of a Gateway that nobody could look into until now a plan says that it does not know what was told; and one that is gone may have been AWS's, which is not there to be asked.
+        let mut in_doubt = Vec::new();
+        document["units"].as_array_mut().unwrap().retain(|unit| {
+            let known = unit.get("note").is_none() && unit.get("error").is_none();
+            if let Some(error) = unit.get("error") {
+                println!("{}: {error}", unit["unit"]);
+            }
+            in_doubt.extend((!known).then(|| format!(" {}/", unit["unit"].as_str().unwrap())));
+            known
+        });
+        let planned = changes(&document);
+        doubts += in_doubt.len();
         println!("step {turn}: {} {kind} {}: {planned:?}", if step.delete { "delete" } else { "apply" }, key_of(&object));
         published += planned.len();
         if step.delete {
@@ -90,9 +102,9 @@ async fn a_plan_of_any_change_is_what_is_published() {
         } else {
             bench.cluster.apply(kind, object);
         }
-        bench.follows(&planned).await;
+        bench.follows(&planned, &in_doubt).await;
     }
-    assert!(published > 20, "only {published} changes: too little happens");
+    assert!(published > 20 && doubts < published, "only {published} changes and {doubts} doubts: too little happens");
 }
 
 /// What a fleet is told for a unit.

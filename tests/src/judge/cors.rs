@@ -50,10 +50,12 @@ impl Sharing {
         // An empty list says as much as none: Envoy repeats what is not asked for so.
         let get = |name: &str| headers.get(&format!("access-control-{name}")).map(String::as_str).filter(|value| !value.is_empty());
         let Some(origin) = self.allowed() else {
-            // 403 is one of the two ways to say no to a preflight request. The other is to leave out the relevant headers: Envoy names the methods that others may use, but not the origin,
-            // without which they mean nothing to a browser (Fetch, 4.9).
-            let said = self.preflight.is_none() || [200, 204, 403].contains(&status);
-            return said && ["allow-origin", "allow-credentials"].iter().all(|name| get(name).is_none());
+            // 403 is one of the two ways to say no to a preflight request. The other is to leave out the relevant headers: Envoy tells others, too, what would be allowed, but not
+            // the origin, without which that means nothing to a browser (Fetch, 4.10).
+            return match self.preflight {
+                Some(_) => [200, 204, 403].contains(&status) && get("allow-origin").is_none(),
+                None => get("allow-origin").is_none() && get("allow-credentials").is_none(),
+            };
         };
         let credentials = self.policy.allow_credentials;
         let any = |list: &[String]| list.iter().any(|it| it == "*");
