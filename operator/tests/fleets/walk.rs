@@ -20,7 +20,7 @@ use super::{Bench, Objects, changes, cluster_id};
 mod universe;
 
 /// How many steps are taken where nothing else is said: with the operator, which takes its time for each, and without.
-const STEPS: (usize, usize) = (40, 400);
+const STEPS: (usize, usize) = (25, 400);
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
