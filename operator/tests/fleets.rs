@@ -13,6 +13,7 @@ use portico::manifests::Manifests;
 use portico::metrics::Metrics;
 use portico::operator::{Limits, Operator, OperatorParts};
 use portico::plan::{self, Fleets};
+use portico::secrets::ClusterSecrets;
 use portico::watch::{Seen, Sighting};
 use portico::witness::{Step, Witness, action_word};
 use portico_aws_api::{Aws, AwsOptions};
@@ -61,8 +62,10 @@ impl Bench {
         let (out, mut sightings) = mpsc::unbounded_channel();
         let cluster = Arc::new(MemoryCluster::new(out));
         let (world, recorded, stop) = (SharedWorld::default(), Recorded::default(), CancellationToken::new());
+        let provider = clouds().await;
+        provider.read_keys_from(&Arc::new(ClusterSecrets::new(cluster.clone())));
         let operator = Operator::new(OperatorParts {
-            provider: Arc::new(clouds().await),
+            provider: Arc::new(provider),
             cluster_id: cluster_id(),
             world: world.clone(),
             cluster: cluster.clone(),
