@@ -46,8 +46,8 @@ impl Fleets {
             };
             let Some(plan) = plan else {
                 // What it was told before its Gateway could not be looked into any more goes on.
-                let told = heard.iter().filter(|((_, of), versions)| **of == unit && versions.iter().any(Option::is_some));
-                if let Some(((fleet, _), _)) = told.last() {
+                let mut told = heard.iter().filter(|((_, of), versions)| **of == unit && versions.iter().any(Option::is_some));
+                if let Some(((fleet, _), _)) = told.next_back() {
                     let doubt = format!("What the fleet {fleet} was told last cannot be known: the Gateway's settings cannot be read");
                     fleets.doubt(unit, &doubt);
                 }

@@ -41,7 +41,7 @@ pub fn request(generator: &mut Generator, cluster: &Cluster, gateway: &Gateway, 
         if generator.chance(if is_call { 95 } else { 8 }) {
             generator.call(&mut request, aim);
         } else if generator.chance(if rule.is_some_and(shares) { 70 } else { 4 }) {
-            generator.from_elsewhere(&mut request);
+            generator.of_another_origin(&mut request);
         }
         generator.ask_the_backend(&mut request, rule, trace);
     }
@@ -70,7 +70,7 @@ impl Generator {
     }
 
     /// Makes a request one that a page of some origin sends, or the browser before it.
-    fn from_elsewhere(&mut self, request: &mut Request) {
+    fn of_another_origin(&mut self, request: &mut Request) {
         let origin = self.text(&["https://a.test", "https://b.a.test", "https://c.b.a.test", "http://b.test:8443", "http://a.test"]);
         request.headers.push(("origin".to_owned(), origin.to_owned()));
         if self.chance(50) {

@@ -106,7 +106,7 @@ impl Generator {
                 set(&mut cors, key, list.map(|list| json!(list)));
             }
         }
-        let credentials = self.chance(40).then(|| json!(true));
+        let credentials = self.chance(40).then_some(json!(true));
         set(&mut cors, "allowCredentials", credentials);
         let age = self.chance(40).then(|| json!(60));
         set(&mut cors, "maxAge", age);
