@@ -266,7 +266,7 @@ impl<P: Provider> Engine<P> {
         };
         let Some(mut translation) = translation else { return Ok(Passed::Nothing) };
         if !self.leadership.is_leader() && !translation.plan.as_ref().is_none_or(|plan| plan.profile.is_served_by_every_replica()) {
-            return self.withdraw(unit).await;
+            return self.give_way(unit).await;
         }
         let Some(plan) = translation.plan.take() else {
             // Nobody can say what to serve: what exists stays as it is, and so do its targets.
@@ -338,7 +338,12 @@ impl<P: Provider> Engine<P> {
             }
             (_, Some(pause)) => Ok(Passed::Waiting(pause)),
             // Where it was before, traffic is served until it is here.
-            _ => {
+            (state, _) => {
+                if state == LoadBalancerState::Active
+                    && let Some(pause) = self.withdraw_elsewhere(unit, &compiled.stack).await?
+                {
+                    return Ok(Passed::Waiting(pause));
+                }
                 if doubt == Some(Doubt::Swept) {
                     self.clear_elsewhere(unit, &compiled.stack).await?;
                 }

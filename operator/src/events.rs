@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portico_crds::condition::GatewayCondition;
 use portico_crds::{Kind, NamespacedName};
 use portico_providers::{
     Action, ListenerParent, LoadBalancerState, ProviderError, Refusal, RefusalCause, RejectedTarget, RouteKind, RuleId, Subject, UnitId,
@@ -18,6 +17,7 @@ use serde_json::Value;
 
 use crate::keeper::SharedWorld;
 use crate::news::News;
+use crate::objects::is_programmed;
 use crate::witness::{LogWitness, Step, Witness};
 pub use recorder::{Note, Recorder, Severity};
 
@@ -120,10 +120,7 @@ impl EventWitness {
 
     /// Whether the Gateway's status says that it is programmed.
     fn is_programmed(&self, key: &NamespacedName) -> bool {
-        let world = self.world.read();
-        let conditions = world.raw(Kind::Gateway, key).and_then(|gateway| gateway.pointer("/status/conditions")).and_then(Value::as_array);
-        let is = |condition: &Value, field: &str, value: &str| condition.get(field).and_then(Value::as_str) == Some(value);
-        conditions.is_some_and(|all| all.iter().any(|it| is(it, "type", GatewayCondition::Programmed.as_str()) && is(it, "status", "True")))
+        self.world.read().raw(Kind::Gateway, key).is_some_and(|gateway| is_programmed(gateway))
     }
 
     fn failed(&self, unit: &UnitId, error: &str, class: &'static str, again: bool) {

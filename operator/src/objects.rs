@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use portico_crds::condition::GatewayCondition;
 use portico_crds::{Kind, NamespacedName, metadata};
 use serde_json::Value;
 
@@ -170,6 +171,13 @@ fn has(object: &Value, finalizer: &str) -> bool {
 
 fn is_going(object: &Value) -> bool {
     metadata(object, "deletionTimestamp").is_some()
+}
+
+/// Whether a Gateway's status says that it is programmed.
+pub fn is_programmed(gateway: &Value) -> bool {
+    let conditions = gateway.pointer("/status/conditions").and_then(Value::as_array);
+    let is = |condition: &Value, field: &str, value: &str| condition.get(field).and_then(Value::as_str) == Some(value);
+    conditions.is_some_and(|all| all.iter().any(|it| is(it, "type", GatewayCondition::Programmed.as_str()) && is(it, "status", "True")))
 }
 
 /// `metadata.uid` of a raw object, which no other object of its name has.

@@ -134,6 +134,7 @@ const TESTS: &[Test] = tests![
     Fleet identity::is_proven_by_certificate_or_token,
     Fleet authorities::of_the_proxy_s_host_are_those_of_its_store,
     Fleet fleet::shows_what_a_proxy_of_a_follower_refuses,
+    Fleet fleet::is_left_only_once_the_gateway_is_served_elsewhere,
     Fleet listeners::without_a_certificate_cost_no_other_anything,
     Experimental experimental::permission_is_asked_for,
     Experimental experimental::sessions_stay_where_they_began,

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
+use portico_crds::Kind;
 use portico_providers::{Provider, UnitId};
 use portico_translate::{UnitState, settings};
+use serde_json::Value;
 
 use super::{Engine, PassError, Passed};
+use crate::objects::is_programmed;
+
+/// How often a replica looks whether a unit that it is to give up is served elsewhere; it is told when the addresses change, but not of all else.
+const ELSEWHERE: Duration = Duration::from_secs(5);
 
 impl<P: Provider> Engine<P> {
     /// Whether a unit is, or was, served by this replica whoever leads.
@@ -69,7 +76,41 @@ impl<P: Provider> Engine<P> {
         units
     }
 
-    /// Takes back what this replica serves of a unit that another provider serves now.
+    /// Takes back what this replica serves of a unit that another provider is to serve: once it does.
+    pub(super) async fn give_way(&self, unit: &UnitId) -> Result<Passed, PassError> {
+        if self.owned().contains_key(unit) && !self.is_served_elsewhere(unit) {
+            self.postpone(unit);
+            return Ok(Passed::Waiting(ELSEWHERE));
+        }
+        self.withdraw(unit).await
+    }
+
+    /// Whether a unit is served by a cloud, and its clients know: its Gateway is programmed, and has none of a fleet's addresses any more.
+    fn is_served_elsewhere(&self, unit: &UnitId) -> bool {
+        let world = self.world.read();
+        let Some(gateway) = unit.gateway().and_then(|key| world.raw(Kind::Gateway, key)) else { return true };
+        let addresses = gateway.pointer("/status/addresses").and_then(Value::as_array).filter(|addresses| !addresses.is_empty());
+        let is_of_fleet = |address: &Value| address.get("type").and_then(Value::as_str) != Some("Hostname");
+        is_programmed(gateway) && addresses.is_some_and(|addresses| !addresses.iter().any(is_of_fleet))
+    }
+
+    /// Takes back what this replica serves of a unit at other places than the one where it is served by now. Returns a pause while its Gateway does not say so yet. Calls no cloud.
+    pub(super) async fn withdraw_elsewhere(&self, unit: &UnitId, served: &P::Stack) -> Result<Option<Duration>, PassError> {
+        let mut left = self.provider.left_behind(served).await;
+        left.retain(|stack| self.provider.is_served_by_every_replica(stack));
+        if left.is_empty() {
+            return Ok(None);
+        }
+        if !self.provider.is_served_by_every_replica(served) && !self.is_served_elsewhere(unit) {
+            return Ok(Some(ELSEWHERE));
+        }
+        for stack in left {
+            self.empty(unit, &stack, false).await?;
+        }
+        Ok(None)
+    }
+
+    /// Takes back what this replica serves of a unit.
     pub(super) async fn withdraw(&self, unit: &UnitId) -> Result<Passed, PassError> {
         self.postpone(unit);
         self.targets.bind(unit, Vec::new());

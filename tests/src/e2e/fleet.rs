@@ -1,5 +1,6 @@
 //! The class of the Envoy fleet: what the AWS classes are asked, too, and what only proxies of one's own can do.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -285,6 +286,79 @@ pub async fn shows_what_a_proxy_of_a_follower_refuses(case: &Case<'_>) -> Result
     // Without that proxy, nothing is refused any more.
     case.programmed("edge").await?;
     Ok(format!("shown {} after Envoy refused it", human(took)))
+}
+
+/// A Gateway moves to the class of a cloud, whose load balancers take their time: until its own serves, all proxies do, also those of a replica that does not lead; then none
+/// has anything of it.
+pub async fn is_left_only_once_the_gateway_is_served_elsewhere(case: &Case<'_>) -> Result<String> {
+    let at = serving(case).await?;
+    let operator = Kept::new("operator")?;
+    let mut replica = Replica::start(case, &operator.program()?, FIRST_REPLICA).await?;
+    let proxy = Proxy::beside(fleet::REPLICA);
+    let process = start(case, &proxy).await?;
+    let proxies = [fleet::proxies(), vec![proxy]].concat();
+    alike(case, &proxies).await?;
+    set_provisioning(case, SLOW_SECONDS).await?;
+    let outcome = moved(case, &proxies, at).await;
+    set_provisioning(case, 0).await?;
+    drop(process);
+    replica.signal(Signal::SIGTERM)?;
+    replica.ended().await?;
+    outcome
+}
+
+async fn moved(case: &Case<'_>, proxies: &[Proxy], at: SocketAddr) -> Result<String> {
+    let patch = json!({"spec": {"gatewayClassName": crate::conformance::ALB}}).to_string();
+    case.kubectl(&["patch", "gateway", "edge", "--type=merge", "--patch", &patch]).await?;
+    let before = Cell::new(0);
+    let host = case
+        .until("the Gateway is served by a cloud's load balancer", async || {
+            // What each proxy has is asked for before the Gateway's status: whoever has less by then gave it up too early.
+            let mut listeners = Vec::new();
+            for proxy in proxies {
+                listeners.push(listener_count(proxy).await?);
+            }
+            let reply = case.curl(&[&format!("http://{at}/")]).await?;
+            let gateway = case.get(&["gateway", "edge"]).await?;
+            let programmed = super::bench::condition(gateway.pointer("/status/conditions"), "Programmed").as_deref() == Some("True");
+            let address = gateway.pointer("/status/addresses/0").cloned().unwrap_or_default();
+            if programmed && address["type"] == "Hostname" {
+                return Ok(address["value"].as_str().map(str::to_owned));
+            }
+            before.set(before.get() + 1);
+            // Not an error to be tried again: requests were lost.
+            if reply.is_none_or(|reply| reply.status != 200) || listeners.contains(&0) {
+                return Ok(Some(String::new()));
+            }
+            Ok(None)
+        })
+        .await?;
+    ensure!(!host.is_empty(), "the proxies gave the Gateway up before its load balancer served it");
+    ensure!(before.get() > 0, "the load balancer was there at once: nothing was seen");
+    case.curl_until(200, &[&format!("http://{host}/")]).await?;
+    case.until("no proxy has anything of the Gateway", async || {
+        for proxy in proxies {
+            ensure!(listener_count(proxy).await? == 0, "{} has a listener", proxy.name);
+        }
+        Ok(Some(()))
+    })
+    .await?;
+    Ok(format!("{} looks before the load balancer served", before.get()))
+}
+
+/// How long a load balancer takes to be provisioned: longer than a replica that errs needs to give its proxies something to do.
+const SLOW_SECONDS: u32 = 3;
+
+async fn set_provisioning(case: &Case<'_>, seconds: u32) -> Result<()> {
+    let settings = json!({"times": {"provisioning": seconds}}).to_string();
+    let url = format!("{}/_cloud/settings", case.bench.cloud()?);
+    let answer = crate::client::send(http::Method::PUT, &url, &[], &settings).await?;
+    ensure!(answer.status.is_success(), "the cloud refuses {settings}: {}", answer.status);
+    Ok(())
+}
+
+async fn listener_count(proxy: &Proxy) -> Result<usize> {
+    Ok(proxy.admin.resources().await?.iter().filter(|resource| resource.starts_with("listener ")).count())
 }
 
 async fn refusal(case: &Case<'_>, proxy: &Proxy, at: SocketAddr) -> Result<Duration> {
