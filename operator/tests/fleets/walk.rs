@@ -47,7 +47,7 @@ fn object(step: &Step) -> (Kind, Value) {
         Kind::GatewayClass => {
             object["spec"] = json!({"controllerName": "portico.dev/gateway-controller", "parametersRef": profile});
         }
-        Kind::LoadBalancerProfile if step.slot % 2 == 0 => {
+        Kind::LoadBalancerProfile if step.slot.is_multiple_of(2) => {
             // Always the same: what another fleet was told is withdrawn by the next sweep, and not at once.
             object["spec"] = json!({"overridable": if bit(5) { json!(["drainSeconds"]) } else { json!([]) },
                 "envoy": {"fleet": "core", "addresses": ["198.51.100.0/24"], "drainSeconds": step.variant % 7}});
