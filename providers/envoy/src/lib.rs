@@ -7,7 +7,6 @@
 //! The types of [`stack`] are Envoy's own messages, as far as Portico uses them: they are serialised as Envoy's documentation writes them (proto3 JSON), and encoded
 //! as Envoy reads them.
 
-pub mod bootstrap;
 mod compile;
 mod diff;
 mod name;

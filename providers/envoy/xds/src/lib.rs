@@ -23,7 +23,7 @@ mod stream;
 
 pub use identity::TokenReviewer;
 pub use peers::Acknowledgement;
-pub use portico_envoy::{Observed, Operation, Stack, bootstrap, supported};
+pub use portico_envoy::{Observed, Operation, Stack, supported};
 pub use server::ServerTls;
 pub use store::Progress;
 

@@ -1,7 +1,6 @@
 //! A real Envoy.
 
-use portico_envoy_xds::bootstrap::{Bootstrap, bootstrap};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +14,37 @@ pub enum Form {
     World,
 }
 
+/// Only what the protocol needs. What people start proxies with is `portico envoy bootstrap`, which the lab's proxies have.
+fn bootstrap(servers: &[SocketAddr], form: Form, node: &str) -> Value {
+    let address = |at: &SocketAddr| json!({ "socket_address": { "address": at.ip().to_string(), "port_value": at.port() } });
+    let endpoints: Vec<Value> = servers.iter().map(|at| json!({ "endpoint": { "address": address(at) } })).collect();
+    let http2 = json!({ "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": { "http2_protocol_options": {} } });
+    let api = match form {
+        Form::Delta => "DELTA_GRPC",
+        Form::World => "GRPC",
+    };
+    let ads = json!({ "ads": {}, "resource_api_version": "V3" });
+    json!({
+        "node": { "id": node, "cluster": "portico" },
+        "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
+        "dynamic_resources": {
+            "ads_config": { "api_type": api, "transport_api_version": "V3", "grpc_services": [{ "envoy_grpc": { "cluster_name": "portico" } }] },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": { "clusters": [{
+            "name": "portico",
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2 },
+            "load_assignment": { "cluster_name": "portico", "endpoints": [{ "lb_endpoints": endpoints }] },
+        }] },
+        // Envoy's own limit of 100 instructions is shorter than many a path.
+        "layered_runtime": { "layers": [{ "name": "portico", "static_layer": { "re2.max_program_size.error_level": 10_000 } }] },
+    })
+}
+
 /// An Envoy process, ended when this is dropped.
 pub struct Proxy {
     child: Child,
@@ -26,18 +56,7 @@ impl Proxy {
     pub fn start(servers: &[SocketAddr], form: Form, node: &str) -> Self {
         let program = std::env::var_os("PORTICO_ENVOY").expect("PORTICO_ENVOY says where Envoy is");
         let folder = tempfile::tempdir().unwrap();
-        let settings = Bootstrap {
-            fleet: "portico".into(),
-            node: node.into(),
-            servers: servers.iter().map(|at| (at.ip().to_string(), at.port())).collect(),
-            tls: None,
-            token_file: None,
-            admin: Some(("127.0.0.1".into(), 0)),
-        };
-        let mut document = bootstrap(&settings);
-        if form == Form::World {
-            document["dynamic_resources"]["ads_config"]["api_type"] = json!("GRPC");
-        }
+        let document = bootstrap(servers, form, node);
         let config = folder.path().join("bootstrap.json");
         std::fs::write(&config, document.to_string()).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
