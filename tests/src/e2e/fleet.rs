@@ -33,6 +33,8 @@ async fn serving(case: &Case<'_>) -> Result<SocketAddr> {
     case.deployments_ready(&["shop"]).await?;
     let address: IpAddr = case.programmed("edge").await?.parse().context("the Gateway's address")?;
     case.curl_until(200, &[&format!("http://{address}/")]).await?;
+    // One proxy answered; what comes next goes to all of them.
+    endpoints_are_the_pods(case, 2).await?;
     Ok(SocketAddr::new(address, 80))
 }
 
