@@ -462,6 +462,13 @@ async fn replace(case: &Case<'_>, proxy: &Proxy, process: &Kept) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
+    // What docs/envoy.md leaves five seconds for.
+    case.until(&format!("{} has answered everybody", proxy.name), async || {
+        let active = proxy.admin.stats(r"^http\.gateway.*\.downstream_rq_active$").await?;
+        ensure!(!active.is_empty() && active.values().all(|requests| *requests == 0), "requests are under way: {active:?}");
+        Ok(Some(()))
+    })
+    .await?;
     process.stop(Signal::SIGTERM)?;
     process.start()?;
     case.until(&format!("{} is live", proxy.name), async || {
